@@ -1,0 +1,38 @@
+"""The contracts that stages, backends and verifiers are written against. Frozen: see docs/contracts.md."""
+
+from synthflow.contracts.backend import (
+    Backend,
+    PolicyConfig,
+    PolicyIdentity,
+    SampleRequest,
+    SampleResult,
+    SamplingParams,
+)
+from synthflow.contracts.filter import Filter, FilterConfig
+from synthflow.contracts.inputs import Inputs, MemoryInputs
+from synthflow.contracts.stage import Coverage, ExportStage, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts.verifier import Judgement, Question, Verifier, VerifierConfig
+
+__all__ = [
+    "Backend",
+    "Coverage",
+    "ExportStage",
+    "Filter",
+    "FilterConfig",
+    "Inputs",
+    "Judgement",
+    "MemoryInputs",
+    "PolicyConfig",
+    "PolicyIdentity",
+    "Question",
+    "SampleRequest",
+    "SampleResult",
+    "SamplingParams",
+    "Services",
+    "Stage",
+    "StageConfig",
+    "StageInfo",
+    "Verifier",
+    "VerifierConfig",
+    "Volume",
+]

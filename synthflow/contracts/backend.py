@@ -1,0 +1,132 @@
+"""A backend turns sampling requests into completions.
+
+Invariants: `submit` may be called from many threads and never waits for a slot; every future ends in a
+`SampleResult` (a completion or a refusal) or in `InfrastructureError` (the request is owed, and sampled again).
+A backend keeps nothing: whoever submits writes the journal. A request's tokens depend on its own seed only, up
+to the floating-point effects of batching.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FinishReason = Literal["stop", "length", "refused"]
+
+
+class SamplingParams(BaseModel):
+    """How tokens are drawn. Every field is part of the sampling_id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(1.0, ge=0.0, le=5.0, description="softmax temperature; 0 is greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
+    top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
+    max_tokens: int = Field(1024, ge=1, description="most tokens of a completion")
+    stop: tuple[str, ...] = Field((), description="texts that end a completion")
+
+
+class PolicyConfig(BaseModel):
+    """A policy as the spec names it: a backend, a model, and the backend's own options.
+
+    `options` is checked against the backend's `Options` model when the spec is read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: str
+    model: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyIdentity:
+    """What a policy is, apart from where and how it runs. `policy_id` is H(weights, tokenizer, template)."""
+
+    policy_id: str
+    weights_hash: str
+    tokenizer_hash: str
+    template_hash: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """One completion to sample.
+
+    `prompt_token_ids` is prompt plus prefix, rendered by the policy's own template; None only for a server
+    whose tokenizer nobody has, which is then sent `messages`.
+    """
+
+    rollout_id: str
+    problem_id: str
+    messages: tuple[tuple[str, str], ...]
+    prompt_token_ids: tuple[int, ...] | None
+    params: SamplingParams
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleResult:
+    """One completion, or a refusal.
+
+    `token_ids` keeps the stop token; `text` does not hold it. `logprobs` are nats at temperature 1 before any
+    truncation, one a token. A refusal has an empty text and its `reason`.
+    """
+
+    rollout_id: str
+    text: str
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    sampling_logprobs: tuple[float, ...] | None = None
+    n_tokens: int = 0
+    prompt_tokens: int = 0
+    reason: str | None = None
+    elapsed_s: float = 0.0
+
+
+class Backend(ABC):
+    """Base of the sampling backends; registered in the entry-point group `synthflow.backends`."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[BaseModel]]
+    max_in_flight: int = 256
+    """Requests that keep the engine full; the caller holds no more than this many open."""
+
+    def __init__(self, policy: PolicyConfig) -> None:
+        self.policy = policy
+        self.options: Any = self.Options.model_validate(policy.options)
+
+    @abstractmethod
+    def identity(self) -> PolicyIdentity:
+        """What is sampled from. Loads no weights and starts no engine.
+
+        Raises:
+            UserError: if the model cannot be found.
+        """
+
+    @abstractmethod
+    def start(self) -> None:
+        """Load the model. Called once, before the first `submit`, on the engine's worker."""
+
+    @abstractmethod
+    def submit(self, request: SampleRequest) -> Future[SampleResult]:
+        """Queue a request. Thread-safe."""
+
+    def submit_many(self, requests: Sequence[SampleRequest]) -> list[Future[SampleResult]]:
+        """Queue requests that share prefixes next to each other."""
+        return [self.submit(request) for request in requests]
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop the engine and free what it holds. Idempotent."""
+
+    def load(self) -> dict[str, float]:
+        """Counters for progress, such as busy_s. Empty where there are none."""
+        return {}

@@ -1,0 +1,164 @@
+"""A stage: configuration that is data, and a `run` that turns tables into tables.
+
+Invariants: a stage is a pure function of its configuration, its inputs and what its policy samples; it keeps no
+state between partitions; every input row has at least one output row or a row in `rejects` (its `covers` says how
+that is checked). Rows do not depend on partition size, worker count or input order. Whatever a stage costs in
+samples goes through `Services.sample`, which journals every completion before anything else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from synthflow.contracts.backend import PolicyIdentity, SampleRequest, SampleResult
+from synthflow.contracts.inputs import Inputs
+from synthflow.contracts.verifier import Judgement, Question
+
+if TYPE_CHECKING:
+    from synthflow.backends.renderer import Renderer
+
+Scope = Literal["partition", "whole"]
+
+
+class StageConfig(BaseModel):
+    """Base of stage configurations: a stage's entry in the spec. Unknown fields are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    use: str = Field(description="the registered stage")
+    of: tuple[str, ...] = Field((), description="the stages it reads, one name or a list")
+
+    @field_validator("of", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class StageInfo:
+    """What a stage may know of another one: its place in the graph and its configuration."""
+
+    name: str
+    use: str
+    writes: tuple[str, ...]
+    parents: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Every id in `input_table.input_key` (nearest rows) must stand in one of `outputs` or in `rejects.target_id`.
+
+    `outputs` maps an output table to the column that holds the input's id.
+    """
+
+    input_table: str
+    input_key: str
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """How much flows: an estimate before a run. Counts are rows; tokens are sampled tokens."""
+
+    problems: float = 0
+    rollouts: float = 0
+    requests: float = 0
+    tokens: float = 0
+    rows: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+class Services(Protocol):
+    """What the engine lends a running stage."""
+
+    stage_id: str
+    run_seed: int
+    attempt: int
+
+    def renderer(self, policy: str) -> Renderer:
+        """Tokenizer and chat template of a policy of the spec."""
+        ...
+
+    def identity(self, policy: str) -> PolicyIdentity: ...
+
+    def sample(self, requests: Sequence[SampleRequest], policy: str) -> list[SampleResult]:
+        """Sample, in the order of `requests`; what is journaled already is not sampled again.
+
+        Raises:
+            InfrastructureError: if some requests are still owed after retries; the others are journaled.
+        """
+        ...
+
+    def judge(
+        self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
+    ) -> tuple[list[Judgement], str, str]:
+        """Judgements in order, with the scorer's full version and the hash of its configuration."""
+        ...
+
+    def count(self, **counts: float) -> None:
+        """Add to this stage's progress counters, such as rows=64, correct=40."""
+        ...
+
+
+class Stage(ABC):
+    """Base of the stages; registered in the entry-point group `synthflow.stages`.
+
+    `reads` names tables that some ancestor must write (`table` or `table.column=value` is not supported: keep it
+    to tables); `writes` the tables this stage writes. `cost` says where it runs: `cpu`, or `sample` for stages
+    that sample and therefore mostly wait.
+    """
+
+    use: ClassVar[str]
+    version: ClassVar[str]
+    Config: ClassVar[type[StageConfig]]
+    scope: ClassVar[Scope] = "partition"
+    reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[tuple[str, ...]] = ()
+    covers: ClassVar[Coverage | None] = None
+    summary: ClassVar[str] = ""
+
+    def __init__(self, name: str, config: Any) -> None:
+        self.name = name
+        self.config: Any = config
+
+    @classmethod
+    def policies(cls, config: Any) -> tuple[str, ...]:
+        """Names of the policies this stage samples from; their identity is part of its fingerprint."""
+        return (config.policy,) if getattr(config, "policy", None) else ()
+
+    def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
+        """Mistakes that only the graph shows, as (field, what is wrong, what to do). Loads nothing."""
+        return ()
+
+    def estimate(self, upstream: Volume) -> Volume:
+        """What this stage will produce from `upstream` (the sum over its parents)."""
+        return upstream
+
+    @abstractmethod
+    def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
+        """Tables by name, each conforming to its declaration. `rejects` and `telemetry` may always be written."""
+
+
+class ExportStage(Stage):
+    """A stage that writes a release for trainers and says what it left out.
+
+    `release` writes files under `directory` (empty, private, renamed into `exports/<stage>/` afterwards) and
+    returns the rejects. It reads partition by partition, so its memory does not grow with the data set.
+    """
+
+    scope: ClassVar[Scope] = "whole"
+    writes: ClassVar[tuple[str, ...]] = ("rejects",)
+
+    @abstractmethod
+    def release(self, inputs: Inputs, directory: Path, services: Services) -> pa.Table: ...
+
+    def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
+        raise TypeError("an export is run through release()")

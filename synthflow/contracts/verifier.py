@@ -1,0 +1,76 @@
+"""A verifier gives verdicts: correct, wrong or unknown, with a reason.
+
+Invariants: `judge` returns one judgement a question, in order, whatever the questions hold; a timeout, a crash or
+a parse failure is `unknown` with its reason, never `wrong`; model text is hostile, so whatever could hang or
+blow up runs in a process that is killed at its limit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Verdict = Literal["correct", "wrong", "unknown"]
+
+
+class VerifierConfig(BaseModel):
+    """Base of verifier configurations."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One completion to judge against its problem's gold answer."""
+
+    target_id: str
+    problem_id: str
+    completion: str
+    answer: str | None
+    metadata: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict. `value` is 1.0, 0.0, partial credit between, or None for unknown; `detail` says what was compared."""
+
+    verdict: Verdict
+    value: float | None
+    reason: str | None = None
+    detail: str | None = None
+    elapsed_s: float = 0.0
+
+    @staticmethod
+    def unknown(reason: str, detail: str | None = None, elapsed_s: float = 0.0) -> Judgement:
+        return Judgement("unknown", None, reason, detail, elapsed_s)
+
+
+class Verifier(ABC):
+    """Base of the verifiers; registered in the entry-point group `synthflow.verifiers`.
+
+    A registered verifier `x` is the stage `verify.x`. A verifier is opened on the worker that uses it and
+    closed when the worker ends; `judge` may be called many times in between, from one thread at a time.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    Config: ClassVar[type[VerifierConfig]] = VerifierConfig
+    needs_answer: ClassVar[bool] = True
+
+    def __init__(self, config: Any = None) -> None:
+        self.config: Any = config if config is not None else self.Config()
+
+    def full_version(self) -> str:
+        """Version of this verifier and of the libraries that decide, such as `1+math-verify 0.9.0`."""
+        return self.version
+
+    @abstractmethod
+    def judge(self, questions: Sequence[Question]) -> list[Judgement]: ...
+
+    def close(self) -> None:
+        """Stop what `judge` started. Idempotent."""
+        return

@@ -1,0 +1,122 @@
+"""The demo world: word problems with known facts, made from a seed.
+
+Invariant: problem number i of (seed, split, ops) is a function of these four and nothing else, so any part
+of the stream can be made again on any machine; the two splits share no sentence pattern of the prompt, no
+(name, object) pair, and therefore no template.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthflow.demo.world_facts import Facts
+from synthflow.demo.world_families import packs, purchases, sharing, transfers
+from synthflow.demo.world_groups import comparisons, exchange, production
+from synthflow.demo.world_solve import solve
+from synthflow.demo.world_story import Story
+from synthflow.demo.world_words import Split
+
+FAMILIES: dict[str, Callable[[Story, int], Facts]] = {
+    "transfers": transfers,
+    "purchases": purchases,
+    "packs": packs,
+    "sharing": sharing,
+    "production": production,
+    "comparisons": comparisons,
+    "exchange": exchange,
+}
+MAX_OPS = 8
+MAX_VALUE = 999
+
+
+@dataclass(frozen=True, slots=True)
+class DemoProblem:
+    """One problem. `metadata` is JSON and enough for `check_steps` and `reference_solutions`."""
+
+    prompt: str
+    answer: str
+    n_ops: int
+    family: str
+    template: str
+    metadata: dict[str, Any]
+
+    def to_row(self) -> dict[str, Any]:
+        """The line of a problems file: prompt, answer, source, domain, metadata."""
+        return {
+            "prompt": self.prompt,
+            "answer": self.answer,
+            "source": "synthflow-demo",
+            "domain": "math",
+            "metadata": self.metadata,
+        }
+
+
+def make_problem(*, family: str, n_ops: int, split: Split, key: str) -> DemoProblem:
+    """The problem of `family` with exactly n_ops operations that `key` stands for."""
+    if split not in ("train", "heldout"):
+        raise ValueError(f"split must be 'train' or 'heldout', not {split!r}")
+    if not 1 <= n_ops <= MAX_OPS:
+        raise ValueError(f"n_ops must be 1..{MAX_OPS}, not {n_ops}")
+    rng = random.Random(f"synthflow-demo/{split}/{family}/{n_ops}/{key}")
+    while True:
+        story = Story(rng, split)
+        try:
+            facts = FAMILIES[family](story, n_ops)
+        except ValueError:  # numbers that do not divide: draw again from the same stream
+            continue
+        if facts.n_ops == n_ops and all(1 <= q.value <= MAX_VALUE for q in facts.quantities):
+            break
+    template = f"{split}/{family}/" + "-".join(story.template)
+    metadata = {"n_ops": n_ops, "family": family, "template": template, "facts": facts.to_json()}
+    return DemoProblem(" ".join(story.lines), str(facts.gold), n_ops, family, template, metadata)
+
+
+def generate_problems(
+    n: int,
+    *,
+    seed: int,
+    split: Split,
+    ops: Sequence[int] = tuple(range(1, MAX_OPS + 1)),
+    families: Sequence[str] = tuple(FAMILIES),
+) -> Iterator[DemoProblem]:
+    """n problems, balanced over `ops` and `families` (round robin), no prompt twice.
+
+    Raises ValueError when a wanted number of operations or family does not exist.
+    """
+    if n < 0 or not ops or not families or any(f not in FAMILIES for f in families):
+        raise ValueError("n must be >= 0, ops and families non-empty and known")
+    seen: set[int] = set()
+    for i in range(n):
+        n_ops, family = ops[i % len(ops)], families[(i // len(ops)) % len(families)]
+        attempt = 0
+        while True:
+            problem = make_problem(family=family, n_ops=n_ops, split=split, key=f"{seed}/{i}/{attempt}")
+            attempt += 1
+            if hash_text(problem.prompt) not in seen:
+                break
+        seen.add(hash_text(problem.prompt))
+        yield problem
+
+
+def hash_text(text: str) -> int:
+    """A 64-bit content hash that is the same on every machine."""
+    import hashlib
+
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def reference_solutions(problem: DemoProblem, k: int, seed: int) -> list[list[str]]:
+    """Up to k different valid solutions, each a list of lines; fewer when the problem has no more."""
+    facts = Facts.from_json(problem.metadata["facts"])
+    rng = random.Random(f"synthflow-demo/solutions/{seed}/{problem.prompt}")
+    out: list[list[str]] = []
+    for _ in range(4 * k):
+        if len(out) == k:
+            break
+        lines = solve(facts, rng)
+        if lines not in out:
+            out.append(lines)
+    return out

@@ -1,0 +1,95 @@
+"""Errors that a person can act on.
+
+Every error a user can cause is a `UserError`: one line that says what is wrong, where, what was expected
+and what to do. The command line prints it without a traceback and leaves with its exit code. Anything else
+that escapes is a bug in Synthflow and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a `synthflow` process leaves with. Frozen: scripts depend on these."""
+
+    OK = 0
+    FAILED = 1  # a bug, or something nobody foresaw: a traceback is shown
+    USAGE = 2  # the command line, the spec or an input file is wrong: nothing was run
+    INCOMPLETE = 3  # some work is still owed (failing server, killed workers): run again to resume
+    CHECK_FAILED = 4  # `check` found damage, or a stage broke an invariant
+    LOCKED = 5  # another run holds this run directory
+    NO_SPACE = 6  # the disk is full: make room and run again
+    INTERRUPTED = 130  # Ctrl-C: what was finished is kept
+
+
+class SynthflowError(Exception):
+    """Base of everything Synthflow raises on purpose."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+
+class UserError(SynthflowError):
+    """Something the user can mend: bad spec, bad input, bad path."""
+
+    exit_code = ExitCode.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in a spec or an input file.
+
+    `where` is what a person can open, such as `quickstart.yaml:12 stages.rollouts.n`; `fix` says what to do.
+    """
+
+    where: str
+    what: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f" ({self.fix})" if self.fix else "")
+
+
+class Mistakes(UserError):
+    """Several mistakes found together, reported together."""
+
+    def __init__(self, found: Sequence[Mistake], of: str) -> None:
+        self.found = tuple(found)
+        count = "1 mistake" if len(self.found) == 1 else f"{len(self.found)} mistakes"
+        super().__init__(f"{count} in {of}:\n" + "\n".join(f"  {m}" for m in self.found))
+
+
+class Incomplete(SynthflowError):
+    """The run stopped with work still owed; running again resumes."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class InfrastructureError(SynthflowError):
+    """A machine, server or process failed. Never a verdict: the work is owed and will be retried."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class InvariantBroken(SynthflowError):
+    """What should always hold does not: a stage lost rows, a shard does not match its manifest entry."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
+class SchemaMismatch(InvariantBroken):
+    """A table does not match its declared schema; the message names field, expected and found."""
+
+
+class RunLocked(UserError):
+    """Another process holds the run directory."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class NoSpace(SynthflowError):
+    """The disk is full. Nothing that was committed is lost."""
+
+    exit_code = ExitCode.NO_SPACE

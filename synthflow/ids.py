@@ -1,0 +1,100 @@
+"""Content ids: the same work has the same id on every machine.
+
+An id is a one-letter kind, an underscore and 96 bits of BLAKE2b over canonical JSON. It never contains a path, a
+backend, a time or a position in a file, so order, partition size and worker count cannot change it.
+`problem_id = H(messages)`; `policy_id = H(weights, tokenizer, chat template)`; `sampling_id = H(sampling
+parameters, prompt template, condition)`, never n; `prefix_id = H(problem, prefix tokens)`;
+`rollout_id = H(problem, policy, round, sampling, prefix, index, run seed)`, never the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NO_PREFIX = "x_none"
+"""prefix_id of a first rollout: it continues nothing but the prompt."""
+
+
+def canonical(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, no NaN or infinity.
+
+    Raises:
+        ValueError: for a value that has no canonical form (NaN, infinity, an unknown type).
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | set | frozenset):
+        return sorted(value) if isinstance(value, set | frozenset) else list(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise ValueError(f"no canonical form for {type(value).__name__}")
+
+
+def digest(text: str | bytes) -> str:
+    """96 bits of BLAKE2b in hex. Lone surrogates, which hostile text may hold, are hashed as they are."""
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return hashlib.blake2b(raw, digest_size=12).hexdigest()
+
+
+def content_id(kind: str, *parts: Any) -> str:
+    """Id of `kind` (one letter) over `parts`, which must have a canonical form."""
+    return f"{kind}_{digest(canonical(parts))}"
+
+
+def problem_id(messages: Sequence[Mapping[str, str]]) -> str:
+    """H(messages): role and content of every chat message, nothing else."""
+    return content_id("p", [[m["role"], m["content"]] for m in messages])
+
+
+def policy_id(weights: str, tokenizer: str, chat_template: str) -> str:
+    """H(weights, tokenizer, chat template), each given as a content hash or a declared name."""
+    return content_id("m", weights, tokenizer, chat_template)
+
+
+def sampling_id(params: Mapping[str, Any], template: str, condition: str) -> str:
+    """H(sampling parameters, prompt template, condition). n is not a parameter: raising it adds rollouts."""
+    if "n" in params:
+        raise ValueError("n is not part of a sampling's identity")
+    return content_id("g", dict(params), template, condition)
+
+
+def prefix_id(problem: str, prefix_token_ids: Sequence[int]) -> str:
+    """H(problem, prefix tokens); `NO_PREFIX` for an empty prefix."""
+    if not prefix_token_ids:
+        return NO_PREFIX
+    raw = problem + ":" + ",".join(map(str, prefix_token_ids))
+    return f"x_{digest(raw)}"
+
+
+def rollout_id(problem: str, policy: str, round_: int, sampling: str, prefix: str, index: int, run_seed: int) -> str:
+    """H(problem, policy, round, sampling, prefix, index, run seed)."""
+    return f"r_{digest(f'{problem}|{policy}|{round_}|{sampling}|{prefix}|{index}|{run_seed}')}"
+
+
+def rollout_seed(rollout: str) -> int:
+    """The seed of a rollout, in [0, 2**62): from its id, so that it is the same wherever it is sampled."""
+    return int(digest("seed:" + rollout)[:16], 16) >> 2
+
+
+def step_id(rollout: str, segmenter: str, index: int) -> str:
+    return f"s_{digest(f'{rollout}|{segmenter}|{index}')}"
+
+
+def pair_id(level: str, prefix: str, chosen: str, rejected: str, rule: str) -> str:
+    """H(level, prefix, chosen, rejected, rule); chosen and rejected are rollout or step ids."""
+    return content_id("d", level, prefix, chosen, rejected, rule)
+
+
+def text_hash(text: str) -> str:
+    return f"t_{digest(text)}"
+
+
+def finite(value: float) -> float | None:
+    """A float that JSON and SQL can hold: NaN and infinities become None."""
+    return value if math.isfinite(value) else None

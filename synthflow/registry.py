@@ -1,0 +1,73 @@
+"""Names to classes, by entry point, so that a third party adds a stage with `pip install`.
+
+Groups: `synthflow.stages`, `synthflow.verifiers`, `synthflow.filters`, `synthflow.backends`. A verifier `x` is
+also the stage `verify.x`, a filter `x` the stage `filter.x`. Two distributions that register one name are an
+error that names both. Nothing is imported until it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from synthflow.errors import UserError
+
+Kind = Literal["stages", "verifiers", "filters", "backends"]
+KINDS: tuple[Kind, ...] = ("stages", "verifiers", "filters", "backends")
+
+
+@cache
+def _entries(kind: Kind) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=f"synthflow.{kind}"):
+        other = found.get(entry.name)
+        if other is not None and other.value != entry.value:
+            raise UserError(
+                f"two packages register {kind[:-1]} {entry.name!r}: {_owner(other)} and {_owner(entry)}; "
+                "uninstall one of them"
+            )
+        found[entry.name] = entry
+    return found
+
+
+def _owner(entry: EntryPoint) -> str:
+    return f"{entry.dist.name if entry.dist else 'unknown'} ({entry.value})"
+
+
+def names(kind: Kind) -> list[str]:
+    """Registered names of a kind, sorted."""
+    return sorted(_entries(kind))
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """` did you mean 'x'?` for the nearest known name, or an empty string."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def load(kind: Kind, name: str) -> Any:
+    """The class registered under `name`.
+
+    Raises:
+        UserError: if nothing is, with the nearest name; or if its import fails, with what to install.
+    """
+    entry = _entries(kind).get(name)
+    if entry is None:
+        hint = suggest(name, _entries(kind)) or f"known: {', '.join(names(kind)) or 'none'}"
+        raise UserError(f"no {kind[:-1]} is called {name!r}; {hint}")
+    try:
+        return entry.load()
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{kind[:-1]} {name!r} needs the package {error.name!r}, which is not installed; "
+            f"install it, or the extra of synthflow that holds it (see docs/install.md)"
+        ) from error
+
+
+def distribution(kind: Kind, name: str) -> str:
+    """Name and version of the distribution that registers `name`."""
+    entry = _entries(kind)[name]
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"

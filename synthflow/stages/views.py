@@ -1,0 +1,85 @@
+"""The views of a stage's inputs that many stages share: first rollouts, their verdicts, what filters kept.
+
+Everything is a Polars frame over the rows of one partition. Continuations (condition `prefix`) are rollouts too,
+so whoever counts a group of rollouts starts from `first_rollouts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+
+from synthflow.contracts import Inputs, StageInfo
+
+
+def verify_stages(ancestors: Sequence[StageInfo]) -> list[str]:
+    """Names of the ancestors that give verdicts on rollouts."""
+    return [a.name for a in ancestors if a.use.startswith("verify.")]
+
+
+def check_verdicts(ancestors: Sequence[StageInfo], wanted: str | None) -> Iterable[tuple[str, str, str]]:
+    """Mistakes in a stage's `verdicts` field, in the form of `Stage.check`."""
+    known = verify_stages(ancestors)
+    if wanted is not None and wanted not in known:
+        yield (
+            "verdicts",
+            f"{wanted!r} is not a verify stage above this one",
+            f"known: {', '.join(known) or 'none'}",
+        )
+    elif wanted is None and not known:
+        yield (
+            "of",
+            "no verify stage above this one",
+            "read a stage such as verify.math, or one that follows it",
+        )
+    elif wanted is None and len(known) > 1:
+        yield "verdicts", f"several verify stages above: {', '.join(known)}", "say which with verdicts: NAME"
+
+
+def first_rollouts(inputs: Inputs, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Rollouts that continue nothing: sampled from the problem's own prompt, without a prefix or a hint."""
+    wanted = None if columns is None else list(dict.fromkeys([*columns, "condition"]))
+    frame = inputs.frame("rollouts", wanted).filter(pl.col("condition") == "none")
+    return frame if columns is None else frame.select(columns)
+
+
+def verdicts(inputs: Inputs, stage: str | None = None) -> pl.DataFrame:
+    """Verdicts of one verify stage: rollout_id, problem_id, verdict, value, reason, detail.
+
+    Args:
+        stage: its name; None where there is exactly one (`check_verdicts` makes sure at planning).
+    """
+    name = stage if stage is not None else verify_stages(inputs.ancestors)[-1]
+    scores = pl.from_arrow(inputs.of_stage(name, "scores"))
+    assert isinstance(scores, pl.DataFrame)
+    return scores.filter(pl.col("kind") == "verdict", pl.col("target_kind") == "rollout").select(
+        pl.col("target_id").alias("rollout_id"), "problem_id", "verdict", "value", "reason", "detail"
+    )
+
+
+def filtered_out(inputs: Inputs) -> pl.DataFrame:
+    """Rollouts that some filter above drops: rollout_id, reason (`filter: why`, the first by filter name), score."""
+    scores = inputs.frame("scores", ["target_kind", "target_id", "kind", "scorer", "value", "reason"])
+    return (
+        scores.filter(pl.col("kind") == "filter", pl.col("target_kind") == "rollout", pl.col("value") == 0)
+        .sort("target_id", "scorer")
+        .group_by("target_id", maintain_order=True)
+        .agg((pl.col("scorer") + ": " + pl.col("reason").fill_null("dropped")).first(), pl.col("value").first())
+        .select(
+            pl.col("target_id").alias("rollout_id"),
+            pl.col("scorer").alias("reason"),
+            pl.col("value").alias("score"),
+        )
+    )
+
+
+def judged_rollouts(inputs: Inputs, stage: str | None = None) -> pl.DataFrame:
+    """First rollouts with their verdict columns and `dropped` (reason of the first filter that drops them, or null).
+
+    Rollouts without a verdict are left out: a verify stage covers all that it reads.
+    """
+    rollouts = first_rollouts(inputs)
+    judged = rollouts.join(verdicts(inputs, stage).drop("problem_id"), on="rollout_id", how="inner")
+    dropped = filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped"))
+    return judged.join(dropped, on="rollout_id", how="left").sort("problem_id", "rollout_id")
