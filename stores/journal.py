@@ -1,0 +1,175 @@
+"""The sampling journal: a finished rollout is on disk before it is anything else.
+
+Append-only segments, one a writer, each named by the range of problem ids it was opened for, so that whoever needs
+the rollouts of some problems reads only the segments whose range overlaps theirs: no index, no memory-mapped
+database, and partitions may be regrouped between attempts. A line is a CRC-32 of its JSON, a space, the JSON. A line
+that does not check is owed again, never an error. Records are matched by rollout_id; of two records of one rollout
+the earlier in time counts, so what was read once is read again.
+
+A record reaches the kernel before `append` returns, which survives `kill -9`; it reaches the disk within a second,
+or when the segment is closed.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+import time
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import orjson
+
+from synthflow.contracts import SampleResult
+from synthflow.stores.files import no_space_is_clear
+
+_FSYNC_EVERY_S = 1.0
+
+
+def _pack(values: Sequence[int] | Sequence[float] | None, dtype: str) -> str | None:
+    return None if values is None else base64.b64encode(np.asarray(values, dtype).tobytes()).decode("ascii")
+
+
+def _unpack(text: str | None, dtype: str) -> tuple[int, ...] | tuple[float, ...] | None:
+    return None if text is None else tuple(np.frombuffer(base64.b64decode(text), dtype).tolist())
+
+
+def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
+    """One journal line. Token ids are little-endian int32 and logprobs float32, in base64: exact and short."""
+    body = orjson.dumps(
+        {
+            "id": result.rollout_id,
+            "problem": problem_id,
+            "t": at_ns,
+            # orjson refuses lone surrogates; hostile text keeps its content through surrogatepass
+            "text": base64.b64encode(result.text.encode("utf-8", "surrogatepass")).decode("ascii"),
+            "finish": result.finish_reason,
+            "tokens": _pack(result.token_ids, "<i4"),
+            "logprobs": _pack(result.logprobs, "<f4"),
+            "sampling_logprobs": _pack(result.sampling_logprobs, "<f4"),
+            "n_tokens": result.n_tokens,
+            "prompt_tokens": result.prompt_tokens,
+            "reason": result.reason,
+            "elapsed_s": result.elapsed_s,
+        }
+    )
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def decode(line: bytes) -> tuple[int, SampleResult] | None:
+    """(time in ns, result) of a journal line, or None for a torn or damaged one."""
+    head, _, body = line.partition(b" ")
+    try:
+        if int(head, 16) != zlib.crc32(body):
+            return None
+        record = orjson.loads(body)
+    except ValueError:
+        return None
+    return int(record["t"]), SampleResult(
+        rollout_id=record["id"],
+        text=base64.b64decode(record["text"]).decode("utf-8", "surrogatepass"),
+        finish_reason=record["finish"],
+        token_ids=_unpack(record["tokens"], "<i4"),  # type: ignore[arg-type]
+        logprobs=_unpack(record["logprobs"], "<f4"),
+        sampling_logprobs=_unpack(record["sampling_logprobs"], "<f4"),
+        n_tokens=record["n_tokens"],
+        prompt_tokens=record["prompt_tokens"],
+        reason=record["reason"],
+        elapsed_s=record["elapsed_s"],
+    )
+
+
+def _range(problem_ids: Iterable[str]) -> tuple[str, str]:
+    ids = [p.partition("_")[2][:8] for p in problem_ids]
+    return min(ids), max(ids)
+
+
+def segments(folder: Path, problem_ids: Collection[str]) -> list[Path]:
+    """Segments whose range overlaps that of `problem_ids`, oldest name first."""
+    if not problem_ids or not folder.is_dir():
+        return []
+    low, high = _range(problem_ids)
+    found = []
+    for path in folder.glob("*.jsonl"):
+        first, _, last = path.name.partition(".")[0].partition("-")
+        if first <= high and last >= low:
+            found.append(path)
+    return sorted(found)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as handle:
+        for line in handle:
+            yield line.rstrip(b"\n")
+
+
+def lookup(
+    folder: Path, problem_ids: Collection[str], wanted: Collection[str], skip: Collection[str] = ()
+) -> tuple[dict[str, SampleResult], list[str]]:
+    """Journaled results of the `wanted` rollouts, and the names of the segments that were read.
+
+    Args:
+        skip: names of segments known to hold nothing new.
+    """
+    want = set(wanted)
+    best: dict[str, tuple[int, SampleResult]] = {}
+    read = []
+    for path in segments(folder, problem_ids):
+        if path.name in skip:
+            continue
+        read.append(path.name)
+        for line in _lines(path):
+            found = decode(line)
+            if found is None or found[1].rollout_id not in want:
+                continue
+            at, result = found
+            known = best.get(result.rollout_id)
+            if known is None or at < known[0]:
+                best[result.rollout_id] = (at, result)
+    return {rollout: result for rollout, (_, result) in best.items()}, read
+
+
+class JournalWriter:
+    """One segment, opened for the problems of one sampling task. Thread-safe."""
+
+    def __init__(self, folder: Path, problem_ids: Collection[str], attempt: int) -> None:
+        low, high = _range(problem_ids)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{low}-{high}.{attempt:04d}-{time.time_ns():020d}-{uuid4().hex[:6]}.jsonl"
+        self._lock = threading.Lock()
+        self._fd: int | None = None
+        self._synced_at = 0.0
+
+    def append(self, result: SampleResult, problem_id: str) -> None:
+        """Journal one result. On return it survives the death of this process.
+
+        Raises:
+            NoSpace: if the disk is full; a partial line is cut off again.
+        """
+        with self._lock, no_space_is_clear(self.path):
+            if self._fd is None:
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            line = encode(result, problem_id, time.time_ns())
+            size = os.fstat(self._fd).st_size
+            try:
+                written = os.write(self._fd, line)
+                while written < len(line):
+                    written += os.write(self._fd, line[written:])
+            except OSError:
+                os.ftruncate(self._fd, size)
+                raise
+            now = time.monotonic()
+            if now - self._synced_at > _FSYNC_EVERY_S:
+                os.fsync(self._fd)
+                self._synced_at = now
+
+    def close(self) -> None:
+        with self._lock:
+            if self._fd is not None:
+                os.fsync(self._fd)
+                os.close(self._fd)
+                self._fd = None

@@ -1,0 +1,136 @@
+"""A lease on a run directory: two runs exclude each other, and a dead owner does not keep anybody out.
+
+The lock file says who holds it: host, pid, boot id, start of the process, heartbeat. On the owner's own host it is
+stale when that process is gone (or the machine was restarted); from another host it is stale when its heartbeat is
+older than `STALE_AFTER_S`. A stale lock is renamed away before a new one is created exclusively, so of two takers one
+wins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import psutil
+
+from synthflow.errors import RunLocked
+from synthflow.stores.files import write_text
+
+HEARTBEAT_S = 10.0
+STALE_AFTER_S = 120.0
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return str(int(psutil.boot_time()))
+
+
+def read_lock(root: Path) -> dict[str, Any] | None:
+    """Who holds the lock, or None. A lock that cannot be parsed is held by nobody known: age decides."""
+    path = root / "lock"
+    try:
+        holder = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {"host": "unknown", "pid": 0, "boot": "", "started": 0.0, "heartbeat": path.stat().st_mtime}
+    return holder if isinstance(holder, dict) else None
+
+
+def is_stale(holder: dict[str, Any]) -> bool:
+    """Whether the owner of a lock is known, or old enough to be presumed, dead."""
+    if holder["host"] == socket.gethostname():
+        if holder["boot"] != _boot_id():
+            return True
+        try:
+            process = psutil.Process(int(holder["pid"]))
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            return not alive or abs(process.create_time() - float(holder["started"])) > 2.0
+        except psutil.NoSuchProcess:
+            return True
+    return time.time() - float(holder["heartbeat"]) > STALE_AFTER_S
+
+
+class RunLock:
+    """Hold a run directory for the life of a `with` block.
+
+    Raises:
+        RunLocked: if another live process holds it; the message says who and since when.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "lock"
+        self.root = root
+        self._nonce = uuid4().hex
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def _content(self) -> str:
+        return json.dumps(
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "boot": _boot_id(),
+                "started": psutil.Process().create_time(),
+                "heartbeat": time.time(),
+                "nonce": self._nonce,
+            }
+        )
+
+    def __enter__(self) -> Self:
+        for _ in range(5):
+            try:
+                fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            except FileExistsError:
+                self._clear_stale()
+                continue
+            with os.fdopen(fd, "w") as handle:
+                handle.write(self._content())
+            self._thread = threading.Thread(target=self._beat, daemon=True, name="synthflow-lock")
+            self._thread.start()
+            return self
+        raise RunLocked(f"{self.path}: taken over by other processes again and again; try again")
+
+    def _clear_stale(self) -> None:
+        holder = read_lock(self.root)
+        if holder is None:
+            return
+        if not is_stale(holder):
+            age = time.time() - float(holder["heartbeat"])
+            raise RunLocked(
+                f"{self.root} is held by process {holder['pid']} on {holder['host']} (last sign of life "
+                f"{age:.0f} s ago); wait for it, stop it, or give another --out"
+            )
+        with suppress(FileNotFoundError):
+            aside = self.path.with_name(f".lock.{self._nonce}.stale")
+            self.path.rename(aside)
+            aside.unlink()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S):
+            holder = read_lock(self.root)
+            if holder is None or holder.get("nonce") != self._nonce:
+                return  # taken over: never write into somebody else's lock
+            with suppress(OSError):
+                write_text(self.path, self._content())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2)
+        holder = read_lock(self.root)
+        if holder is not None and holder.get("nonce") == self._nonce:
+            with suppress(FileNotFoundError):
+                self.path.unlink()
