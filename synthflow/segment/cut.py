@@ -1,0 +1,82 @@
+"""A completion as steps: spans that tile it, at most so many.
+
+Invariants: the spans of a completion are half-open ranges of Python code points that tile `[0, len)` in order, so the
+joined steps are the completion; an empty completion has no steps. `Segmented.label` names everything the cut depends
+on: a label and a text give the same spans again (`segment_like`), so a step id never stands for two spans.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
+
+from synthflow.errors import UserError
+from synthflow.registry import suggest
+from synthflow.segment.rules import SEGMENTERS, SegmenterName
+
+Overflow = Literal["even", "tail"]
+
+_LABEL = re.compile(r"(?P<name>[a-z_]+)(?:/(?P<most>\d+)(?P<tail>-tail)?)?")
+
+
+class Span(NamedTuple):
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """Spans of one completion, and the label of how it was cut: `lines`, or `lines/64` where steps were merged."""
+
+    label: str
+    spans: tuple[Span, ...]
+
+
+def segment(
+    text: str, segmenter: SegmenterName | str = "lines", max_steps: int | None = None, overflow: Overflow = "even"
+) -> Segmented:
+    """Cut `text` into at most `max_steps` steps.
+
+    Args:
+        text: any text.
+        segmenter: a name in `SEGMENTERS`.
+        max_steps: most steps; None is no limit.
+        overflow: how more than that are merged (our default: `even`). `even` joins runs of neighbours whose numbers
+            of steps differ by one at most, so that late steps keep a value of their own; `tail` keeps the first
+            `max_steps - 1` and joins the rest into the last, so that early prefixes stay those of a shorter text.
+
+    Raises:
+        UserError: for a segmenter nobody knows.
+        ValueError: for max_steps below 1.
+    """
+    rule = SEGMENTERS.get(cast(SegmenterName, segmenter))
+    if rule is None:
+        hint = suggest(segmenter, SEGMENTERS) or f"known: {', '.join(SEGMENTERS)}"
+        raise UserError(f"no segmenter is called {segmenter!r}; {hint}")
+    if max_steps is not None and max_steps < 1:
+        raise ValueError(f"max_steps is {max_steps}; expected at least 1")
+    ends, label = rule(text), str(segmenter)
+    if max_steps is not None and len(ends) > max_steps:
+        ends = _merge(ends, max_steps, overflow)
+        label = f"{segmenter}/{max_steps}" + ("-tail" if overflow == "tail" else "")
+    return Segmented(label, tuple(map(Span, [0, *ends], ends)))  # the shorter list, the ends, decides
+
+
+def _merge(ends: list[int], most: int, overflow: Overflow) -> list[int]:
+    if overflow == "tail":
+        return [*ends[: most - 1], ends[-1]]
+    return [ends[(k + 1) * len(ends) // most - 1] for k in range(most)]
+
+
+def segment_like(text: str, label: str) -> Segmented:
+    """Cut `text` as `label` (of a `Segmented`, or `steps.segmenter`) says.
+
+    Raises:
+        UserError: for a label that no segmenter here wrote.
+    """
+    match = _LABEL.fullmatch(label)
+    if match is None:
+        raise UserError(f"{label!r} is not a segmenter's label; expected a form such as 'lines' or 'lines/64'")
+    most = int(match["most"]) if match["most"] else None
+    return segment(text, match["name"], most, "tail" if match["tail"] else "even")
