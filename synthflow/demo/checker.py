@@ -19,7 +19,7 @@ adds something in order to take it away again is judged as off the path.
 What *wrong* means, in `error_kind`; the first one that applies names the step:
 
 - `gibberish`: an equation that cannot be read, or neither words nor an equation;
-- `wrong_operation`: the operands are reachable and another one of + - * / between them would be right;
+- `wrong_operation`: the operands are reachable and another one of + - * / between them would lead on;
 - `wrong_quantity`: an operand that is no reachable number, or reachable ones that do not belong together;
 - `arithmetic_slip`: what is computed is on the path, but the written result is not its value;
 - `inherited`: the step is faithful and true in itself, but builds on an earlier wrong value;
@@ -43,11 +43,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
-from synthflow.demo.checker_parse import MAX_LINE, Equation, Expr, read_line
+from synthflow.demo.checker_parse import MAX_LINE, Equation, Expr, apply_operation, read_line
 from synthflow.demo.checker_poly import Poly, all_polys, combine, constant, symbol, useful
 from synthflow.demo.world_facts import Facts
 
-MAX_STEPS, MAX_READINGS, MAX_CANDIDATES = 256, 400, 16
+MAX_STEPS, MAX_READINGS, MAX_CANDIDATES, MAX_SUM = 256, 400, 16, 10
 Verdict = Literal["right", "wrong", "unjudgeable"]
 ERROR_KINDS = (
     "arithmetic_slip",
@@ -86,10 +86,12 @@ class _Entry:
 
 @dataclass(slots=True)
 class _State:
+    facts: Facts
+    polys: list[Poly | None]
     target: Poly
     gold: Fraction
     known: dict[Fraction, list[_Entry]] = field(default_factory=dict)
-    natural: dict[Fraction, list[_Entry]] = field(default_factory=dict)
+    underived: dict[int, list[tuple[int, int]]] | None = None  # value -> (sum quantity, mask of its terms)
 
     def add(self, value: Fraction, poly: Poly | None, *, clean: bool) -> None:
         entry = _Entry(poly, "clean" if clean else "tainted")
@@ -120,19 +122,39 @@ def _start(facts: Facts) -> _State:
     target = polys[facts.target]
     if target is None:
         raise ValueError("the target has no polynomial in the given quantities")
-    state = _State(target, Fraction(facts.gold))
-    for index, (q, poly) in enumerate(zip(facts.quantities, polys, strict=True)):
+    state = _State(facts, polys, target, Fraction(facts.gold))
+    for index, q in enumerate(facts.quantities):
         if q.op == "given":
             state.add(Fraction(q.value), symbol(index), clean=True)
-        else:
-            state.natural.setdefault(Fraction(q.value), []).append(_Entry(poly, "skipped"))
-            running: Poly | None = {}
-            total = 0
-            for sign, arg in zip(q.signs, q.args, strict=True) if q.op == "sum" else ():
-                running = combine("+" if sign > 0 else "-", running, polys[arg])
-                total += sign * facts.quantities[arg].value
-                state.natural.setdefault(Fraction(total), []).append(_Entry(running, "skipped"))
     return state
+
+
+def _underived(state: _State, value: Fraction) -> list[_Entry]:
+    """What a number would mean that was not written before: a quantity, or a part of a sum, of the problem."""
+    if state.underived is None:
+        state.underived = {}
+        for index, q in enumerate(state.facts.quantities):
+            if q.op != "sum" or len(q.args) > MAX_SUM:
+                state.underived.setdefault(q.value, []).append((index, -1))
+                continue
+            terms = [s * state.facts.quantities[a].value for s, a in zip(q.signs, q.args, strict=True)]
+            for mask in range(1, 1 << len(terms)):
+                total = abs(sum(t for i, t in enumerate(terms) if mask >> i & 1))
+                state.underived.setdefault(total, []).append((index, mask))
+    out: list[_Entry] = []
+    found = state.underived.get(int(value), []) if value.denominator == 1 else []
+    for index, mask in found[:MAX_CANDIDATES]:
+        q = state.facts.quantities[index]
+        poly: Poly | None = state.polys[index]
+        if mask >= 0:
+            poly, total = {}, 0
+            for i, (sign, arg) in enumerate(zip(q.signs, q.args, strict=True)):
+                if mask >> i & 1:
+                    poly = combine("+" if sign > 0 else "-", poly, state.polys[arg])
+                    total += sign * state.facts.quantities[arg].value
+            poly = combine("-", {}, poly) if total < 0 else poly
+        out.append(_Entry(poly, "skipped"))
+    return out
 
 
 def _judge(state: _State, index: int, step: str) -> StepJudgement:
@@ -207,8 +229,10 @@ def _off_path(state: _State, expr: Expr, result: Fraction, true: bool) -> _Findi
     if expr.op and expr.left and expr.right and not expr.left.op and not expr.right.op:
         for op in "+-*/":
             for left, right in ((expr.left, expr.right), (expr.right, expr.left)):
-                for poly, _ in _readings(state, Expr(None, op, left, right), ("clean", "tainted")):
-                    if useful(poly, state.target):
+                other = apply_operation(op, left, right)
+                for poly, _ in _readings(state, other, ("clean", "tainted")):
+                    new = poly and other.value is not None and not state.knows(other.value, poly)
+                    if new and useful(poly, state.target):
                         state.add(result, poly, clean=False)
                         return _Finding("wrong_operation", any(tainted))
     state.add(result, None, clean=False)
@@ -224,7 +248,7 @@ def _readings(
         value = leaf.value if leaf.value is not None else Fraction(-1)
         entries = [e for e in state.known.get(value, ()) if e.trust in trusts and e.poly is not None]
         if "skipped" in trusts:
-            entries += state.natural.get(value, ())
+            entries += _underived(state, value)
         if value.denominator == 1 and 0 <= value <= 9:
             entries.append(_Entry(constant(value), "clean"))
         options.append([(value, e) for e in entries[:MAX_CANDIDATES]])

@@ -143,7 +143,7 @@ def _sum(tokens: list[str], at: int, depth: int) -> tuple[Expr, int]:
     left, at = _product(tokens, at, depth)
     while at < len(tokens) and tokens[at] in "+-":
         right, end = _product(tokens, at + 1, depth)
-        left, at = _apply(tokens[at], left, right), end
+        left, at = apply_operation(tokens[at], left, right), end
     return left, at
 
 
@@ -151,7 +151,7 @@ def _product(tokens: list[str], at: int, depth: int) -> tuple[Expr, int]:
     left, at = _atom(tokens, at, depth)
     while at < len(tokens) and tokens[at] in "*/":
         right, end = _atom(tokens, at + 1, depth)
-        left, at = _apply(tokens[at], left, right), end
+        left, at = apply_operation(tokens[at], left, right), end
     return left, at
 
 
@@ -173,7 +173,8 @@ def _atom(tokens: list[str], at: int, depth: int) -> tuple[Expr, int]:
     return Expr(value), at + 1
 
 
-def _apply(op: str, left: Expr, right: Expr) -> Expr:
+def apply_operation(op: str, left: Expr, right: Expr) -> Expr:
+    """left op right with its value, None where it is undefined."""
     a, b = left.value, right.value
     value: Fraction | None = None
     if a is not None and b is not None:

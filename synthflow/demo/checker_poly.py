@@ -76,7 +76,8 @@ def useful(part: Poly | None, target: Poly) -> bool:
 
 
 def _covers(available: Fraction | None, wanted: Fraction) -> bool:
-    return available is not None and available * wanted > 0 and abs(wanted) <= abs(available)
+    whole = wanted.denominator == 1
+    return available is not None and whole and available * wanted > 0 and abs(wanted) <= abs(available)
 
 
 def _conformal_quotient(term: Monomial, part: Monomial) -> Monomial | None:

@@ -172,11 +172,15 @@ class Run:
             optimizer.load_state_dict(saved)
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
-    def resume(self, decay_begins: float) -> None:
+    def progress(self, budget: float, max_steps: int | None) -> float:
+        """Share of the schedule that is done: by steps when there is a limit of steps, else by seconds."""
+        return self.step / max_steps if max_steps else self.seconds / budget
+
+    def resume(self, budget: float, max_steps: int | None) -> None:
         """Continues from the checkpoint; where its decay began too early for this schedule, from before it."""
         if self.stable.exists():
             self.load(self.stable)
-            if self.seconds < decay_begins - 1:
+            if self.progress(budget, max_steps) < 0.99 * (1 - DECAY_SHARE):
                 return
         if self.checkpoint.exists():
             self.load(self.checkpoint)
@@ -220,16 +224,16 @@ def train(
     run = Run(out, device_name, seed)
     budget = minutes * 60.0
     if resume:
-        run.resume(budget * (1 - DECAY_SHARE))
+        run.resume(budget, max_steps)
     run.model.train()
-    began, last_save, decaying = time.monotonic() - run.seconds, run.seconds, False
+    began, last_save = time.monotonic() - run.seconds, run.seconds
+    decaying = run.progress(budget, max_steps) > 1 - DECAY_SHARE
     recent: list[tuple[float, int]] = []
     mark = run.seconds
-    while (progress := run.step / max_steps if max_steps else run.seconds / budget) < 1.0:
+    while (progress := run.progress(budget, max_steps)) < 1.0:
         if not decaying and progress > 1 - DECAY_SHARE:
             decaying = True
-            if not (resume and run.stable.exists()):
-                run.save(run.stable)
+            run.save(run.stable)
         factor = lr_factor(run.step, progress)
         recent.append(run.update(factor))
         run.seconds = time.monotonic() - began

@@ -129,7 +129,7 @@ PROMPT_LINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "Find how many {what} {who} has.",
             "How many {what} are left for {who}?",
         ),
-        ("Find how many {what} {who} has in the end.", "Now how many {what} does {who} have?"),
+        ("Find how many {what} {who} has in the end.", "In the end, how many {what} does {who} have?"),
     ),
     "budget": (
         (
@@ -240,7 +240,7 @@ PROMPT_LINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "ask_one": (
         ("How many {what} does {who} have?", "Find how many {what} {who} owns.", "How many {what} does {who} own?"),
-        ("Now find how many {what} {who} has.", "How many {what} does {who} own in all?"),
+        ("Find how many {what} {who} has in all.", "How many {what} does {who} own in all?"),
     ),
     "ask_group": (
         (
