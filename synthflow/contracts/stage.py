@@ -81,10 +81,11 @@ class Services(Protocol):
 
     stage_id: str
     run_seed: int
+    round: int
     attempt: int
 
-    def renderer(self, policy: str) -> Renderer:
-        """Tokenizer and chat template of a policy of the spec."""
+    def renderer(self, policy: str) -> Renderer | None:
+        """Tokenizer and chat template of a policy; None for a server whose tokenizer nobody has."""
         ...
 
     def identity(self, policy: str) -> PolicyIdentity: ...
@@ -124,6 +125,8 @@ class Stage(ABC):
     writes: ClassVar[tuple[str, ...]] = ()
     covers: ClassVar[Coverage | None] = None
     summary: ClassVar[str] = ""
+    identity_excludes: ClassVar[tuple[str, ...]] = ()
+    """Configuration fields that are no part of the stage's fingerprint, such as the path of a source."""
 
     def __init__(self, name: str, config: Any) -> None:
         self.name = name
@@ -133,6 +136,11 @@ class Stage(ABC):
     def policies(cls, config: Any) -> tuple[str, ...]:
         """Names of the policies this stage samples from; their identity is part of its fingerprint."""
         return (config.policy,) if getattr(config, "policy", None) else ()
+
+    @classmethod
+    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+        """`given` with paths that are relative to the spec made absolute, before it is validated."""
+        return dict(given)
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         """Mistakes that only the graph shows, as (field, what is wrong, what to do). Loads nothing."""
