@@ -138,10 +138,12 @@ class Manifest:
     def __init__(self, root: Path) -> None:
         self.path = root / "manifest.jsonl"
         self.attempt = 0
+        self.latest_attempt: Mapping[str, Any] = {}
         self.graph = Graph([], {})
         self.torn = 0
         self._commits: dict[tuple[str, str, str], Commit] = {}
         self._partitions: dict[str, tuple[str, ...]] = {}
+        self._published: dict[str, tuple[str, str]] = {}
         self._read()
 
     def _read(self) -> None:
@@ -163,6 +165,7 @@ class Manifest:
     def _apply(self, record: Mapping[str, Any]) -> None:
         if record["kind"] == "attempt":
             self.attempt = int(record["attempt"])
+            self.latest_attempt = record
             stages = [StageRecord.from_json(s) for s in record["stages"]]
             sources = {s.name for s in stages if s.scope == "source"}
             self._partitions = {k: v for k, v in self._partitions.items() if k in sources}
@@ -173,6 +176,8 @@ class Manifest:
         elif record["kind"] == "commit":
             commit = Commit.from_json(record)
             self._commits[commit.stage, commit.fingerprint, commit.key] = commit
+            if commit.files:
+                self._published[commit.stage] = (commit.fingerprint, commit.key)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Append a line and flush it to the disk before returning."""
@@ -211,10 +216,16 @@ class Manifest:
         self.append(commit.to_json())
 
     def find(self, stage: str, unit: str, graph: Graph | None = None) -> Commit | None:
-        """The commit of a unit of work, if it is done."""
+        """The commit of a unit of work, if it is done.
+
+        An export has one place for all its fingerprints, so only the release published last is there.
+        """
         graph = graph or self.graph
-        fingerprint = graph.stages[stage].fingerprint
-        return self._commits.get((stage, fingerprint, graph.key(stage, unit)))
+        fingerprint, key = graph.stages[stage].fingerprint, graph.key(stage, unit)
+        commit = self._commits.get((stage, fingerprint, key))
+        if commit is not None and commit.files and self._published[stage] != (fingerprint, key):
+            return None
+        return commit
 
     def earlier(self, stage: str, fingerprint: str) -> list[Commit]:
         """All commits of a stage under a fingerprint, whatever their units."""

@@ -127,6 +127,10 @@ class Backend(ABC):
     def close(self) -> None:
         """Stop the engine and free what it holds. Idempotent."""
 
+    def default_engines(self) -> int:
+        """Engine processes that fill this machine, where the spec does not say."""
+        return 1
+
     def load(self) -> dict[str, float]:
         """Counters for progress, such as busy_s. Empty where there are none."""
         return {}

@@ -146,6 +146,10 @@ class Stage(ABC):
         """Mistakes that only the graph shows, as (field, what is wrong, what to do). Loads nothing."""
         return ()
 
+    def samplings(self) -> Iterable[Mapping[str, Any]]:
+        """Rows of the samplings table for what this stage samples."""
+        return ()
+
     def estimate(self, upstream: Volume) -> Volume:
         """What this stage will produce from `upstream` (the sum over its parents)."""
         return upstream

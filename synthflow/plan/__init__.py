@@ -1,0 +1,1 @@
+"""From a pipeline to what will run: fingerprints, what is done, what is owed, what it will cost."""

@@ -1,0 +1,195 @@
+"""The driver: hand units of work to Dask, write down what is finished, and stop well.
+
+Problem-aligned partitions flow through the stages independently; a stage of whole scope waits for all of them. At
+most `partitions_in_flight` partitions are handed out at a time, which bounds memory whatever the size of the data.
+Dask does the scheduling; the driver alone appends to the manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from synthflow.contracts import StageInfo
+from synthflow.errors import Incomplete, InfrastructureError
+from synthflow.execute.tasks import CPU, PROGRESS, RunContext, UnitTask
+from synthflow.execute.unit import run_unit
+from synthflow.stores.manifest import ALL, Commit, Graph, Manifest
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+Unit = tuple[str, str]  # (stage, unit)
+
+
+@dataclass
+class Watcher:
+    """What the driver tells while it runs; the default tells nothing."""
+
+    committed: Callable[[Commit], None] = lambda commit: None
+    failed: Callable[[Unit, BaseException], None] = lambda unit, error: None
+    counted: Callable[[Mapping[str, Any]], None] = lambda counts: None
+
+
+@dataclass
+class _Flight:
+    """Partitions that are being worked on: futures by unit, and how many units each partition still owes."""
+
+    futures: dict[Future, Unit] = field(default_factory=dict)
+    open_units: dict[str, int] = field(default_factory=dict)
+
+
+class Driver:
+    """Executes what a manifest owes."""
+
+    def __init__(
+        self, client: Client, manifest: Manifest, context: RunContext, in_flight: int, watcher: Watcher
+    ) -> None:
+        self.client, self.manifest, self.context = client, manifest, context
+        self.graph: Graph = manifest.graph
+        self.in_flight, self.watcher = in_flight, watcher
+        self.failures: dict[Unit, BaseException] = {}
+
+    def run(self) -> None:
+        """Run until nothing is owed.
+
+        Raises:
+            Incomplete: if units failed for reasons of infrastructure; the others are committed.
+            SynthflowError: the first error that is a user's to mend, or a broken invariant.
+        """
+        self.client.subscribe_topic(PROGRESS, lambda event: self.watcher.counted(event[1]))
+        try:
+            for stages in waves(self.graph):
+                self._run_wave(stages)
+                if self.failures:
+                    break
+        finally:
+            self.client.unsubscribe_topic(PROGRESS)
+        if self.failures:
+            (stage, _), error = next(iter(self.failures.items()))
+            owed = sum(self.manifest.owed().values())
+            raise Incomplete(
+                f"{len(self.failures)} units of work failed, the first in stage {stage!r}: {error}\n"
+                f"what was finished is kept; {owed} units are owed: run again to resume"
+            )
+
+    def _run_wave(self, stages: Sequence[str]) -> None:
+        from distributed import as_completed
+
+        flight = _Flight()
+        chains = self._chains(stages)
+        running = as_completed()
+        self._fill(chains, flight, running)
+        for future in running:
+            stage, unit = flight.futures.pop(future)
+            self._collect(future, (stage, unit))
+            flight.open_units[unit] -= 1
+            if not flight.open_units[unit]:
+                del flight.open_units[unit]
+            future.release()
+            if not self.failures:
+                self._fill(chains, flight, running)
+
+    def _fill(self, chains: Iterator[tuple[str, list[str]]], flight: _Flight, running: Any) -> None:
+        while len(flight.open_units) < self.in_flight:
+            following = next(chains, None)
+            if following is None:
+                return
+            unit, stages = following
+            futures = self._submit_chain(unit, stages)
+            flight.open_units[unit] = flight.open_units.get(unit, 0) + len(futures)
+            for stage, future in futures.items():
+                flight.futures[future] = (stage, unit)
+                running.add(future)
+
+    def _chains(self, stages: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+        """(unit, its owed stages in order), partition after partition."""
+        seen: dict[str, list[str]] = {}
+        for stage in stages:
+            for unit in self.graph.units(stage):
+                if self.manifest.find(stage, unit) is None:
+                    seen.setdefault(unit, []).append(stage)
+        yield from seen.items()
+
+    def _submit_chain(self, unit: str, stages: Sequence[str]) -> dict[str, Future]:
+        futures: dict[str, Future] = {}
+        for stage in stages:
+            ancestors = self.graph.ancestors_of(stage)
+            running = [futures[a] for a in ancestors if a in futures]
+            task = self._task(stage, unit, [a for a in ancestors if a not in futures])
+            futures[stage] = self.client.submit(
+                run_unit,
+                task,
+                *running,
+                key=f"{stage}-{task.key}-{self.context.attempt}",
+                resources={CPU: 1},
+                pure=False,
+            )
+        return futures
+
+    def _task(self, stage: str, unit: str, done: Sequence[str]) -> UnitTask:
+        record = self.graph.stages[stage]
+        commits: dict[str, dict[str, Commit]] = {}
+        for name in done:
+            units = [unit] if unit != ALL and self.graph.stages[name].scope != "whole" else self.graph.units(name)
+            found = {u: self.manifest.find(name, u) for u in units}
+            commits[name] = {u: c for u, c in found.items() if c is not None}
+        return UnitTask(
+            context=self.context,
+            record=record,
+            ancestors=tuple(self._info(a) for a in self.graph.ancestors_of(stage)),
+            sources=tuple(self.graph.sources_of(stage)),
+            unit=unit,
+            key=self.graph.key(stage, unit),
+            done=commits,
+        )
+
+    def _info(self, name: str) -> StageInfo:
+        record = self.graph.stages[name]
+        return StageInfo(name, record.use, record.writes, record.parents, record.config)
+
+    def _collect(self, future: Future, unit: Unit) -> None:
+        error = future.exception() if future.status == "error" else None
+        if future.status == "finished":
+            commit = replace(future.result(), attempt=self.context.attempt)
+            self.manifest.commit(commit)
+            self.watcher.committed(commit)
+            return
+        error = _as_failure(error, future.status)
+        if not isinstance(error, InfrastructureError):
+            raise error
+        if all(str(known) != str(error) for known in self.failures.values()):
+            self.watcher.failed(unit, error)
+            self.failures[unit] = error
+
+
+def _as_failure(error: BaseException | None, status: str) -> BaseException:
+    """A worker that died, and a task lost with it, are infrastructure; anything else is what it is."""
+    from distributed import KilledWorker
+
+    if error is None or isinstance(error, KilledWorker):
+        return InfrastructureError(f"a worker died under this unit again and again ({error or status})")
+    return error
+
+
+def waves(graph: Graph) -> list[list[str]]:
+    """Stages grouped so that each group needs only earlier groups whole.
+
+    Partition-scoped stages under the same barriers form one group, through which partitions flow independently; the
+    whole-scoped stages that read them form the next.
+    """
+    level: dict[str, int] = {}
+    for name, record in graph.stages.items():
+        if record.scope == "source":
+            level[name] = 0
+        elif record.scope == "partition":
+            level[name] = max(level[p] for p in record.parents)
+        else:
+            level[name] = 1 + max(level[p] for p in record.parents)
+    # A whole stage of a level comes before the partition stages of that level: they may read it.
+    groups: dict[int, list[str]] = {}
+    for name, record in graph.stages.items():
+        if record.scope != "source":
+            groups.setdefault(2 * level[name] + (record.scope == "partition"), []).append(name)
+    return [groups[key] for key in sorted(groups)]

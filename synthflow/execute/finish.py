@@ -1,0 +1,96 @@
+"""What a run writes when its last unit is done: reference tables, the compact manifest, the catalog."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from synthflow.contracts import PolicyIdentity
+from synthflow.schema import POLICIES, RUNS, SAMPLINGS, STAGES
+from synthflow.stores.files import write_text
+from synthflow.stores.manifest import Manifest, shards_by_table
+from synthflow.stores.rundir import RunDirectory
+from synthflow.stores.shards import Shard, write_shard
+
+if TYPE_CHECKING:
+    from synthflow.spec.pipeline import Pipeline
+
+
+def finish_run(
+    pipeline: Pipeline,
+    run: RunDirectory,
+    manifest: Manifest,
+    identities: Mapping[str, PolicyIdentity],
+    attempt: int,
+) -> None:
+    """Write the reference tables, `manifest.json` and `stats.duckdb`; each replaces its earlier version at once."""
+    from synthflow.stores.catalog import build_catalog
+
+    reference = [
+        write_shard(run.root, name, rows, "run", f"part-{attempt:04d}")
+        for name, rows in _reference(pipeline, manifest, identities, attempt).items()
+    ]
+    write_text(run.root / "manifest.json", manifest.compact({"reference": [s.to_json() for s in reference]}))
+    build_catalog(run.root, catalog_tables(manifest, reference))
+
+
+def catalog_tables(manifest: Manifest, reference: list[Shard]) -> dict[str, list[str]]:
+    """Relative paths of the active shards, by table."""
+    tables = {name: [s.path for s in shards] for name, shards in shards_by_table(manifest.active()).items()}
+    for shard in reference:
+        tables.setdefault(shard.table, []).append(shard.path)
+    return tables
+
+
+def _reference(
+    pipeline: Pipeline, manifest: Manifest, identities: Mapping[str, PolicyIdentity], attempt: int
+) -> dict[str, pa.Table]:
+    opened = manifest.latest_attempt
+    return {
+        "policies": POLICIES.from_rows([_policy(pipeline, name, i) for name, i in identities.items()]),
+        "samplings": SAMPLINGS.from_rows(_samplings(pipeline)),
+        "stages": STAGES.from_rows([_stage(r.to_json(), r.stage_id) for r in manifest.graph.stages.values()]),
+        "runs": RUNS.from_rows(
+            [
+                {
+                    "run_id": opened["run_id"],
+                    "attempt": attempt,
+                    "name": pipeline.name,
+                    "started_at": opened["at"],
+                    "synthflow_version": opened["synthflow"],
+                    "versions": json.dumps(opened["versions"], sort_keys=True),
+                    "spec": json.dumps(opened["spec"], sort_keys=True),
+                }
+            ]
+        ),
+    }
+
+
+def _policy(pipeline: Pipeline, name: str, identity: PolicyIdentity) -> dict[str, Any]:
+    config = pipeline.policies[name]
+    return {
+        "policy_id": identity.policy_id,
+        "name": name,
+        "model": config.model,
+        "backend": config.backend,
+        "weights_hash": identity.weights_hash,
+        "tokenizer_hash": identity.tokenizer_hash,
+        "template_hash": identity.template_hash,
+        "details": json.dumps({**identity.details, "options": config.options}, sort_keys=True, default=str),
+    }
+
+
+def _samplings(pipeline: Pipeline) -> list[dict[str, Any]]:
+    rows = {}
+    for node in pipeline.nodes:
+        for described in node.stage.samplings():
+            rows[described["sampling_id"]] = described
+    return list(rows.values())
+
+
+def _stage(record: Mapping[str, Any], stage_id: str) -> dict[str, Any]:
+    kept = {name: record[name] for name in ("name", "use", "version", "fingerprint", "parents")}
+    return {**kept, "stage_id": stage_id, "config": json.dumps(record["config"], sort_keys=True, default=str)}

@@ -1,0 +1,134 @@
+"""Cut a source into partitions of problems, once, in the process that drives the run.
+
+Problems are sorted by id before they are cut, so a partition does not depend on the order of the input. A partition
+of an earlier attempt stays as it is while all its problems are still there unchanged; only new and changed problems
+make new partitions. A partition's id is H(content hashes of its problems). Memory is bounded: rows are streamed to a
+temporary Parquet file and sorted by DuckDB, which spills to disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthflow.errors import UserError
+from synthflow.ids import content_id
+from synthflow.schema import PROBLEMS, REJECTS
+from synthflow.stages.sources import Source
+from synthflow.stores.files import no_space_is_clear
+from synthflow.stores.manifest import Commit, Graph, Manifest, StageRecord
+from synthflow.stores.shards import Shard, write_shard
+
+if TYPE_CHECKING:
+    import duckdb
+
+_BATCH = 4096
+
+
+def cut_source(
+    source: Source, record: StageRecord, root: Path, manifest: Manifest, size: int, attempt: int
+) -> list[str]:
+    """Read a source, write and commit its partitions, and return their ids in order.
+
+    Raises:
+        UserError: if the source holds no problem, or bad rows.
+    """
+    scratch = root / f".source-{uuid4().hex[:8]}"
+    scratch.mkdir()
+    try:
+        raw = scratch / "raw.parquet"
+        if _stream(source, raw) == 0:
+            raise UserError(f"stage {record.name!r}: the source holds no problem; nothing to do")
+        with _database(scratch) as con:
+            con.execute(f"CREATE VIEW raw AS SELECT * FROM read_parquet('{raw}')")
+            kept = _kept_partitions(con, record, root, manifest)
+            fresh = _write_new(con, source, record, root, manifest, size, attempt)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return kept + fresh
+
+
+def _stream(source: Source, path: Path) -> int:
+    rows = 0
+    with no_space_is_clear(path), pq.ParquetWriter(path, PROBLEMS.schema, compression="zstd") as writer:
+        for batch in source.batches():
+            rows += batch.num_rows
+            writer.write_table(PROBLEMS.conform(batch))
+    return rows
+
+
+def _database(scratch: Path) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    con = duckdb.connect()
+    con.execute("SET memory_limit = '1GB'")
+    con.execute(f"SET temp_directory = '{scratch / 'spill'}'")
+    return con
+
+
+def _kept_partitions(con: duckdb.DuckDBPyConnection, record: StageRecord, root: Path, manifest: Manifest) -> list[str]:
+    """Partitions of the last attempt whose problems are all still there; their rows leave `raw` for `fresh`."""
+    con.execute("CREATE TABLE kept (content_hash VARCHAR)")
+    kept = []
+    earlier = {c.unit: c for c in manifest.earlier(record.name, record.fingerprint)}
+    for pid in manifest.graph.partitions.get(record.name, ()):
+        commit = earlier.get(pid)
+        shard = _problems_shard(commit) if commit else None
+        if shard is None or not (root / shard.path).exists():
+            continue
+        con.execute(f"CREATE OR REPLACE TEMP VIEW old AS SELECT content_hash FROM read_parquet('{root / shard.path}')")
+        missing = con.execute("SELECT count(*) FROM old ANTI JOIN raw USING (content_hash)").fetchone()
+        if missing == (0,):
+            con.execute("INSERT INTO kept SELECT content_hash FROM old")
+            kept.append(pid)
+    return kept
+
+
+def _problems_shard(commit: Commit) -> Shard | None:
+    return next((s for s in commit.shards if s.table == "problems"), None)
+
+
+def _chunks(con: duckdb.DuckDBPyConnection, size: int) -> Iterator[pa.Table]:
+    reader = con.execute(
+        "SELECT raw.* FROM raw ANTI JOIN kept USING (content_hash) ORDER BY problem_id"
+    ).to_arrow_reader(_BATCH)
+    held = PROBLEMS.empty()
+    for batch in reader:
+        held = pa.concat_tables([held, PROBLEMS.conform(pa.Table.from_batches([batch]))])
+        while held.num_rows >= size:
+            yield held.slice(0, size)
+            held = held.slice(size)
+    if held.num_rows:
+        yield held
+
+
+def _write_new(
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    record: StageRecord,
+    root: Path,
+    manifest: Manifest,
+    size: int,
+    attempt: int,
+) -> list[str]:
+    pids = []
+    for chunk in _chunks(con, size):
+        pid = content_id("q", sorted(chunk["content_hash"].to_pylist()))
+        pids.append(pid)
+        graph = Graph([record], {record.name: [pid]})
+        if manifest.find(record.name, pid, graph) is not None:
+            continue
+        shards = [write_shard(root, "problems", chunk, record.folder, f"part-{pid[2:14]}")]
+        rejected = source.reject_rows(set(chunk["problem_id"].to_pylist()), record.stage_id)
+        if rejected:
+            rejects = REJECTS.from_rows(rejected)
+            shards.append(write_shard(root, "rejects", rejects, record.folder, f"part-{pid[2:14]}"))
+        key = graph.key(record.name, pid)
+        manifest.commit(Commit(record.name, record.fingerprint, record.stage_id, pid, key, attempt, tuple(shards), {}))
+    return pids

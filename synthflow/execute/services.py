@@ -1,0 +1,114 @@
+"""What a worker lends a running stage: tokenizers, engines, verifiers, counters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from synthflow.contracts import Judgement, PolicyIdentity, Question, SampleRequest, SampleResult, Verifier
+from synthflow.execute.engines import run_engine_task
+from synthflow.execute.reporting import Reporter
+from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
+from synthflow.ids import canonical, content_id
+from synthflow.stores.journal import lookup
+
+if TYPE_CHECKING:
+    from synthflow.backends.renderer import Renderer
+
+
+class _Shared:
+    """Tokenizers and verifiers of this process, opened once and used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.renderers: dict[str, Renderer | None] = {}
+        self.verifiers: dict[str, tuple[Verifier, threading.Lock]] = {}
+
+
+_shared = _Shared()
+
+
+class WorkerServices:
+    """`Services` for a unit of work on a Dask worker (or, without one, in this process)."""
+
+    def __init__(self, context: RunContext, stage: str, stage_id: str) -> None:
+        self.stage_id = stage_id
+        self.run_seed = context.run_seed
+        self.round = context.round
+        self.attempt = context.attempt
+        self._context, self._stage = context, stage
+        self._reporter = Reporter(stage)
+
+    def renderer(self, policy: str) -> Renderer | None:
+        from synthflow.backends import load_renderer
+
+        config = self._context.policies[policy]
+        key = canonical(config)
+        with _shared.lock:
+            if key not in _shared.renderers:
+                _shared.renderers[key] = load_renderer(config)
+            return _shared.renderers[key]
+
+    def identity(self, policy: str) -> PolicyIdentity:
+        return self._context.identities[policy]
+
+    def sample(self, requests: Sequence[SampleRequest], policy: str) -> list[SampleResult]:
+        problem_ids = {r.problem_id for r in requests}
+        ids = [r.rollout_id for r in requests]
+        known, read = lookup(self._context.root / "journal", problem_ids, ids)
+        owed = tuple(r for r in requests if r.rollout_id not in known)
+        if known:
+            self._reporter.count(from_journal=len(known))
+        if owed:
+            task = EngineTask(self._context, policy, self._stage, owed, frozenset(read))
+            known.update((r.rollout_id, r) for r in self._on_engine(task))
+        self._reporter.flush()
+        return [known[rollout] for rollout in ids]
+
+    def _on_engine(self, task: EngineTask) -> list[SampleResult]:
+        from distributed import get_worker, worker_client
+
+        try:
+            get_worker()
+        except ValueError:
+            return run_engine_task(task)
+        # The stage steps aside while it waits: its worker's thread serves other units meanwhile.
+        with worker_client() as client:
+            future = client.submit(
+                run_engine_task,
+                task,
+                key=f"engine-{content_id('t', [r.rollout_id for r in task.requests], task.context.attempt)}",
+                resources={ENGINE: 1},
+                pure=False,
+            )
+            results: list[SampleResult] = future.result()
+            return results
+
+    def judge(
+        self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
+    ) -> tuple[list[Judgement], str, str]:
+        from synthflow.verifiers import open_verifier
+
+        key = canonical([verifier, dict(config)])
+        with _shared.lock:
+            if key not in _shared.verifiers:
+                _shared.verifiers[key] = (open_verifier(verifier, config), threading.Lock())
+            opened, turn = _shared.verifiers[key]
+        with turn:
+            judgements = opened.judge(questions)
+        return judgements, opened.full_version(), content_id("c", verifier, opened.config)
+
+    def count(self, **counts: float) -> None:
+        self._reporter.count(**counts)
+
+    def flush(self) -> None:
+        self._reporter.flush()
+
+
+def close_shared() -> None:
+    """Close this process's verifiers. Idempotent."""
+    with _shared.lock:
+        for verifier, _ in _shared.verifiers.values():
+            verifier.close()
+        _shared.verifiers.clear()

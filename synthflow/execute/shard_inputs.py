@@ -1,0 +1,78 @@
+"""Inputs read from committed shards, for one partition or for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synthflow.contracts import Inputs, StageInfo
+from synthflow.schema import TABLES
+from synthflow.stores.manifest import ALL, Commit
+from synthflow.stores.shards import read_shard
+
+
+class ShardInputs(Inputs):
+    """Rows of the committed shards of a stage's ancestors.
+
+    Args:
+        commits: stage -> unit -> commit. A partition-scoped stage has one unit a partition, a whole one `all`.
+        unit: the partition to read, or None for the whole run.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        ancestors: Sequence[StageInfo],
+        parents: Sequence[str],
+        commits: Mapping[str, Mapping[str, Commit]],
+        sources: Sequence[str],
+        unit: str | None,
+    ) -> None:
+        self._root, self._ancestors, self._parents = root, tuple(ancestors), tuple(parents)
+        self._commits, self._sources, self._unit = commits, tuple(sources), unit
+        self._problem_ids: pa.Array | None = None
+
+    @property
+    def ancestors(self) -> Sequence[StageInfo]:
+        return self._ancestors
+
+    @property
+    def parents(self) -> Sequence[str]:
+        return self._parents
+
+    def of_stage(self, stage: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        units = self._commits.get(stage, {})
+        if self._unit is None:
+            return self._read(units.values(), table, columns)
+        if self._unit in units:
+            return self._read([units[self._unit]], table, columns)
+        if ALL in units:
+            return self._of_these_problems([units[ALL]], table, columns)
+        return self._read([], table, columns)
+
+    def _read(self, commits: Sequence[Commit] | object, table: str, columns: Sequence[str] | None) -> pa.Table:
+        wanted = list(columns) if columns is not None else None
+        shards = [s for c in commits for s in c.shards if s.table == table]  # type: ignore[attr-defined]
+        if not shards:
+            empty = TABLES[table].empty()
+            return empty.select(wanted) if wanted is not None else empty
+        return pa.concat_tables([read_shard(self._root, s, wanted) for s in shards])
+
+    def _of_these_problems(self, commits: Sequence[Commit], table: str, columns: Sequence[str] | None) -> pa.Table:
+        rows = self._read(commits, table, None)
+        if self._problem_ids is None:
+            tables = [self.of_stage(s, "problems", ["problem_id"]) for s in self._sources]
+            self._problem_ids = pa.concat_tables(tables)["problem_id"].combine_chunks()
+        rows = rows.filter(pc.is_in(rows["problem_id"], value_set=self._problem_ids))
+        return rows.select(list(columns)) if columns is not None else rows
+
+    def partitions(self) -> Iterator[Inputs]:
+        if self._unit is not None:
+            yield self
+            return
+        for source in self._sources:
+            for unit in self._commits.get(source, {}):
+                yield ShardInputs(self._root, self._ancestors, self._parents, self._commits, [source], unit)

@@ -1,0 +1,100 @@
+"""Run one stage over one unit of work, on a worker: read, run, check, write, and say what was written.
+
+Nothing is committed here: the driver appends the commit to the manifest once this has returned, so a unit that was
+killed half-way leaves files that nobody counts, and is simply run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from synthflow.contracts import ExportStage, Stage
+from synthflow.errors import InvariantBroken
+from synthflow.execute.coverage import check_coverage, check_keys
+from synthflow.execute.releases import publish
+from synthflow.execute.services import WorkerServices
+from synthflow.execute.shard_inputs import ShardInputs
+from synthflow.execute.tasks import UnitTask
+from synthflow.ids import digest
+from synthflow.schema import TELEMETRY
+from synthflow.stages.adapters import stage_class
+from synthflow.stores.manifest import ALL, Commit
+from synthflow.stores.shards import Shard, write_shard
+
+
+def build_stage(name: str, use: str, config: Mapping[str, Any]) -> Stage:
+    """A stage from its name and its configuration as the manifest holds it."""
+    cls = stage_class(use)
+    return cls(name, cls.Config.model_validate(dict(config)))
+
+
+def run_unit(task: UnitTask, *finished: Commit) -> Commit:
+    """Run a stage over a unit of work.
+
+    Args:
+        finished: commits of ancestors that were made in this attempt.
+
+    Raises:
+        InvariantBroken: if the stage loses a row or writes one twice.
+        InfrastructureError: if samples are still owed.
+    """
+    started = time.monotonic()
+    record, context = task.record, task.context
+    stage = build_stage(record.name, record.use, record.config)
+    commits: dict[str, dict[str, Commit]] = {name: dict(units) for name, units in task.done.items()}
+    for commit in finished:
+        commits.setdefault(commit.stage, {})[commit.unit] = commit
+    unit = None if task.unit == ALL else task.unit
+    inputs = ShardInputs(context.root, task.ancestors, record.parents, commits, task.sources, unit)
+    services = WorkerServices(context, record.name, record.stage_id)
+    name = f"part-{digest(task.key)[:10]}"
+    files: dict[str, str] = {}
+    if isinstance(stage, ExportStage):
+        rejects, files = publish(stage, inputs, services, context.root)
+        outputs: dict[str, pa.Table] = {"rejects": rejects}
+    else:
+        outputs = dict(stage.run(inputs, services))
+    _check_outputs(record.name, stage, inputs, outputs)
+    services.count(units=1, rows=sum(t.num_rows for n, t in outputs.items() if n != "telemetry"))
+    services.flush()
+    elapsed = _elapsed(task, time.monotonic() - started)
+    outputs["telemetry"] = pa.concat_tables([outputs["telemetry"], elapsed]) if "telemetry" in outputs else elapsed
+    shards = _write(context.root, outputs, record.folder, name)
+    return Commit(record.name, record.fingerprint, record.stage_id, task.unit, task.key, context.attempt, shards, files)
+
+
+def _check_outputs(name: str, stage: Stage, inputs: ShardInputs, outputs: Mapping[str, pa.Table]) -> None:
+    undeclared = set(outputs) - {*stage.writes, "rejects", "telemetry"}
+    if undeclared:
+        raise InvariantBroken(f"stage {name!r} wrote {sorted(undeclared)}, which it does not declare in `writes`")
+    check_keys(name, {n: t for n, t in outputs.items() if n != "telemetry"})
+    if stage.covers is not None:
+        check_coverage(name, stage.covers, inputs, outputs)
+
+
+def _write(root: Path, outputs: Mapping[str, pa.Table], folder: str, name: str) -> tuple[Shard, ...]:
+    return tuple(write_shard(root, table, rows, folder, name) for table, rows in outputs.items() if rows.num_rows)
+
+
+def _elapsed(task: UnitTask, seconds: float) -> pa.Table:
+    import socket
+
+    return TELEMETRY.from_rows(
+        [
+            {
+                "problem_id": "",
+                "target_kind": "task",
+                "target_id": f"{task.record.name}/{task.unit}",
+                "metric": "elapsed_s",
+                "value": seconds,
+                "worker": socket.gethostname(),
+                "attempt": task.context.attempt,
+                "stage_id": task.record.stage_id,
+            }
+        ]
+    )

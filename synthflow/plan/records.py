@@ -1,0 +1,72 @@
+"""From a pipeline to the stages of a plan, each with its fingerprint.
+
+A fingerprint is H(use, version, configuration, parents' fingerprints, policies' identities, seed, round). It leaves
+out what does not change rows: the names of parents, where a source's file lies, how the run is executed. Equal
+fingerprints over equal inputs mean equal rows, so work is found again when a spec changes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from synthflow.contracts import PolicyIdentity, Stage
+from synthflow.ids import content_id
+from synthflow.schema import SCHEMA_VERSION
+from synthflow.stages.sources import Source
+from synthflow.stores.manifest import StageRecord
+
+if TYPE_CHECKING:
+    from synthflow.spec.pipeline import Pipeline
+
+
+def scope_of(stage: Stage) -> Literal["source", "partition", "whole"]:
+    return "source" if isinstance(stage, Source) else stage.scope
+
+
+def identity_config(stage: Stage) -> dict[str, Any]:
+    """The part of a stage's configuration that can change its rows."""
+    excluded = {"of", "use", *getattr(stage, "identity_excludes", ())}
+    config: dict[str, Any] = stage.config.model_dump(mode="json")
+    return {k: v for k, v in config.items() if k not in excluded}
+
+
+def stage_records(pipeline: Pipeline, identities: Mapping[str, PolicyIdentity]) -> list[StageRecord]:
+    """Records of a pipeline's stages in topological order.
+
+    Args:
+        identities: the identity of every policy that some stage samples from, by its name in the spec.
+    """
+    records: dict[str, StageRecord] = {}
+    for node in pipeline.nodes:
+        policies = [identities[name].policy_id for name in type(node.stage).policies(node.config)]
+        fingerprint = content_id(
+            "f",
+            SCHEMA_VERSION,
+            node.use,
+            node.stage.version,
+            identity_config(node.stage),
+            [records[parent].fingerprint for parent in node.parents],
+            policies,
+            pipeline.seed if policies else None,
+            pipeline.round if policies else None,
+        )
+        covers = node.stage.covers
+        records[node.name] = StageRecord(
+            name=node.name,
+            use=node.use,
+            version=node.stage.version,
+            fingerprint=fingerprint,
+            scope=scope_of(node.stage),
+            parents=tuple(node.parents),
+            writes=tuple(node.stage.writes),
+            config=node.config.model_dump(mode="json"),
+            covers=None
+            if covers is None
+            else {
+                "input_table": covers.input_table,
+                "input_key": covers.input_key,
+                "outputs": dict(covers.outputs),
+            },
+        )
+    return list(records.values())
