@@ -1,0 +1,26 @@
+"""The fixed bins of `stats.histogram`: what a stored count means, without its configuration.
+
+Invariant: the bins of a metric never change under its name, so histograms of any two runs add up. Bin i holds
+values in [edges[i], edges[i+1]); the first and last bin also take what lies beyond them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SIZES: tuple[float, ...] = (0.0, *(round(2.0 ** (half / 2), 6) for half in range(41)))
+"""Half octaves from 1 to 2**20, with [0, 1) before them: for counts of tokens, lines, operations. 41 bins."""
+
+LOGPROBS: tuple[float, ...] = tuple(-10.0 + quarter / 4 for quarter in range(41))
+"""Quarters of a nat from -10 to 0: for mean log probabilities. 40 bins."""
+
+BINS: Mapping[str, tuple[float, ...]] = {
+    "n_tokens": SIZES,
+    "n_lines": SIZES,
+    "n_steps": SIZES,
+    "operations": SIZES,
+    "equations": SIZES,
+    "depth": SIZES,
+    "mean_logprob": LOGPROBS,
+}
+"""Edges by metric. A metric that is not here stores no histogram: a rate, or one observation a group."""
