@@ -1,0 +1,124 @@
+"""`export.sft`: what was judged correct, as conversations.
+
+One config, `sft`: `messages` and nothing else that a trainer reads, which is the one shape that TRL, verl, OpenRLHF,
+LLaMA-Factory, Axolotl, NeMo-RL, prime-rl and slime all take. Rejection sampling fine-tuning (RFT, Yuan et al. 2023,
+arXiv 2308.01825) keeps the distinct correct answers of a problem; so does this export, up to `max_per_problem`.
+
+Candidates are whole rollouts; continuations of a prefix are evidence for step values, not answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import polars as pl
+from pydantic import Field
+
+from synthflow.contracts import Inputs, Services, StageInfo
+from synthflow.exports.base import (
+    ExportConfig,
+    Ledger,
+    ParquetExport,
+    Rule,
+    check_pass_rate,
+    filter_rules,
+    pass_rate_rules,
+    prompt_rules,
+    take,
+)
+from synthflow.exports.columns import MESSAGES, OF_ROLLOUT, ConfigSpec, ExportColumn
+from synthflow.exports.views import UNSEEN, blank, candidates, prompt_key, reply, sidecars_of_rollout
+from synthflow.stages.views import check_verdicts
+
+SFT = ConfigSpec(
+    "sft",
+    "conversations that end with a correct answer",
+    (
+        ExportColumn("messages", MESSAGES, "the prompt to train on, then the answer"),
+        *OF_ROLLOUT,
+    ),
+    (
+        ("TRL", "`trl sft --dataset_name DIR --dataset_config sft --assistant_only_loss true`"),
+        ("verl", "`data.train_files=[DIR/sft/train-….parquet]`, SFT defaults (it wants files, not a folder)"),
+        ("OpenRLHF", "`--data.dataset DIR/sft --data.input_key messages --data.apply_chat_template --data.multiturn`"),
+        ("LLaMA-Factory", "`--dataset_dir DIR --dataset sft`"),
+        ("Axolotl", "`datasets: [{path: DIR/sft, ds_type: parquet, type: chat_template, split: train}]`"),
+        ("NeMo-RL", "`ResponseDataset` with `data_path: DIR/sft/train-*.parquet`"),
+        ("prime-rl", '`data.name=DIR`, `subsets=["sft"]`'),
+        ("slime", "`--prompt-data FILE.parquet --input-key messages` (one file)"),
+    ),
+)
+
+
+class SftConfig(ExportConfig):
+    max_per_problem: int | None = Field(None, ge=1, description="most answers of one problem")
+    prefer: Literal["any", "short"] = Field(
+        "any", description="which of too many: any (by rollout_id, a uniform choice), or short (fewest tokens)"
+    )
+    deduplicate: bool = Field(True, description="drop answers that repeat another one of the same prompt word by word")
+    min_pass_rate: float | None = Field(None, ge=0, le=1, description="least pass rate of the problem's group")
+    max_pass_rate: float | None = Field(None, ge=0, le=1, description="largest pass rate of the problem's group")
+
+
+class ExportSft(ParquetExport):
+    """Conversations for supervised fine-tuning."""
+
+    use = "export.sft"
+    version = "1"
+    Config = SftConfig
+    reads = ("rollouts", "scores")
+    summary = "Conversations that end with an answer judged correct, for supervised fine-tuning."
+
+    def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
+        yield from check_verdicts(ancestors, self.config.verdicts)
+        yield from check_pass_rate(self.config, ancestors)
+
+    def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:
+        return (SFT,)
+
+    def project(self, part: Inputs, services: Services) -> Iterable[Ledger]:
+        rollouts = candidates(part, self.config.verdicts)
+        correct, wrong = take(rollouts, "rollout_id", self._rules())
+        chosen, surplus = self._choose(correct)
+        rows = chosen.select(
+            pl.concat_list("messages", reply(pl.col("completion"))).alias("messages"), *sidecars_of_rollout()
+        )
+        yield Ledger("sft", "rollout", rollouts.get_column("rollout_id"), rows, pl.concat([wrong, surplus]))
+
+    def _rules(self) -> list[Rule]:
+        verdict = pl.col("verdict")
+        return [
+            Rule(verdict.is_null(), "no verdict"),
+            Rule(verdict == "wrong", "wrong"),
+            Rule(verdict == "unknown", pl.lit("unknown: ") + pl.col("verdict_reason").fill_null("no reason given")),
+            *filter_rules("rollout"),
+            *trainable_rules(),
+            *pass_rate_rules(self.config.min_pass_rate, self.config.max_pass_rate),
+        ]
+
+    def _choose(self, correct: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        order = ["n_tokens", "rollout_id"] if self.config.prefer == "short" else ["rollout_id"]
+        ranked = correct.sort("problem_id", *order).with_columns(prompt_key("messages").alias("_prompt"))
+        same = ["problem_id", "_prompt", "completion_hash"]
+        first = pl.col("rollout_id").first().over(same)
+        repeated = pl.lit(self.config.deduplicate) & (pl.col("rollout_id") != first)
+        distinct, duplicates = take(ranked, "rollout_id", [Rule(repeated, pl.lit("duplicate of ") + first)])
+        most = self.config.max_per_problem
+        if most is None:
+            return distinct, duplicates
+        place = pl.col("rollout_id").cum_count().over("problem_id")
+        chosen, over = take(distinct, "rollout_id", [Rule(place > most, f"over max_per_problem {most}")])
+        return chosen, pl.concat([duplicates, over])
+
+
+def trainable_rules() -> list[Rule]:
+    """A candidate whose own prompt and text cannot be trained on, whatever its verdict."""
+    return [
+        Rule(
+            pl.col("condition").is_in(UNSEEN) & pl.col("train_prompt").is_null(),
+            pl.lit("sampled under ") + pl.col("condition") + " and has no train_prompt",
+        ),
+        *prompt_rules("messages"),
+        Rule(blank("completion"), "empty completion"),
+    ]
