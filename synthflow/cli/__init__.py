@@ -1,0 +1,1 @@
+"""The command line. Each command is a module that loads when it is called, so that `--help` answers at once."""

@@ -1,0 +1,120 @@
+"""Progress of a run: a live table for a person, single lines for a log file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from synthflow.cli.text import count, duration
+from synthflow.execute.progress import Tracker
+
+_LINE_EVERY_S = 10.0
+
+
+def facts(stage: dict[str, Any]) -> str:
+    """What is worth saying of a stage: rollouts, speed, pass rate, retries."""
+    counts, said = stage["counts"], []
+    sampled = counts.get("sampled", 0) + counts.get("from_journal", 0)
+    if sampled:
+        of = f"/{count(stage['expected_requests'])}" if stage["expected_requests"] else ""
+        said.append(f"{count(sampled)}{of} rollouts")
+    if stage["rollouts_per_s"]:
+        said.append(f"{stage['rollouts_per_s']:.0f}/s")
+    if stage["tokens_per_s"]:
+        said.append(f"{count(stage['tokens_per_s'])} tok/s")
+    if not sampled and counts.get("rows"):
+        said.append(f"{count(counts['rows'])} rows")
+    if stage["pass_rate"] is not None:
+        said.append(f"pass rate {stage['pass_rate']:.2f}")
+    said.extend(f"{count(counts[name])} {name}" for name in ("unknown", "dropped", "retries") if counts.get(name))
+    return "  ".join(said)
+
+
+class LiveDisplay:
+    """One row a stage, redrawn four times a second."""
+
+    def __init__(self, tracker: Tracker, console: Console) -> None:
+        self._tracker = tracker
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._table)
+
+    def _table(self) -> Table:
+        snapshot = self._tracker.snapshot()
+        table = Table.grid(padding=(0, 2))
+        for stage in snapshot["stages"]:
+            done, total = stage["units_done"], stage["units_total"]
+            finished = total and done >= total
+            fraction = done / total if total else 0.0
+            sampled = stage["counts"].get("sampled", 0) + stage["counts"].get("from_journal", 0)
+            if stage["expected_requests"] and not finished:
+                fraction = max(fraction, sampled / stage["expected_requests"])
+            mark = "[green]✓[/]" if finished else ("[cyan]▸[/]" if stage["counts"] else " ")
+            eta = "" if finished or stage["eta_s"] is None else f"ETA {duration(stage['eta_s'])}"
+            bar = ProgressBar(total=1.0, completed=min(1.0, fraction), width=18)
+            table.add_row(mark, f"[bold]{stage['stage']}[/]", bar, f"{done}/{total}", facts(stage), eta)
+        table.add_row("", "", "", "", f"[dim]{duration(snapshot['elapsed_s'])} elapsed[/]", "")
+        return table
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+
+class LineDisplay:
+    """Plain lines: each stage when it is done, and those at work every ten seconds."""
+
+    def __init__(self, tracker: Tracker, console: Console) -> None:
+        self._tracker, self._console = tracker, console
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True, name="synthflow-display")
+        self._told: set[str] = {s["stage"] for s in tracker.snapshot()["stages"] if s["units_done"] >= s["units_total"]}
+
+    def _loop(self) -> None:
+        told_at = time.monotonic()
+        while not self._stop.wait(0.5):
+            due = time.monotonic() - told_at >= _LINE_EVERY_S
+            self._tell(due)
+            if due:
+                told_at = time.monotonic()
+
+    def _tell(self, due: bool) -> None:
+        snapshot = self._tracker.snapshot()
+        for stage in snapshot["stages"]:
+            finished = stage["units_done"] >= stage["units_total"]
+            if stage["stage"] in self._told or not (finished or (due and stage["counts"])):
+                continue
+            word = "done" if finished else f"{stage['units_done']}/{stage['units_total']}"
+            eta = "" if finished or stage["eta_s"] is None else f"  ETA {duration(stage['eta_s'])}"
+            self._console.print(
+                f"[{duration(snapshot['elapsed_s'])}] {stage['stage']:<14} {word:<8} {facts(stage)}{eta}",
+                markup=False,
+            )
+            if finished:
+                self._told.add(stage["stage"])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(timeout=2)
+        self._tell(due=False)
+
+
+def display_for(tracker: Tracker, console: Console) -> LiveDisplay | LineDisplay:
+    """Live for a terminal, lines for anything else."""
+    return LiveDisplay(tracker, console) if console.is_terminal else LineDisplay(tracker, console)

@@ -1,0 +1,66 @@
+"""`synthflow stats` and `synthflow sql`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from synthflow.cli.text import console, echo_json
+
+STATS_EPILOG = """\b
+Examples:
+  synthflow stats runs/quickstart
+  synthflow stats runs/quickstart --json
+"""
+
+SQL_EPILOG = """\b
+Examples:
+  synthflow sql runs/quickstart                            tables, columns, what they mean
+  synthflow sql runs/quickstart "SELECT * FROM problem_stats ORDER BY pass_rate LIMIT 5"
+  synthflow sql runs/quickstart "SELECT * FROM step_advantages WHERE advantage < -0.5" --format csv
+"""
+
+
+@click.command(epilog=STATS_EPILOG)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def stats(run: Path, as_json: bool) -> None:
+    """Quality, diversity and complexity of a run, stage by stage."""
+    from synthflow.measure.summary import render, run_summary
+    from synthflow.stores.catalog import open_catalog
+    from synthflow.stores.rundir import RunDirectory
+
+    RunDirectory.existing(run)
+    with open_catalog(run) as con:
+        summary = run_summary(con)
+    if as_json:
+        echo_json(summary)
+    else:
+        render(summary, console())
+
+
+@click.command(epilog=SQL_EPILOG)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("query", required=False)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "csv", "json", "markdown"]),
+    default="table",
+    show_default=True,
+    help="How rows are printed.",
+)
+def sql(run: Path, query: str | None, style: str) -> None:
+    """Query a run's tables in DuckDB SQL; without a QUERY, say what there is."""
+    from synthflow.stores.rundir import RunDirectory
+    from synthflow.stores.sql import describe, render_rows
+    from synthflow.stores.sql import query as run_query
+
+    RunDirectory.existing(run)
+    if query is None:
+        click.echo(describe(run))
+        return
+    columns, rows = run_query(run, query)
+    for line in render_rows(columns, rows, style):
+        click.echo(line)

@@ -1,0 +1,69 @@
+"""`synthflow plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from synthflow.cli.text import SPEC_HELP, console, count, echo_json, size
+
+EPILOG = """\b
+Examples:
+  synthflow plan quickstart
+  synthflow plan pipeline.yaml --out runs/first      what is done there, and what is owed
+  synthflow plan pipeline.yaml -o stages.rollouts.n=64 --json
+"""
+
+
+@click.command(epilog=EPILOG, help=f"Check a pipeline and print what will run, without running it.\n\n{SPEC_HELP}")
+@click.argument("spec")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
+@click.option("-o", "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the spec.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
+def plan(spec: str, out: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    from synthflow.plan.plan import make_plan
+    from synthflow.spec import load_pipeline
+
+    pipeline = load_pipeline(spec, overrides)
+    root = out or Path("runs") / pipeline.name
+    planned = make_plan(pipeline, root)
+    if as_json:
+        echo_json(planned.to_json())
+        return
+    _print(planned.to_json())
+
+
+def _print(planned: dict[str, Any]) -> None:
+    screen = console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, right in (("stage", 0), ("use", 0), ("done", 1), ("rows", 1), ("requests", 1), ("tokens ≤", 1)):
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    table.add_column("what")
+    for stage in planned["stages"]:
+        rows = sum(stage["rows"].values()) or None
+        table.add_row(
+            stage["name"],
+            stage["use"],
+            f"{stage['units_done']}/{stage['units']}",
+            count(rows),
+            count(stage["requests"] or None),
+            count(stage["tokens"] or None),
+            stage["note"],
+        )
+    screen.print(table)
+    total = planned["total"]
+    screen.print(
+        f"\n{planned['name']}: {count(total['problems'])} problems, at most {count(total['requests'])} requests, "
+        f"{count(total['tokens'])} tokens, about {size(total['disk_bytes'])} of disk",
+        markup=False,
+    )
+    if total["cost"] is not None:
+        screen.print(f"at most {total['cost']:,.2f} at the price per million tokens given", markup=False)
+    owed = sum(s["units"] - s["units_done"] for s in planned["stages"])
+    where = planned["run"]
+    screen.print(
+        f"nothing is owed in {where}" if not owed else f"{owed} units of work are owed in {where}", markup=False
+    )

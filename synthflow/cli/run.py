@@ -1,0 +1,78 @@
+"""`synthflow run`."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from synthflow.cli.text import SPEC_HELP, console, duration, echo_json
+
+EPILOG = """\b
+Examples:
+  synthflow run quickstart                        into runs/quickstart
+  synthflow run pipeline.yaml --out runs/first
+  synthflow run pipeline.yaml -o stages.rollouts.n=64      48 more, if there were 16
+  synthflow run pipeline.yaml --scheduler tcp://10.0.0.1:8786
+
+Running again on the same directory resumes it: what is finished is kept, what changed is run again.
+Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again), 5 locked, 6 disk full.
+"""
+
+
+@click.command(epilog=EPILOG, help=f"Run a pipeline; resume it, or top it up, where it was.\n\n{SPEC_HELP}")
+@click.argument("spec")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
+@click.option("-o", "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the spec.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler to use instead of a local cluster.")
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON summary on standard output at the end.")
+def run(
+    spec: str, out: Path | None, overrides: tuple[str, ...], scheduler: str | None, quiet: bool, as_json: bool
+) -> None:
+    from synthflow.cli.display import display_for
+    from synthflow.execute.run import run_pipeline
+    from synthflow.spec import load_pipeline
+
+    screen = console(err=as_json)
+    pipeline = load_pipeline(spec, overrides)
+    root = out or Path("runs") / pipeline.name
+    if not quiet:
+        screen.print(f"{pipeline.name} → {root}", markup=False)
+    result = run_pipeline(
+        pipeline,
+        root,
+        scheduler=scheduler,
+        display=lambda tracker: nullcontext() if quiet else display_for(tracker, screen),
+    )
+    if result.attempt is None and not quiet:
+        screen.print(f"nothing to do: every stage of {pipeline.name!r} is done in {root}", markup=False)
+    elif not quiet:
+        screen.print(f"attempt {result.attempt} done in {duration(result.elapsed_s)}", markup=False)
+    _summary(root, quiet, as_json, result.attempt, result.elapsed_s)
+
+
+def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapsed_s: float) -> None:
+    from synthflow.measure.summary import render as render_summary
+    from synthflow.measure.summary import run_summary
+    from synthflow.stores.catalog import open_catalog
+
+    if quiet and not as_json:
+        return
+    with open_catalog(root) as con:
+        summary = run_summary(con)
+    if as_json:
+        echo_json({"run": str(root), "attempt": attempt, "elapsed_s": round(elapsed_s, 3), **summary})
+        return
+    screen = console()
+    render_summary(summary, screen)
+    screen.print(f"\nFiles: {root}", markup=False)
+    for folder in sorted((root / "exports").glob("[!.]*")):
+        screen.print(f"  {folder}/", markup=False)
+    screen.print(
+        f"\nNext:  synthflow stats {root}\n"
+        f'       synthflow sql {root} "SELECT * FROM step_advantages LIMIT 10"\n'
+        f"       synthflow check {root}",
+        markup=False,
+    )
