@@ -123,6 +123,9 @@ def _one_value(document: Document, where: Path, errors: Sequence[Mapping[str, An
         document.mistake(where, "no such field", hint)
     elif first["type"] == "missing":
         document.mistake(where, "missing", "this field has no default")
+    elif first["type"] == "value_error" and isinstance(first["input"], Mapping):
+        # A rule over several fields: its own words are all there is to say.
+        document.mistake(where, _expected(first))
     else:
         expected = " or ".join(dict.fromkeys(_expected(e) for e in errors))
         document.mistake(where, f"{show(first['input'])} is not right", f"expected {expected}")

@@ -47,7 +47,7 @@ def read_nodes(document: Document, policies: set[str], base_dir: Path) -> dict[s
     stages = stages if isinstance(stages, dict) else {}
     raw = {name: fields for name, fields in stages.items() if isinstance(fields, dict)}
     _check_names(document, raw)
-    drawn = _Drawn({}, {name: () for name in stages}, set())
+    drawn = _Drawn({}, dict.fromkeys(stages, ()), set())
     for name, fields in raw.items():
         cls = _class_of(document, name, fields)
         if cls is not None:

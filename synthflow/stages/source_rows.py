@@ -1,0 +1,248 @@
+"""One row of a file to one problem.
+
+Invariants: what a row says reaches the problem unchanged (a number becomes the text that stood in the file, every
+column that is not used goes to the metadata) or the row is malformed and says why; problem_id depends on the
+messages alone, content_hash on everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+from synthflow import ids
+from synthflow.registry import suggest
+
+PROMPT_COLUMNS = ("prompt", "messages", "problem", "question")
+ROLES = ("system", "user", "assistant", "tool")
+
+
+class RowError(ValueError):
+    """A malformed row: what is wrong, and what to do."""
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(what)
+        self.what, self.fix = what, fix
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as read: its place, and its columns or what made it unreadable."""
+
+    file: str
+    line: int
+    values: Mapping[str, Any] | RowError
+    unit: str = ""
+
+    @property
+    def where(self) -> str:
+        """What a person can open: `file:line`, or `file row 7` where a format has no lines."""
+        return f"{self.file} {self.unit} {self.line}" if self.unit else f"{self.file}:{self.line}"
+
+
+class ExactFloat(float):
+    """A float that remembers how it was written, so that an answer `1.50` stays `1.50`."""
+
+    __slots__ = ("text",)
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> ExactFloat:
+        made = cls(text)
+        made.text = text
+        return made
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """How columns become a problem; None for a column means the default that the source's fields describe."""
+
+    source: str
+    prompt_column: str | None = None
+    answer_column: str = "answer"
+    metadata_columns: Sequence[str] | None = None
+    system: str | None = None
+    template: str | None = None
+    fixed: Mapping[str, str | None] = field(default_factory=dict)
+    require_answer: bool = True
+    max_prompt_chars: int = 100_000
+
+
+def prompt_column(wanted: str | None, columns: Sequence[str]) -> str:
+    """The column that holds the prompt: the wanted one, or the only one with a usual name.
+
+    Raises:
+        RowError: if it is not there, or several could be meant.
+    """
+    if wanted is not None:
+        if wanted in columns:
+            return wanted
+        raise RowError(f"no column {wanted!r}", suggest(wanted, columns) or f"columns: {_listed(columns)}")
+    usual = [name for name in PROMPT_COLUMNS if name in columns]
+    if len(usual) == 1:
+        return usual[0]
+    if usual:
+        raise RowError(f"several columns may hold the prompt: {', '.join(usual)}", "say which with prompt_column: NAME")
+    raise RowError("no column holds a prompt", f"say which with prompt_column: NAME; columns: {_listed(columns)}")
+
+
+def to_problem(row: Mapping[str, Any], how: Mapped) -> dict[str, Any]:
+    """A row of the problems table.
+
+    Raises:
+        RowError: if the row is malformed.
+    """
+    column = prompt_column(how.prompt_column, list(row))
+    messages = _messages(row[column], column, how)
+    used = {column}
+    answer = None
+    if how.answer_column in row:
+        answer = _answer(row[how.answer_column], how.answer_column)
+        used.add(how.answer_column)
+    if how.require_answer and (answer is None or not answer.strip()):
+        what = "is missing" if answer is None else "is empty"
+        raise RowError(f"the answer ({how.answer_column!r}) {what}", "set require_answer: false if none is needed")
+    named: dict[str, str | None] = {}
+    for name in ("domain", "source", "split"):
+        named[name] = how.fixed.get(name)
+        if named[name] is None and isinstance(row.get(name), str) and name not in used:
+            named[name] = row[name]
+            used.add(name)
+    problem: dict[str, Any] = {
+        "problem_id": ids.problem_id(messages),
+        "prompt": messages,
+        "answer": answer,
+        "verifier": None,
+        "domain": named["domain"],
+        "source": named["source"] or how.source,
+        "split": named["split"],
+        "metadata": _metadata(row, used, how.metadata_columns),
+    }
+    _check_text([problem["answer"], problem["domain"], problem["source"], problem["split"]])
+    problem["content_hash"] = ids.content_id("h", list(problem.values()))
+    return problem
+
+
+def _messages(value: Any, column: str, how: Mapped) -> list[dict[str, str]]:
+    if isinstance(value, str):
+        if not value.strip():
+            raise RowError(f"the prompt ({column!r}) is empty")
+        # Not str.format: problems and templates are full of braces.
+        text = value if how.template is None else how.template.replace("{prompt}", value)
+        messages = [{"role": "user", "content": text}]
+    else:
+        messages = list(_chat(value, column))
+        if how.template is not None:
+            raise RowError(f"the prompt ({column!r}) is a chat, a template needs text", "remove template:")
+    if how.system is not None:
+        if messages[0]["role"] == "system":
+            raise RowError(f"the chat ({column!r}) has a system message already", "remove system:")
+        messages.insert(0, {"role": "system", "content": how.system})
+    length = sum(len(message["content"]) for message in messages)
+    if length > how.max_prompt_chars:
+        fix = "raise max_prompt_chars if it is meant"
+        raise RowError(f"the prompt has {length} characters, at most {how.max_prompt_chars} are allowed", fix)
+    _check_text([message["content"] for message in messages])
+    return messages
+
+
+def _chat(value: Any, column: str) -> Iterator[dict[str, str]]:
+    if value is None:
+        raise RowError(f"the prompt ({column!r}) is missing")
+    if not isinstance(value, list) or not value or not all(isinstance(m, Mapping) for m in value):
+        what = f"the prompt ({column!r}) is neither text nor a list of messages"
+        raise RowError(what, "a message is {role: user, content: text}")
+    for message in value:
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            raise RowError(f"a message has the role {_brief(role)}", f"expected one of {', '.join(ROLES)}")
+        if not isinstance(content, str):
+            raise RowError(f"a {role} message has no text", "content must be text")
+        more = [key for key, inner in message.items() if key not in ("role", "content") and inner is not None]
+        if more:
+            raise RowError(f"a message has the field {more[0]!r}", "only role and content are kept; remove it")
+        yield {"role": role, "content": content}
+    if value[-1]["role"] == "assistant":
+        raise RowError("the chat ends with the assistant", "the last message must ask for an answer")
+
+
+def _answer(value: Any, column: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, ExactFloat):
+        return value.text
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        return None if value != value else repr(value)
+    what = f"the answer ({column!r}) is {_brief(value)}"
+    raise RowError(what, "expected text or a number")
+
+
+def _metadata(row: Mapping[str, Any], used: set[str], wanted: Sequence[str] | None) -> str:
+    """The remaining columns as one JSON object; a `metadata` column that is an object is spread into it."""
+    rest = {name: value for name, value in row.items() if name not in used and (wanted is None or name in wanted)}
+    inner = rest.get("metadata")
+    if isinstance(inner, Mapping):
+        both = sorted((set(inner) & set(rest)) - {"metadata"})
+        if both:
+            raise RowError(f"{both[0]!r} stands in the metadata and beside it", "leave it out with metadata_columns")
+        rest = {**{name: value for name, value in rest.items() if name != "metadata"}, **inner}
+    try:
+        text = ids.canonical(_jsonable(rest))
+    except (ValueError, TypeError) as error:
+        raise RowError(f"the metadata is no JSON: {error}", "choose columns with metadata_columns") from error
+    _check_text([text])
+    return text
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_jsonable(inner) for inner in value]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _check_text(texts: Sequence[str | None]) -> None:
+    for text in texts:
+        if text is not None:
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise RowError("holds half a surrogate pair, which is no character", "repair the text") from error
+
+
+def _brief(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | int | float) or value is None else f"a {type(value).__name__}"
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown = ", ".join(columns[:12])
+    return (shown or "none") + (", ..." if len(columns) > 12 else "")
+
+
+@dataclass
+class Seen:
+    """Problems read so far, about 200 bytes each: enough to tell a copy from a contradiction."""
+
+    files: list[str] = field(default_factory=list)
+    _known: dict[int, int] = field(default_factory=dict)
+
+    def add(self, problem_id: str, answer: str | None, row: Row) -> tuple[bool, str] | None:
+        """None for a new problem; else whether its answer is the same, and where it was first."""
+        if not self.files or self.files[-1] != row.file:
+            self.files.append(row.file)
+        key = int(problem_id.partition("_")[2], 16)
+        gold = int(ids.digest(ids.canonical(answer))[:16], 16)
+        before = self._known.setdefault(key, gold << 80 | (len(self.files) - 1) << 48 | row.line)
+        file, line = (before >> 48) & 0xFFFF_FFFF, before & 0xFFFF_FFFF_FFFF
+        if (file, line) == (len(self.files) - 1, row.line):
+            return None
+        return before >> 80 == gold, Row(self.files[file], line, {}, row.unit).where
