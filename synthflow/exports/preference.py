@@ -126,7 +126,7 @@ UNPAIRED = ConfigSpec(
         ("TRL", "`trl kto --dataset_name DIR --dataset_config unpaired`"),
         (
             "TRL SFT",
-            "YAML `datasets: [{path: parquet, data_files: DIR/unpaired/*.parquet, columns: [prompt, completion]}]`",
+            "YAML `datasets: [{path: parquet, data_files: DIR/unpaired/train-*, columns: [prompt, completion]}]`",
         ),
     ),
     shuffled=True,
