@@ -29,6 +29,8 @@ _WINDOW = 8  # items a worker holds at once: enough to hide the pipe's latency, 
 _WINDOW_BYTES = 1 << 18
 # One thread a worker (numeric libraries reserve address space per thread), and the same set order in every child.
 _ENV = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+# GMP computes without ever returning to the interpreter, and with other limits: the same arithmetic everywhere.
+_ENV |= {"SYMPY_GROUND_TYPES": "python", "MPMATH_NOGMPY": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,11 @@ class _Batch:
 
     def _fill(self, slot: _Slot) -> None:
         idle = slot.worker is not None and not slot.worker.in_flight
-        if slot.worker is not None and idle and (slot.worker.served >= self._pool.recycle_after or not slot.worker.alive):
+        if (
+            slot.worker is not None
+            and idle
+            and (slot.worker.served >= self._pool.recycle_after or not slot.worker.alive)
+        ):
             slot.drop()  # used up, or killed by somebody while it was idle
         if not self._pending:
             return

@@ -1,0 +1,192 @@
+r"""`math`: is the final answer of a completion mathematically equal to the gold answer?
+
+Invariants: one judgement a question, in order; whatever could hang runs in a killable worker, so a timeout, a crash or
+a memory limit is `unknown`, never `wrong`; the answer is found in one place (`extract`); `detail` is the answer that
+was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), words
+(`words`), and only then algebra (`compare`). Pairs of gold and answer are remembered, because rollouts repeat answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import Field
+
+from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
+from synthflow.verifiers import rationals
+from synthflow.verifiers.extract import Extraction, extract, gold_answer
+from synthflow.verifiers.limits import too_large
+from synthflow.verifiers.text import canonical, clean, to_latex
+from synthflow.verifiers.words import say
+from synthflow.verifiers.workers import Outcome, WorkerPool
+
+_MEMO = 100_000
+_DETAIL = 200
+_REFUSED_BEFORE_READING = 20_000
+
+Pair = tuple[str, str]
+
+
+class MathConfig(VerifierConfig):
+    """Configuration of `verify.math`."""
+
+    extract: Extraction = Field("any", description="any: box, marker, last formula, last number; boxed: the box alone")
+    timeout_s: float = Field(3.0, gt=0, le=600, description="wall-clock seconds a comparison may take")
+    memory_mb: int = Field(1024, ge=384, le=65536, description="address space of a worker process, in MiB")
+    workers: int = Field(1, ge=1, le=256, description="worker processes")
+
+
+class MathVerifier(Verifier):
+    """Math-Verify on SymPy behind exact shortcuts, hard limits and killable workers.
+
+    Unknown reasons: empty, parse_failure, gold_unparsable, too_large, text_differs, timeout, memory, verifier_error.
+    """
+
+    name = "math"
+    version = "1"
+    Config = MathConfig
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self._pool: WorkerPool | None = None
+        self._memo: OrderedDict[Pair, Judgement] = OrderedDict()
+
+    def full_version(self) -> str:
+        return self.version + "".join(f"+{name} {version(name)}" for name in ("math-verify", "sympy"))
+
+    def judge(self, questions: Sequence[Question]) -> list[Judgement]:
+        """One judgement a question.
+
+        Raises:
+            InfrastructureError: if no worker can start; nothing is said about the questions then.
+        """
+        judged: list[Judgement | None] = [None] * len(questions)
+        owed: dict[Pair, list[int]] = {}
+        for at, question in enumerate(questions):
+            started = time.perf_counter()
+            pair = self._pair(question)
+            if isinstance(pair, Judgement):
+                judged[at] = pair
+                continue
+            known = self._remembered(pair) or decide_cheaply(*pair)
+            if known is None:
+                owed.setdefault(pair, []).append(at)
+            else:
+                self._remember(pair, known)
+                judged[at] = _timed(known, time.perf_counter() - started)
+        for pair, judgement in zip(owed, self._ask(list(owed)), strict=True):
+            self._remember(pair, judgement)
+            for place in owed[pair]:
+                judged[place] = judgement
+        return [judgement for judgement in judged if judgement is not None]
+
+    def _pair(self, question: Question) -> Pair | Judgement:
+        if question.answer is None or not question.answer.strip():
+            return Judgement.unknown("gold_unparsable", "the problem has no gold answer")
+        if not question.completion.strip():
+            return Judgement.unknown("empty")
+        answer = extract(question.completion, self.config.extract)
+        if answer is None:
+            return Judgement.unknown("parse_failure", "no answer found")
+        if len(answer) >= _REFUSED_BEFORE_READING:
+            return Judgement.unknown("too_large", shown(answer))
+        return _canonical_gold(question.answer), canonical(answer)
+
+    def _ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
+        if not pairs:
+            return []
+        if self._pool is None:
+            self._pool = WorkerPool(
+                "synthflow.verifiers.compare:compare",
+                workers=self.config.workers,
+                timeout_s=self.config.timeout_s,
+                memory_mb=self.config.memory_mb,
+            )
+        outcomes = self._pool.map([[to_latex(gold), to_latex(answer)] for gold, answer in pairs])
+        return [_judgement(answer, outcome) for (_, answer), outcome in zip(pairs, outcomes, strict=True)]
+
+    def _remembered(self, pair: Pair) -> Judgement | None:
+        known = self._memo.get(pair)
+        if known is not None:
+            self._memo.move_to_end(pair)
+        return known
+
+    def _remember(self, pair: Pair, judgement: Judgement) -> None:
+        if judgement.reason == "verifier_error":
+            return  # a machine's failure says nothing about the pair
+        self._memo[pair] = judgement
+        if len(self._memo) > _MEMO:
+            self._memo.popitem(last=False)
+
+    def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+
+@cache
+def _canonical_gold_cached(answer: str) -> str:
+    return canonical(gold_answer(answer))
+
+
+def _canonical_gold(answer: str) -> str:
+    return (
+        _canonical_gold_cached(answer)
+        if len(answer) < 1000
+        else canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
+    )
+
+
+def decide_cheaply(gold: str, answer: str) -> Judgement | None:
+    """What two canonical answers settle without algebra, or None."""
+    detail = shown(answer)
+    if not gold:
+        return Judgement.unknown("gold_unparsable", "the gold answer is empty")
+    if not answer:
+        return Judgement.unknown("parse_failure", "no answer found")
+    if gold == answer:
+        return Judgement("correct", 1.0, None, detail)
+    exact = rationals.decide(gold, answer)
+    if exact is None:
+        exact = rationals.decide_percent(gold, answer)
+    if exact is not None:
+        return _decided(exact, detail)
+    for text, whose in ((gold, "gold answer"), (answer, "answer")):
+        limit = too_large(text)
+        if limit:
+            return Judgement.unknown("too_large", f"{detail} ({whose}: {limit})")
+    said = say(gold, answer)
+    if said.verdict in ("correct", "wrong"):
+        return _decided(said.verdict == "correct", detail)
+    if said.verdict == "text_differs":
+        return Judgement.unknown("text_differs", f"{detail} ({said.why})")
+    return None
+
+
+def _decided(equal: bool, detail: str) -> Judgement:
+    return Judgement("correct", 1.0, None, detail) if equal else Judgement("wrong", 0.0, None, detail)
+
+
+def _judgement(answer: str, outcome: Outcome) -> Judgement:
+    detail = shown(answer)
+    if outcome.reason is not None:
+        words = clean(outcome.detail or "")
+        told = f"{detail} ({words})" if words else detail
+        return Judgement.unknown(outcome.reason, told, outcome.elapsed_s)
+    if "reason" in outcome.value:
+        return Judgement.unknown(outcome.value["reason"], outcome.value.get("detail", detail), outcome.elapsed_s)
+    return _timed(_decided(outcome.value["equal"], detail), outcome.elapsed_s)
+
+
+def _timed(judgement: Judgement, elapsed_s: float) -> Judgement:
+    return Judgement(judgement.verdict, judgement.value, judgement.reason, judgement.detail, elapsed_s)
+
+
+def shown(answer: str) -> str:
+    """An answer as `detail` shows it: clean text of at most 200 characters."""
+    return clean(answer[: _DETAIL * 2])[:_DETAIL]

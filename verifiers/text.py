@@ -1,0 +1,115 @@
+r"""Answers as text: one canonical spelling, so that what only looks different compares equal.
+
+`canonical` never changes the value: it unifies Unicode and LaTeX spellings, spaces and delimiters, and is idempotent.
+`to_latex` writes the plain-text forms that models use (`sqrt(2)`, `2pi`, `**`, `5 million`, `1 1/2`) in LaTeX, which is
+what the parser reads. Nothing here evaluates anything.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_UNICODE = str.maketrans(
+    {
+        "\u2212": "-", "\u2013": "-", "\u2014": "-", "\u00d7": r"\times ", "\u22c5": r"\cdot ", "\u00b7": r"\cdot ",
+        "\u00f7": "/", "\u2044": "/", "\u221e": r"\infty ", "\u03c0": r"\pi ", "\u2264": r"\le ", "\u2265": r"\ge ",
+        "\u2260": r"\ne ", "\u222a": r"\cup ", "\u2229": r"\cap ", "\u00b0": r"^{\circ}", "\u00b1": r"\pm ",
+        "\u2205": r"\emptyset ", "\u211d": r"\mathbb{R}", "\u00b2": "^{2}", "\u00b3": "^{3}", "\u2208": r"\in ",
+        "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u201c": '"', "\u201d": '"', "\u2019": "'", "\uff0c": ",",
+        "\u00bd": r"\frac{1}{2}", "\u00bc": r"\frac{1}{4}", "\u00be": r"\frac{3}{4}", "\u03b8": r"\theta ",
+    }
+)  # fmt: skip
+_DROPPED = re.compile(r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|limits)(?![a-zA-Z])\.?")
+_SPACES = re.compile(r"(?<!\\)\\[,;:! ]|\\q?quad(?![a-zA-Z])|~|\s+")
+_FRAC = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
+_SHORT_FRAC = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
+_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname|rm)\s*\{([^{}]*)\}")
+_NAMED = {
+    r"\leq": r"\le",
+    r"\geq": r"\ge",
+    r"\neq": r"\ne",
+    r"\lbrace": r"\{",
+    r"\rbrace": r"\}",
+    r"\varnothing": r"\emptyset",
+}
+_NAMES = re.compile("|".join(re.escape(k) + "(?![a-zA-Z])" for k in _NAMED))
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\{,\}\d{3})+(?!\d)")
+
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
+
+_MAGNITUDES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_MAGNITUDE = re.compile(
+    rf"(\d)\s*(?:\\text\{{\s*)?({'|'.join(_MAGNITUDES)})s?(?![a-zA-Z])\s*([^{{}}]*\}})?", re.IGNORECASE
+)
+_SQRT = re.compile(r"(?<![\\a-zA-Z])sqrt\s*\(([^()]*)\)")
+_ROOT_SIGN = re.compile(r"\u221a\s*(?:\(([^()]*)\)|(\d+|[a-z]))")
+_PLAIN_NAME = re.compile(r"(?<![\\a-zA-Z])(pi|infinity|sin|cos|tan|log|ln|exp)(?![a-zA-Z])")
+_MIXED = re.compile(r"(?<![\d.,/^{])(\d{1,6})\s+(\d{1,6})\s*/\s*(\d{1,6})(?![\d/])")
+_UPRIGHT = re.compile(r"\\mathrm\s*(?:\{([eid])\}|([eid])(?![a-zA-Z]))")
+_RECURRING = re.compile(r"(\d*)\.(\d{0,10})\\(?:overline|bar)\s*\{?(\d{1,10})\}?")
+
+
+def clean(text: str) -> str:
+    """Without control characters and lone surrogates, which no table can hold."""
+    if text.isascii() and text.isprintable():
+        return text
+    kept = "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
+    return unicodedata.normalize("NFC", kept)
+
+
+def canonical(answer: str) -> str:
+    """One spelling of an answer: same value, same text more often than not."""
+    text = clean(answer).translate(_UNICODE)
+    text = _DROPPED.sub("", text)
+    text = _NAMES.sub(lambda m: _NAMED[m.group()], text)
+    text = _THOUSANDS.sub(lambda m: m.group().replace("{,}", ""), text)
+    text = re.sub(r"(\d)\\!,\\!(?=\d{3})|(\d),\\!(?=\d{3})", lambda m: (m.group(1) or m.group(2)) + ",", text)
+    text = _FRAC.sub(r"\\frac", text)
+    text = _SHORT_FRAC.sub(r"\\frac{\1}{\2}", text)
+    text = _SPACES.sub(" ", text).strip()
+    text = re.sub(r" ?([{}()\[\]=<>^_+*/|]) ?", r"\1", text)
+    text = re.sub(r" ?,(?! \d{3}(?!\d)) ?", ",", text)  # "1, 234" is a list, "1,234" a number
+    if _GROUPED.fullmatch(text):
+        text = text.replace(" ", "")
+    while text and text[-1] in ".,;:" and not text.endswith(r"\:"):
+        text = text[:-1].rstrip()
+    return text
+
+
+def words(answer: str) -> str:
+    r"""Text answers: `\text{…}` unwrapped, case and spaces folded, quotes and a final point dropped."""
+    text = _TEXT.sub(r"\1", clean(answer))
+    text = _SPACES.sub(" ", text).replace("$", " ")
+    return " ".join(text.casefold().split()).strip(" .,;:\"'`*_")
+
+
+def unwrap_text(answer: str) -> str:
+    """Without the commands that only set text upright."""
+    return _TEXT.sub(r" \1 ", answer)
+
+
+def to_latex(answer: str) -> str:
+    """The canonical answer in LaTeX that the parser reads without guessing."""
+    text = answer.replace("**", "^")
+    text = _ROOT_SIGN.sub(lambda m: rf"\sqrt{{{m.group(1) or m.group(2)}}}", text)
+    text = _SQRT.sub(r"\\sqrt{\1}", text)
+    text = _PLAIN_NAME.sub(lambda m: "\\" + ("infty" if m.group(1) == "infinity" else m.group(1)) + " ", text)
+    text = _MAGNITUDE.sub(_magnitude, text)
+    text = _MIXED.sub(r"(\1+\\frac{\2}{\3})", text)
+    text = _RECURRING.sub(_recurring, text)
+    text = _UPRIGHT.sub(lambda m: m.group(1) or m.group(2), text)
+    text = re.sub(r"(?<=\d)i(?![a-zA-Z])", " i", text)  # "2i" is otherwise another symbol than "2 \cdot i"
+    return re.sub(r"(\d), (\d{3})(?!\d)", r"\1,0\2", text)  # or the parser would see thousands
+
+
+def _magnitude(match: re.Match[str]) -> str:
+    digit, name, rest = match.groups()
+    return rf"{digit}\cdot 10^{{{_MAGNITUDES[name.lower()]}}}" + (rf"\text{{{rest}" if rest and rest != "}" else "")
+
+
+def _recurring(match: re.Match[str]) -> str:
+    whole, head, cycle = match.groups()
+    nines, zeros = "9" * len(cycle), "0" * len(head)
+    top = int((whole or "0") + head + cycle) - int((whole or "0") + head)
+    return rf"\frac{{{top}}}{{{nines}{zeros}}}"

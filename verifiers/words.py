@@ -1,0 +1,147 @@
+r"""What the words around an answer change: units, qualifiers, choices, times, and answers that are only text.
+
+Computer algebra drops or multiplies out words: `5 \text{ m}` and `5 \text{ km}` both parse as 5, `\text{at least } 3`
+as a product, `east` as the same product of letters as `seat`. So words are compared as words, before it is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from synthflow.verifiers.text import clean, unwrap_text, words
+
+_UNIT_NAMES = {
+    "m": "m meter meters metre metres", "cm": "cm centimeter centimeters centimetre centimetres",
+    "mm": "mm millimeter millimeters", "km": "km kilometer kilometers kilometre kilometres",
+    "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard yards", "mi": "mi mile miles",
+    "g": "g gram grams", "kg": "kg kilogram kilograms", "mg": "mg milligram milligrams", "lb": "lb lbs pound pounds",
+    "oz": "oz ounce ounces", "t": "ton tons tonne tonnes", "s": "s sec second seconds",
+    "ms": "ms millisecond milliseconds",
+    "min": "min minute minutes", "h": "h hr hrs hour hours", "day": "day days", "week": "week weeks",
+    "month": "month months", "year": "year years", "ml": "ml milliliter milliliters",
+    "l": "l liter liters litre litres", "gal": "gallon gallons", "cup": "cup cups", "mph": "mph",
+    "cent": "cent cents", "dollar": "dollar dollars usd", "euro": "euro euros eur", "%": "% percent",
+    "degree": "degree degrees", "radian": "radian radians rad", "w": "watt watts", "kw": "kilowatt kilowatts",
+    "j": "joule joules", "n": "newton newtons", "v": "volt volts", "hz": "hertz hz", "pa": "pascal pascals",
+}  # fmt: skip
+_UNITS = {name: unit for unit, listed in _UNIT_NAMES.items() for name in listed.split()}
+_UNIT_AT_END = re.compile(
+    r"[\d})]\s*((?:square |cubic |sq |cu )?)(\\?%|[A-Za-z]+)"
+    r"(?:\s*(?:/|\bper\b)\s*([A-Za-z]+))?\s*(?:\^\s*\{?([23])\}?)?\s*$"
+)
+_QUALIFYING = """not no non never neither nor than least most more less over under above below between except without
+    undefined impossible maybe either unless minus plus times half twice double"""
+_QUALIFIERS = frozenset(_QUALIFYING.split())
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_WORD = re.compile(r"[a-zA-Z]{2,}")
+_LETTERS = re.compile(r"[^\W\d_]+(?:[ '’-][^\W\d_]+)*")
+_FUNCTIONS = "pi infinity infty sin cos tan cot sec csc log ln exp sqrt abs max min gcd lcm"
+_MATH_WORDS = frozenset(_FUNCTIONS.split())
+_SHORT = """yes no odd even all none true false both red one two six ten mon tue wed thu fri sat sun jan feb mar apr may
+    jun jul aug sep oct nov dec am pm up down left right he she tie win"""
+_SHORT_WORDS = frozenset(_SHORT.split())
+_TIME = re.compile(r"(\d{1,2}):([0-5]\d)\s*([ap])?\.?\s*(?:m\.?)?")
+_CHOICE = re.compile(r"\(?([A-Ja-j])(?:\)|\.|:|\)\.)?(?:\s*(?:[-–—]\s|(?<=[).:])\s?).*)?", re.DOTALL)
+_SAME = {
+    "no solution": r"\emptyset", "no solutions": r"\emptyset", "empty set": r"\emptyset", r"\emptyset": r"\emptyset",
+    "no real solution": r"\emptyset", "no real solutions": r"\emptyset", "the empty set": r"\emptyset",
+    r"\{\}": r"\emptyset", "dne": "does not exist", "infinity": r"\infty",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the words decide: `correct` or `wrong`, `text_differs` with why, or nothing (`open`)."""
+
+    verdict: Literal["correct", "wrong", "text_differs", "open"]
+    why: str = ""
+
+
+_OPEN = Said("open")
+
+
+def is_text(answer: str) -> bool:
+    r"""Whether an answer is words rather than mathematics: `\text{east}`, `Monday`, `no solution`."""
+    bare = words(answer)
+    if not _LETTERS.fullmatch(bare) or "\\" in bare:
+        return False
+    if bare in _MATH_WORDS or len(bare) == 1:
+        return False
+    set_upright = re.fullmatch(r"\\(?:text|textbf|textit|mbox|textrm)\s*\{[^{}]*\}", clean(answer).strip()) is not None
+    return set_upright or bare in _SHORT_WORDS or " " in bare or len(bare) >= 4
+
+
+def say(gold: str, answer: str) -> Said:
+    """What words decide about two canonical answers, before any algebra."""
+    if is_text(gold) or is_text(answer):
+        return Said("correct" if _alias(gold) == _alias(answer) else "wrong")
+    if _anagram(gold, answer):
+        return Said("text_differs", "the same letters in another order")
+    if re.fullmatch(r"\(?[A-J]\)?", words_kept_case(gold)):
+        match = _CHOICE.fullmatch(words_kept_case(answer))
+        if match:
+            return Said("correct" if match.group(1).upper() in words_kept_case(gold) else "wrong")
+    wanted = _TIME.fullmatch(words(gold))
+    if wanted:
+        given = _TIME.fullmatch(words(answer))
+        if given is None:
+            return Said("text_differs", "a time of day is asked for")
+        return Said("correct" if given.groups() == wanted.groups() else "wrong")
+    return _objection(gold, answer)
+
+
+def _anagram(gold: str, answer: str) -> bool:
+    """Two different short words of the same letters: `tea` and `eat`, which algebra takes for one product."""
+    left, right = gold.casefold(), answer.casefold()
+    return len(left) > 2 and left.isalpha() and left != right and sorted(left) == sorted(right)
+
+
+def words_kept_case(answer: str) -> str:
+    """`words` without folding case."""
+    return " ".join(unwrap_text(clean(answer)).replace("$", " ").split()).strip(" *_")
+
+
+def _alias(answer: str) -> str:
+    bare = words(answer)
+    return _SAME.get(bare, bare)
+
+
+def _objection(gold: str, answer: str) -> Said:
+    said = _plain_words(answer)
+    asked = _plain_words(gold)
+    extra = sorted((said - asked) & _QUALIFIERS)
+    if extra:
+        return Said("text_differs", f"the answer says {extra[0]!r}")
+    missing = sorted((asked - said) & _QUALIFIERS)
+    if missing:
+        return Said("text_differs", f"the gold answer says {missing[0]!r}")
+    wanted, given = unit(gold), unit(answer)
+    if wanted and given and wanted != given:
+        return Said("text_differs", f"the unit is {given}, asked for {wanted}")
+    return _OPEN
+
+
+def _plain_words(answer: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(_COMMAND.sub(" ", unwrap_text(answer)).lower()))
+
+
+def unit(answer: str) -> str | None:
+    """The unit an answer ends with (or `$` before it), in one spelling such as `cm`, `m^2`, `km/h`; None if none."""
+    plain = unwrap_text(answer).strip().rstrip(".")
+    if re.match(r"[-+]?\s*\\?\$", plain):
+        return "dollar"
+    if re.search(r"\^\s*\{?\s*\\circ\s*\}?$", plain):
+        return "degree"
+    match = _UNIT_AT_END.search(plain.lower())
+    if not match:
+        return None
+    kind, name, per, power = match.groups()
+    if name not in _UNITS and name != "\\%":
+        return None
+    base = _UNITS.get(name, "%")
+    if per:
+        base += "/" + _UNITS.get(per, per)
+    power = power or {"sq": "2", "cu": "3"}.get(kind.strip()[:2])
+    return base + (f"^{power}" if power else "")
