@@ -86,9 +86,15 @@ class Commit:
 class Graph:
     """The stages of an attempt and the partitions of its sources: what should exist, by key."""
 
-    def __init__(self, stages: Sequence[StageRecord], partitions: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        stages: Sequence[StageRecord],
+        partitions: Mapping[str, Sequence[str]],
+        left_out: Mapping[str, str] | None = None,
+    ) -> None:
         self.stages = {s.name: s for s in stages}
         self.partitions = {name: tuple(pids) for name, pids in partitions.items()}
+        self.left_out = dict(left_out or {})
         self._keys: dict[tuple[str, str], str] = {}
 
     def sources_of(self, stage: str) -> list[str]:
@@ -110,9 +116,16 @@ class Graph:
         return [name for name in self.stages if name in above]
 
     def units(self, stage: str) -> list[str]:
-        """Units of work of a stage: the partitions of its sources, or `all`."""
-        if self.stages[stage].scope == "whole":
+        """Units of work of a stage: the partitions of its sources, or `all`.
+
+        A source has one more, if it left rows out: the unit that holds its `rejects`.
+        """
+        scope = self.stages[stage].scope
+        if scope == "whole":
             return [ALL]
+        if scope == "source":
+            left_out = self.left_out.get(stage)
+            return [*self.partitions.get(stage, ()), *([left_out] if left_out else [])]
         return [pid for source in self.sources_of(stage) for pid in self.partitions.get(source, ())]
 
     def key(self, stage: str, unit: str) -> str:
@@ -143,6 +156,7 @@ class Manifest:
         self.torn = 0
         self._commits: dict[tuple[str, str, str], Commit] = {}
         self._partitions: dict[str, tuple[str, ...]] = {}
+        self._left_out: dict[str, str] = {}
         self._published: dict[str, tuple[str, str]] = {}
         self._read()
 
@@ -169,10 +183,15 @@ class Manifest:
             stages = [StageRecord.from_json(s) for s in record["stages"]]
             sources = {s.name for s in stages if s.scope == "source"}
             self._partitions = {k: v for k, v in self._partitions.items() if k in sources}
-            self.graph = Graph(stages, self._partitions)
+            self._left_out = {k: v for k, v in self._left_out.items() if k in sources}
+            self.graph = Graph(stages, self._partitions, self._left_out)
         elif record["kind"] == "partitions":
-            self._partitions[record["source"]] = tuple(record["partitions"])
-            self.graph = Graph(list(self.graph.stages.values()), self._partitions)
+            source = record["source"]
+            self._partitions[source] = tuple(record["partitions"])
+            self._left_out.pop(source, None)
+            if record["left_out"]:
+                self._left_out[source] = record["left_out"]
+            self.graph = Graph(list(self.graph.stages.values()), self._partitions, self._left_out)
         elif record["kind"] == "commit":
             commit = Commit.from_json(record)
             self._commits[commit.stage, commit.fingerprint, commit.key] = commit
@@ -207,10 +226,11 @@ class Manifest:
         )
         return self.attempt
 
-    def set_partitions(self, source: str, partitions: Sequence[str], details: Mapping[str, Any]) -> None:
-        """Record which partitions a source has now (nothing is written if they are the same)."""
-        if self._partitions.get(source) != tuple(partitions):
-            self.append({"kind": "partitions", "source": source, "partitions": list(partitions), **details})
+    def set_partitions(self, source: str, partitions: Sequence[str], left_out: str | None) -> None:
+        """Record which units a source has now; nothing is written if they are the same."""
+        if (self._partitions.get(source), self._left_out.get(source)) != (tuple(partitions), left_out):
+            record = {"partitions": list(partitions), "left_out": left_out}
+            self.append({"kind": "partitions", "source": source, **record})
 
     def commit(self, commit: Commit) -> None:
         self.append(commit.to_json())
@@ -251,6 +271,7 @@ class Manifest:
                 "attempt": self.attempt,
                 "stages": [s.to_json() for s in self.graph.stages.values()],
                 "partitions": {k: list(v) for k, v in self.graph.partitions.items()},
+                "left_out": self.graph.left_out,
                 "commits": [c.to_json() for c in self.active()],
             },
             ensure_ascii=False,

@@ -2,7 +2,8 @@
 
 Problems are sorted by id before they are cut, so a partition does not depend on the order of the input. A partition
 of an earlier attempt stays as it is while all its problems are still there unchanged; only new and changed problems
-make new partitions. A partition's id is H(content hashes of its problems). Memory is bounded: rows are streamed to a
+make new partitions. A partition's id is H(content hashes of its problems). What the source left out is a unit of its
+own. Memory is bounded: rows are streamed to a
 temporary Parquet file and sorted by DuckDB, which spills to disk.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -19,7 +21,7 @@ import pyarrow.parquet as pq
 
 from synthflow.errors import UserError
 from synthflow.ids import content_id
-from synthflow.schema import PROBLEMS, REJECTS
+from synthflow.schema import PROBLEMS
 from synthflow.stages.sources import Source
 from synthflow.stores.files import no_space_is_clear
 from synthflow.stores.manifest import Commit, Graph, Manifest, StageRecord
@@ -31,10 +33,16 @@ if TYPE_CHECKING:
 _BATCH = 4096
 
 
-def cut_source(
-    source: Source, record: StageRecord, root: Path, manifest: Manifest, size: int, attempt: int
-) -> list[str]:
-    """Read a source, write and commit its partitions, and return their ids in order.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Units of a source: its partitions in order, and the unit of what it left out, if it did."""
+
+    partitions: tuple[str, ...]
+    left_out: str | None
+
+
+def cut_source(source: Source, record: StageRecord, root: Path, manifest: Manifest, size: int, attempt: int) -> Cut:
+    """Read a source, write and commit its partitions, and return its units.
 
     Raises:
         UserError: if the source holds no problem, or bad rows.
@@ -48,10 +56,24 @@ def cut_source(
         with _database(scratch) as con:
             con.execute(f"CREATE VIEW raw AS SELECT * FROM read_parquet('{raw}')")
             kept = _kept_partitions(con, record, root, manifest)
-            fresh = _write_new(con, source, record, root, manifest, size, attempt)
+            fresh = _write_new(con, record, root, manifest, size, attempt)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return kept + fresh
+    return Cut((*kept, *fresh), _write_rejects(source, record, root, manifest, attempt))
+
+
+def _write_rejects(source: Source, record: StageRecord, root: Path, manifest: Manifest, attempt: int) -> str | None:
+    rejects = source.rejects(record.stage_id)
+    if not rejects.num_rows:
+        return None
+    rows = [[str(v) for v in row.values()] for row in rejects.drop_columns(["stage_id"]).to_pylist()]
+    unit = content_id("q", "rejects", sorted(rows))
+    graph = Graph([record], {}, {record.name: unit})
+    if manifest.find(record.name, unit, graph) is None:
+        shard = write_shard(root, "rejects", rejects, record.folder, f"part-{unit[2:14]}")
+        key = graph.key(record.name, unit)
+        manifest.commit(Commit(record.name, record.fingerprint, record.stage_id, unit, key, attempt, (shard,), {}))
+    return unit
 
 
 def _stream(source: Source, path: Path) -> int:
@@ -110,7 +132,6 @@ def _chunks(con: duckdb.DuckDBPyConnection, size: int) -> Iterator[pa.Table]:
 
 def _write_new(
     con: duckdb.DuckDBPyConnection,
-    source: Source,
     record: StageRecord,
     root: Path,
     manifest: Manifest,
@@ -124,11 +145,7 @@ def _write_new(
         graph = Graph([record], {record.name: [pid]})
         if manifest.find(record.name, pid, graph) is not None:
             continue
-        shards = [write_shard(root, "problems", chunk, record.folder, f"part-{pid[2:14]}")]
-        rejected = source.reject_rows(set(chunk["problem_id"].to_pylist()), record.stage_id)
-        if rejected:
-            rejects = REJECTS.from_rows(rejected)
-            shards.append(write_shard(root, "rejects", rejects, record.folder, f"part-{pid[2:14]}"))
+        shard = write_shard(root, "problems", chunk, record.folder, f"part-{pid[2:14]}")
         key = graph.key(record.name, pid)
-        manifest.commit(Commit(record.name, record.fingerprint, record.stage_id, pid, key, attempt, tuple(shards), {}))
+        manifest.commit(Commit(record.name, record.fingerprint, record.stage_id, pid, key, attempt, (shard,), {}))
     return pids

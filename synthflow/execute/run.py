@@ -21,7 +21,7 @@ from synthflow.errors import UserError
 from synthflow.execute.cluster import ClusterSize, connected
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
-from synthflow.execute.partition import cut_source
+from synthflow.execute.partition import Cut, cut_source
 from synthflow.execute.progress import Tracker
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
@@ -104,11 +104,15 @@ def run_pipeline(
     with RunLock(run.root):
         manifest = run.manifest()
         records = stage_records(pipeline, identities)
-        partitions = _cut_sources(pipeline, records, run.root, manifest)
-        graph = Graph(records, partitions)
+        cuts = _cut_sources(pipeline, records, run.root, manifest)
+        graph = Graph(
+            records,
+            {name: cut.partitions for name, cut in cuts.items()},
+            {name: cut.left_out for name, cut in cuts.items() if cut.left_out is not None},
+        )
         if _complete(manifest, graph) and run.catalog.exists():
             return RunResult(run.root, None, time.monotonic() - started)
-        attempt = _open(pipeline, run, manifest, records, partitions)
+        attempt = _open(pipeline, run, manifest, records, cuts)
         context = RunContext(
             root=run.root.resolve(),
             attempt=attempt,
@@ -133,9 +137,7 @@ def run_pipeline(
     return RunResult(run.root, attempt, time.monotonic() - started)
 
 
-def _cut_sources(
-    pipeline: Pipeline, records: list[StageRecord], root: Path, manifest: Manifest
-) -> dict[str, list[str]]:
+def _cut_sources(pipeline: Pipeline, records: list[StageRecord], root: Path, manifest: Manifest) -> dict[str, Cut]:
     size = pipeline.execution.partition_size
     by_name = {r.name: r for r in records}
     return {
@@ -146,8 +148,9 @@ def _cut_sources(
 
 
 def _complete(manifest: Manifest, graph: Graph) -> bool:
+    same_units = (manifest.graph.partitions, manifest.graph.left_out) == (graph.partitions, graph.left_out)
     same_plan = [r.to_json() for r in manifest.graph.stages.values()] == [r.to_json() for r in graph.stages.values()]
-    return same_plan and manifest.graph.partitions == graph.partitions and not manifest.owed()
+    return same_plan and same_units and not manifest.owed()
 
 
 def _open(
@@ -155,7 +158,7 @@ def _open(
     run: RunDirectory,
     manifest: Manifest,
     records: list[StageRecord],
-    partitions: Mapping[str, list[str]],
+    cuts: Mapping[str, Cut],
 ) -> int:
     write_text(run.root / "spec.yaml", pipeline.spec_text)
     write_text(run.root / "resolved.yaml", pipeline.to_yaml())
@@ -168,8 +171,8 @@ def _open(
         "spec": json.loads(json.dumps(pipeline.resolved(), default=str)),
     }
     attempt = manifest.open_attempt(records, details)
-    for source, pids in partitions.items():
-        manifest.set_partitions(source, pids, {})
+    for source, cut in cuts.items():
+        manifest.set_partitions(source, cut.partitions, cut.left_out)
     return attempt
 
 

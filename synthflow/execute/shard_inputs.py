@@ -74,5 +74,7 @@ class ShardInputs(Inputs):
             yield self
             return
         for source in self._sources:
-            for unit in self._commits.get(source, {}):
+            for unit, commit in self._commits.get(source, {}).items():
+                if all(shard.table != "problems" for shard in commit.shards):
+                    continue  # what the source left out is no partition
                 yield ShardInputs(self._root, self._ancestors, self._parents, self._commits, [source], unit)

@@ -75,7 +75,7 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
     problems = {n.name: _count(n.stage) for n in pipeline.nodes if isinstance(n.stage, Source)}
     manifest = Manifest(root)
     known = {name: pids for name, pids in manifest.graph.partitions.items() if name in problems}
-    graph = Graph(records, known)
+    graph = Graph(records, known, {k: v for k, v in manifest.graph.left_out.items() if k in problems})
     flow = volumes(pipeline, problems)
     stages = []
     for record in records:

@@ -1,0 +1,134 @@
+"""The journal keeps what reached it, whatever happens to its last bytes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthflow.contracts import SampleResult
+from synthflow.stores.journal import JournalWriter, decode, encode, lookup, segments
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+RESULTS = st.builds(
+    SampleResult,
+    rollout_id=st.from_regex(r"r_[0-9a-f]{24}", fullmatch=True),
+    text=st.text(st.characters(), max_size=60),  # lone surrogates included
+    finish_reason=st.sampled_from(["stop", "length", "refused"]),
+    token_ids=st.none() | st.lists(st.integers(0, 2**31 - 1), max_size=20).map(tuple),
+    logprobs=st.none() | st.lists(FLOATS, max_size=20).map(tuple),
+    sampling_logprobs=st.none() | st.lists(FLOATS, max_size=5).map(tuple),
+    n_tokens=st.integers(0, 10_000),
+    prompt_tokens=st.integers(0, 10_000),
+    reason=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    elapsed_s=st.floats(0, 1e6),
+)
+
+
+def problem(n: int) -> str:
+    return f"p_{n:08x}{'0' * 16}"
+
+
+def result(n: int, text: str = "x") -> SampleResult:
+    return SampleResult(f"r_{n:024x}", text, "stop", (1, 2), (-0.5, -0.25), n_tokens=2)
+
+
+@settings(max_examples=200, deadline=None)
+@given(RESULTS)
+def test_a_line_gives_back_what_was_written(written: SampleResult) -> None:
+    line = encode(written, problem(1), 7)
+    assert line.count(b"\n") == 1
+    found = decode(line.rstrip(b"\n"))
+    assert found == (7, written)
+
+
+def test_cut_at_every_byte_of_its_last_record_it_owes_only_that(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path, [problem(1)], 1)
+    for n in range(3):
+        writer.append(result(n), problem(1))
+    writer.close()
+    whole = writer.path.read_bytes()
+    last = whole.rstrip(b"\n").rfind(b"\n") + 1
+    wanted = [result(n).rollout_id for n in range(3)]
+    for cut in range(last, len(whole)):
+        writer.path.write_bytes(whole[:cut])
+        found, _ = lookup(tmp_path, [problem(1)], wanted)
+        # Without its newline the line may already check: then it is whole.
+        assert set(wanted[:2]) <= set(found) <= set(wanted)
+        assert (wanted[2] in found) == (cut == len(whole) - 1)
+
+
+@given(st.integers(0, 200), st.integers(0, 255))
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_byte_is_never_read_as_something_else(at: int, value: int) -> None:
+    line = encode(result(1, "a text that matters"), problem(1), 3).rstrip(b"\n")
+    at %= len(line)
+    damaged = line[:at] + bytes([value]) + line[at + 1 :]
+    if damaged.lower() != line.lower():
+        assert decode(damaged) is None
+
+
+def test_only_segments_whose_range_overlaps_are_read(tmp_path: Path) -> None:
+    for low, high in ((0, 9), (10, 19), (5, 14)):
+        writer = JournalWriter(tmp_path, [problem(low), problem(high)], 1)
+        writer.append(result(low), problem(low))
+        writer.close()
+    assert len(segments(tmp_path, [problem(3)])) == 1
+    assert len(segments(tmp_path, [problem(7)])) == 2
+    assert len(segments(tmp_path, [problem(0), problem(30)])) == 3
+    assert segments(tmp_path, [problem(25)]) == []
+
+
+def test_of_two_records_of_one_rollout_the_earlier_counts(tmp_path: Path) -> None:
+    for name, at, text in (("a", 20, "later"), ("b", 10, "earlier")):
+        path = tmp_path / f"00000001-00000001.{name}.jsonl"
+        path.write_bytes(encode(result(1, text), problem(1), at))
+    found, _ = lookup(tmp_path, [problem(1)], [result(1).rollout_id])
+    assert found[result(1).rollout_id].text == "earlier"
+
+
+def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path, [problem(1)], 1)
+
+    def write(start: int) -> None:
+        for n in range(start, start + 50):
+            writer.append(result(n, "x" * 500), problem(1))
+
+    threads = [threading.Thread(target=write, args=(k * 50,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    writer.close()
+    found, read = lookup(tmp_path, [problem(1)], [result(n).rollout_id for n in range(200)])
+    assert len(found) == 200
+    again, _ = lookup(tmp_path, [problem(1)], list(found), skip=read)
+    assert again == {}
+
+
+def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+    import os
+
+    from synthflow.errors import NoSpace
+
+    writer = JournalWriter(tmp_path, [problem(1)], 1)
+    writer.append(result(1), problem(1))
+    before = writer.path.read_bytes()
+    real = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        real(fd, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(NoSpace, match="make room"):
+        writer.append(result(2), problem(1))
+    monkeypatch.undo()
+    assert writer.path.read_bytes() == before
+    writer.append(result(3), problem(1))
+    writer.close()
+    assert len(lookup(tmp_path, [problem(1)], [result(n).rollout_id for n in range(4)])[0]) == 2

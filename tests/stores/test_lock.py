@@ -1,0 +1,67 @@
+"""Two runs exclude each other; a dead owner keeps nobody out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from synthflow.errors import RunLocked
+from synthflow.stores import lock as lock_module
+from synthflow.stores.lock import RunLock, is_stale, read_lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from synthflow.stores.lock import RunLock
+with RunLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_is_told_who_holds_the_first(tmp_path: Path) -> None:
+    with RunLock(tmp_path):
+        with pytest.raises(RunLocked, match=f"process {os.getpid()}"), RunLock(tmp_path):
+            pass
+    assert read_lock(tmp_path) is None
+    with RunLock(tmp_path):
+        pass
+
+
+def test_a_killed_owner_keeps_nobody_out(tmp_path: Path) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None and owner.stdout.readline() == "held\n"
+    with pytest.raises(RunLocked), RunLock(tmp_path):
+        pass
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    with RunLock(tmp_path):
+        holder = read_lock(tmp_path)
+        assert holder is not None and holder["pid"] == os.getpid()
+
+
+def test_another_host_is_judged_by_its_heartbeat(tmp_path: Path) -> None:
+    with RunLock(tmp_path):
+        content = json.loads((tmp_path / "lock").read_text())
+    there = {**content, "host": "elsewhere"}
+    assert not is_stale(there)
+    assert is_stale({**there, "heartbeat": time.time() - lock_module.STALE_AFTER_S - 1})
+    assert is_stale({**content, "boot": "another"})
+
+
+def test_a_torn_lock_file_is_judged_by_its_age(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("{to")
+    with pytest.raises(RunLocked), RunLock(tmp_path):
+        pass
+    old = time.time() - lock_module.STALE_AFTER_S - 1
+    os.utime(path, (old, old))
+    with RunLock(tmp_path):
+        pass
