@@ -1,0 +1,1 @@
+"""Pass rates, difficulty and order. `groups` counts, `pass_rate` and `order` are the stages."""

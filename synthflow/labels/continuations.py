@@ -1,0 +1,241 @@
+"""Sampling the continuations of prefixes, and judging them.
+
+Invariants: every continuation is a rollout of its own, with condition `prefix`, its parent, and a seed from its id,
+so that one more continuation of a prefix leaves the others as they are. What is judged is the text of the prefix and
+the continuation together, by the verifier that judged the rollout it continues, and under the same rule for truncated
+ones. A refused or truncated continuation is unknown, and counted as such.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from synthflow import ids
+from synthflow.contracts import Inputs, Judgement, Question, SampleRequest, SampleResult, Services
+from synthflow.contracts.stage import StageInfo
+from synthflow.errors import InvariantBroken
+from synthflow.labels.config import MonteCarloConfig
+from synthflow.labels.prefixes import Prefix, PrefixKey
+from synthflow.schema import ROLLOUTS, SCORES, TELEMETRY
+from synthflow.stages import rollouts
+from synthflow.stages.adapters import MAX_NOTE_CHARS, VerifyConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """One continuation: what it continues, what was asked and what came."""
+
+    key: PrefixKey
+    prefix: Prefix
+    index: int
+    request: SampleRequest
+    result: SampleResult
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Verdicts on the continuations of one prefix, and the tokens they took."""
+
+    successes: int = 0
+    judged: int = 0
+    unknown: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Judgements on continuations, in order, with who gave them; `asked` is false where no verifier was needed."""
+
+    judgements: Sequence[Judgement]
+    asked: Sequence[bool]
+    scorer: str
+    version: str
+    config_hash: str
+
+
+def sample(
+    prefixes: Sequence[tuple[PrefixKey, Prefix]],
+    config: MonteCarloConfig,
+    policy_id: str,
+    services: Services,
+) -> list[Continuation]:
+    """Sample `config.n` continuations of each prefix, those of one prefix side by side.
+
+    Raises:
+        InvariantBroken: if the engine answers another number of requests.
+    """
+    wanted: list[tuple[PrefixKey, Prefix, int, SampleRequest]] = []
+    params, sampling = config.params(), config.sampling_id()
+    for key, prefix in prefixes:
+        parent = prefix.parent
+        messages = tuple((m["role"], m["content"]) for m in parent["prompt"])
+        tokens = (*parent["prompt_token_ids"], *prefix.tokens)
+        for index in range(config.n):
+            rollout = ids.rollout_id(
+                parent["problem_id"],
+                policy_id,
+                parent["round"],
+                sampling,
+                prefix.prefix_id,
+                index,
+                services.run_seed,
+            )
+            seed = ids.rollout_seed(rollout)
+            request = SampleRequest(rollout, parent["problem_id"], messages, tokens, params, seed)
+            wanted.append((key, prefix, index, request))
+    results = services.sample([w[3] for w in wanted], config.policy) if wanted else []
+    if len(results) != len(wanted):
+        raise InvariantBroken(f"{len(wanted)} continuations asked for, {len(results)} came back")
+    return [Continuation(*w, result) for w, result in zip(wanted, results, strict=True)]
+
+
+def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inputs, services: Services) -> Verdicts:
+    """Judge continuations as the stage `verify` judges rollouts.
+
+    Raises:
+        InvariantBroken: if the verifier gives another number of judgements.
+    """
+    verifier = verify.use.removeprefix("verify.")
+    own = {name: value for name, value in verify.config.items() if name not in VerifyConfig.model_fields}
+    truncated = verify.config.get("truncated", "unknown")
+    early = [_before_asking(c.result, truncated) for c in continuations]
+    gold = {
+        row["problem_id"]: row
+        for row in inputs.frame("problems", ["problem_id", "answer", "metadata"]).iter_rows(named=True)
+    }
+    questions = []
+    for continuation, known in zip(continuations, early, strict=True):
+        if known is None:
+            problem = gold[continuation.request.problem_id]
+            questions.append(
+                Question(
+                    continuation.request.rollout_id,
+                    problem["problem_id"],
+                    continuation.prefix.text + continuation.result.text,
+                    problem["answer"],
+                    problem["metadata"],
+                )
+            )
+    answers, version, config_hash = services.judge(verifier, own, questions)
+    if len(answers) != len(questions):
+        raise InvariantBroken(f"verifier {verifier!r}: {len(questions)} questions, {len(answers)} judgements")
+    if truncated != "unknown":
+        config_hash = ids.content_id("c", config_hash, truncated)  # as the verify stage tells its own scores apart
+    given = iter(answers)
+    return Verdicts(
+        [known if known is not None else next(given) for known in early],
+        [known is None for known in early],
+        verifier,
+        version,
+        config_hash,
+    )
+
+
+def _before_asking(result: SampleResult, truncated: str) -> Judgement | None:
+    if result.finish_reason == "refused":
+        return Judgement.unknown("refused")
+    if result.finish_reason == "length" and truncated != "judge":
+        return Judgement("wrong", 0.0, "truncated") if truncated == "wrong" else Judgement.unknown("truncated")
+    return None
+
+
+def tally(continuations: Sequence[Continuation], verdicts: Verdicts) -> dict[PrefixKey, Tally]:
+    """Counts by prefix."""
+    counts: dict[PrefixKey, Tally] = {}
+    for continuation, judgement in zip(continuations, verdicts.judgements, strict=True):
+        so_far = counts.get(continuation.key, Tally())
+        known = judgement.verdict != "unknown"
+        counts[continuation.key] = Tally(
+            so_far.successes + (judgement.verdict == "correct"),
+            so_far.judged + known,
+            so_far.unknown + (not known),
+            so_far.tokens + continuation.result.n_tokens,
+        )
+    return counts
+
+
+def rollout_rows(continuations: Sequence[Continuation], sampling: str, policy_id: str, stage_id: str) -> pa.Table:
+    """The continuations as rows of the rollouts table."""
+    by_round: dict[int, list[Continuation]] = {}
+    for continuation in continuations:
+        by_round.setdefault(continuation.prefix.parent["round"], []).append(continuation)
+    tables = [
+        rollouts.rollout_rows(
+            [_drawn(c) for c in group],
+            [c.result for c in group],
+            policy_id=policy_id,
+            round_=round_,
+            sampling=sampling,
+            stage_id=stage_id,
+        )
+        for round_, group in by_round.items()
+    ]
+    return pa.concat_tables([ROLLOUTS.empty(), *tables])
+
+
+def _drawn(continuation: Continuation) -> rollouts.Drawn:
+    prefix = continuation.prefix
+    train_prompt = prefix.parent["train_prompt"]
+    return rollouts.Drawn(
+        continuation.request,
+        continuation.index,
+        prefix.prefix_id,
+        condition="prefix",
+        parent_rollout_id=prefix.parent["rollout_id"],
+        branch_step=prefix.branch_step,
+        branch_token=len(prefix.tokens),
+        train_prompt=None if train_prompt is None else [(m["role"], m["content"]) for m in train_prompt],
+    )
+
+
+def score_rows(continuations: Sequence[Continuation], verdicts: Verdicts, stage_id: str) -> pa.Table:
+    """The verdicts as rows of the scores table."""
+    return SCORES.from_rows(
+        [
+            {
+                "problem_id": c.request.problem_id,
+                "target_kind": "rollout",
+                "target_id": c.request.rollout_id,
+                "kind": "verdict",
+                "scorer": verdicts.scorer,
+                "scorer_version": verdicts.version,
+                "config_hash": verdicts.config_hash,
+                "verdict": judgement.verdict,
+                "value": judgement.value,
+                "reason": _note(judgement.reason),
+                "detail": _note(judgement.detail),
+                "stage_id": stage_id,
+            }
+            for c, judgement in zip(continuations, verdicts.judgements, strict=True)
+        ]
+    )
+
+
+def telemetry_rows(continuations: Sequence[Continuation], verdicts: Verdicts, services: Services) -> pa.Table:
+    """Seconds that each verdict took."""
+    worker = f"{platform.node()}:{os.getpid()}"
+    return TELEMETRY.from_rows(
+        [
+            {
+                "problem_id": c.request.problem_id,
+                "target_kind": "score",
+                "target_id": c.request.rollout_id,
+                "metric": "elapsed_s",
+                "value": judgement.elapsed_s,
+                "worker": worker,
+                "attempt": services.attempt,
+                "stage_id": services.stage_id,
+            }
+            for c, judgement, asked in zip(continuations, verdicts.judgements, verdicts.asked, strict=True)
+            if asked
+        ]
+    )
+
+
+def _note(text: str | None) -> str | None:
+    return None if text is None else rollouts.utf8(text[:MAX_NOTE_CHARS])

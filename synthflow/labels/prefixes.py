@@ -1,0 +1,116 @@
+"""The prefixes whose values are wanted, each once.
+
+Invariants: a prefix is the tokens as they were sampled, up to the end of a step, never tokenised again. Rollouts of
+one prompt that begin with the same tokens share one `Prefix` and thereby its continuations; its parent is the rollout
+with the smallest id. The last step of a rollout asks for a prefix only where the verdict is unknown: there the stop
+token is cut off, and the policy may go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from synthflow import ids
+from synthflow.segment import Overflow, Span, segment, token_ranges
+
+if TYPE_CHECKING:
+    from synthflow.backends.renderer import Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A prefix to continue. `branch_step` is None where a token straddles the step's end, so that prefix and steps
+    differ by some characters; `text` is always that of the tokens."""
+
+    prefix_id: str
+    parent: Mapping[str, Any]
+    tokens: tuple[int, ...]
+    text: str
+    branch_step: int | None
+
+    @property
+    def prompt_hash(self) -> str:
+        return ids.problem_id(self.parent["prompt"])
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Sorts prefixes so that one comes right after those it extends: their cached keys are still there."""
+        return self.parent["problem_id"], self.parent["round"], self.prompt_hash, self.tokens
+
+
+PrefixKey = tuple[str, int, str]
+"""problem_id, round, prefix_id."""
+
+
+def prefix_id(rollout: Mapping[str, Any], tokens: Sequence[int]) -> str:
+    """Id of a prefix of a rollout: H(problem, prefix tokens).
+
+    The problem is named by H(messages) of the prompt as it was sampled, which is the problem_id unless a template
+    changed the prompt: prefixes under two prompts are then two prefixes.
+    """
+    return ids.prefix_id(ids.problem_id(rollout["prompt"]), tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A rollout cut into steps. `prefixes[k]` is the key of the prefix that ends with step k; None where none is
+    sampled: the last step of a rollout with a verdict, or a prefix without tokens, which is the prompt."""
+
+    row: Mapping[str, Any]
+    label: str
+    spans: Sequence[Span]
+    tokens: Sequence[Span]
+    prefixes: Sequence[PrefixKey | None]
+
+
+@dataclass(slots=True)
+class PrefixPlan:
+    """Collects the prefixes of one partition; feed it rollouts in the order of their ids."""
+
+    renderer: Renderer
+    segmenter: str
+    max_steps: int
+    overflow: Overflow
+    prefixes: dict[PrefixKey, Prefix] = field(default_factory=dict)
+
+    def cut(self, row: Mapping[str, Any]) -> Cut | None:
+        """Cut a rollout and note its prefixes; None where its tokens do not spell its text."""
+        text, tokens = row["completion"], row["token_ids"]
+        if not self.renderer.decode(tokens).startswith(text):
+            return None
+        ends = self.renderer.token_ends(tokens)
+        steps = segment(text, self.segmenter, self.max_steps, self.overflow)
+        ranges = token_ranges(steps.spans, ends)
+        keys: list[PrefixKey | None] = []
+        for k, (span, owned) in enumerate(zip(steps.spans, ranges, strict=True)):
+            is_last = k == len(ranges) - 1
+            if is_last and row["verdict"] != "unknown":
+                keys.append(None)
+                continue
+            length = self._without_stop(tokens) if is_last else owned.end
+            keys.append(self._note(row, tokens[:length], ends, k + 1, span.end))
+        return Cut(row, steps.label, steps.spans, ranges, keys)
+
+    def _without_stop(self, tokens: Sequence[int]) -> int:
+        length = len(tokens)
+        while length and tokens[length - 1] in self.renderer.stop_token_ids:
+            length -= 1
+        return length
+
+    def _note(
+        self, row: Mapping[str, Any], tokens: Sequence[int], ends: Sequence[int], steps: int, steps_end: int
+    ) -> PrefixKey | None:
+        if not tokens:
+            return None
+        prefix = prefix_id(row, tokens)
+        key = (row["problem_id"], row["round"], prefix)
+        if key not in self.prefixes:
+            end = ends[len(tokens) - 1]
+            branch_step = steps if end == steps_end else None
+            self.prefixes[key] = Prefix(prefix, row, tuple(tokens), row["completion"][:end], branch_step)
+        return key
+
+    def in_order(self) -> list[tuple[PrefixKey, Prefix]]:
+        return sorted(self.prefixes.items(), key=lambda item: item[1].order)
