@@ -334,22 +334,27 @@ REJECTS = TableSpec(
 
 STATS = TableSpec(
     "stats",
-    "mergeable measurements: a sum over shards is the whole",
+    "mergeable measurements, one row a stage, metric and group: a sum over rows is the whole",
     ("stage", "axis", "metric", "slice_key", "slice_value", "problem_id"),
     (
-        _c("problem_id", STRING, "partition these accumulators cover; empty for the whole"),
+        _c("problem_id", STRING, "the problem whose rollouts these accumulators cover"),
         _c("stage", STRING, "the stage after which this was measured"),
         _c("axis", STRING, "quality, diversity, complexity or exploration"),
         _c("metric", STRING, "such as pass_rate or distinct_answers"),
-        _c("slice_key", STRING, "all, domain, difficulty_bin, policy or round"),
-        _c("slice_value", STRING, "value of the slice key; all for the whole"),
+        _c("slice_key", STRING, "group: other slices are merges of groups, made by the view qdc_slices"),
+        _c("slice_value", STRING, "the group: policy_id/round/sampling_id"),
         _c("count", F64, "observations"),
         _c("total", F64, "sum of the observations"),
         _c("total_sq", F64, "sum of their squares"),
         _c("minimum", F64, "smallest", True),
         _c("maximum", F64, "largest", True),
         _c("histogram", pa.list_(I64), "counts in fixed bins of the metric; null if it has none", True),
-        _c("sketch", pa.list_(I64), "k smallest 62-bit hashes, for distinct counts; null if not one", True),
+        _c(
+            "sketch",
+            pa.list_(I64),
+            "62-bit hashes of a set, ascending; below the last one, the bound, none is missing",
+            True,
+        ),
         _STAGE_ID,
     ),
 )
