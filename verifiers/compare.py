@@ -51,7 +51,14 @@ def compare(pair: list[str]) -> dict[str, Any]:
         if answer is None:
             return {"reason": "parse_failure"}
     equal = bool(
-        math_verify.verify(gold, answer, strict=True, timeout_seconds=None, raise_on_error=True)
+        math_verify.verify(
+            gold,
+            answer,
+            strict=True,
+            allow_set_relation_comp=_surely_interval(gold_text),
+            timeout_seconds=None,
+            raise_on_error=True,
+        )
     ) and not _only_tiny(gold, answer)
     if not equal and _memory_was_full():
         raise MemoryError("the memory limit was reached")
@@ -61,7 +68,7 @@ def compare(pair: list[str]) -> dict[str, Any]:
 @lru_cache(maxsize=512)
 def _parsed(text: str) -> Any:
     """The SymPy object that LaTeX stands for, or None."""
-    if not _balanced(text) or re.search(r"\d \d", text):
+    if not _balanced(text) or re.search(r"(?<![_\d])\d+ \d", text):
         return None
     found = math_verify.parse(
         f"\\boxed{{{text}}}",
@@ -110,6 +117,11 @@ def _kind(text: str) -> str:
     if 1 in commas and text.startswith("(") and text.endswith(")"):
         return "tuple"
     return "set" if text.startswith(r"\{") and text.endswith(r"\}") else "other"
+
+
+def _surely_interval(text: str) -> bool:
+    """Whether an answer is an interval, which an inequality may equal, and not a point such as `(1,2)`."""
+    return re.search(r"^\[|\]$|\\infty|\\cup", text) is not None
 
 
 def _only_tiny(gold: Any, answer: Any) -> bool:

@@ -2,7 +2,7 @@ r"""The one place that finds the final answer in a completion.
 
 Rules, first that finds something: (1) the last balanced `\boxed{…}` or `\fbox{…}`; (2) what follows the last "the
 answer is", "answer:" or "####"; (3) the last `$…$`, `\(…\)` or `\[…\]`; (4) the last number of the last line that
-is not blank. Only the text after the last `</think>` is looked at; a `<think>` that never closes leaves nothing.
+is not blank. A text with boxes of which none is balanced has no answer. Only the text after the last `</think>` is looked at; a `<think>` that never closes leaves nothing.
 Work is linear in the length of the text and bounded after the search for markers, whatever the text holds.
 """
 
@@ -15,6 +15,7 @@ Extraction = Literal["any", "boxed"]
 
 MAX_ANSWER = 20_000  # characters of a candidate that are kept; longer ones are refused later, as too large
 _TAIL = 20_000  # characters from the end in which rules 2 to 4 look
+_MAX_LINE = 2000  # characters of a last line in which rule 4 looks
 _MAX_BOXES = 20  # unbalanced boxes that are passed over before rule 1 gives up
 
 _BOX = re.compile(r"\\f?boxed\s{0,3}\{|\\fbox\s{0,3}\{")
@@ -72,8 +73,8 @@ def extract(completion: str, how: Extraction = "any") -> str | None:
     found = boxes(text)
     if found:
         return found[0] or None
-    if how == "boxed":
-        return None
+    if how == "boxed" or _BOX.search(text):
+        return None  # a broken box is no answer, and a number found inside it even less
     tail = text[-_TAIL:]
     return _after_marker(tail) or _last_math(tail) or _last_number(tail)
 
@@ -104,7 +105,7 @@ def _last_math(text: str) -> str | None:
 
 def _last_number(text: str) -> str | None:
     line = text.rstrip().rpartition("\n")[2]
-    found = _NUMBER.findall(line[-2000:])
+    found = _NUMBER.findall(line) if len(line) <= _MAX_LINE else []
     return found[-1] if found else None
 
 

@@ -22,6 +22,7 @@ _FACTORIAL_OF = re.compile(r"(\d+|[)}\]])\s*!")
 _LOOPS = re.compile(
     r"\\(?:sum|prod|int|iint|lim|[dt]?binom|gcd|lcm|operatorname|det|pmod|bmod|mod)(?![a-zA-Z])|\^\{?\\(?:top|prime)"
 )
+_RAISED = re.compile(r"(?<![_\d])(\d{1,4})\^\{?(\d{1,9})")
 _POWER = re.compile(r"\^|\*\*")
 
 
@@ -119,6 +120,10 @@ def _factorials(text: str) -> str | None:
 
 
 def _loops(text: str) -> str | None:
-    if _LOOPS.search(text) and any(len(run) > 4 or int(run) > MAX_BOUND for run in _DIGITS.findall(text)):
+    if not _LOOPS.search(text):
+        return None
+    long = any(len(run) > 4 or int(run) > MAX_BOUND for run in _DIGITS.findall(text))
+    raised = (int(base) ** min(int(power), 64) for base, power in _RAISED.findall(text))
+    if long or any(number > MAX_BOUND for number in raised):
         return f"a sum, product or binomial over more than {MAX_BOUND}"
     return None

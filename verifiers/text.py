@@ -47,6 +47,9 @@ _ROOT_SIGN = re.compile(r"\u221a\s*(?:\(([^()]*)\)|(\d+|[a-z]))")
 _PLAIN_NAME = re.compile(r"(?<![\\a-zA-Z])(pi|infinity|sin|cos|tan|log|ln|exp)(?![a-zA-Z])")
 _MIXED = re.compile(r"(?<![\d.,/^{])(\d{1,6})\s+(\d{1,6})\s*/\s*(\d{1,6})(?![\d/])")
 _UPRIGHT = re.compile(r"\\mathrm\s*(?:\{([eid])\}|([eid])(?![a-zA-Z]))")
+_DEGREES = re.compile(
+    r"\\(sin|cos|tan|cot|sec|csc)\s*(?:\(\s*(\d+(?:\.\d+)?)\^\{?\\circ\}?\s*\)|(\d+(?:\.\d+)?)\^\{?\\circ(?![a-zA-Z])\}?)"
+)
 _RECURRING = re.compile(r"(\d*)\.(\d{0,10})\\(?:overline|bar)\s*\{?(\d{1,10})\}?")
 
 
@@ -98,6 +101,7 @@ def to_latex(answer: str) -> str:
     text = _MAGNITUDE.sub(_magnitude, text)
     text = _MIXED.sub(r"(\1+\\frac{\2}{\3})", text)
     text = _RECURRING.sub(_recurring, text)
+    text = _DEGREES.sub(lambda m: rf"\{m.group(1)}(\frac{{{m.group(2) or m.group(3)}\pi}}{{180}})", text)
     text = _UPRIGHT.sub(lambda m: m.group(1) or m.group(2), text)
     text = re.sub(r"(?<=\d)i(?![a-zA-Z])", " i", text)  # "2i" is otherwise another symbol than "2 \cdot i"
     return re.sub(r"(\d), (\d{3})(?!\d)", r"\1,0\2", text)  # or the parser would see thousands

@@ -42,6 +42,8 @@ _MATH_WORDS = frozenset(_FUNCTIONS.split())
 _SHORT = """yes no odd even all none true false both red one two six ten mon tue wed thu fri sat sun jan feb mar apr may
     jun jul aug sep oct nov dec am pm up down left right he she tie win"""
 _SHORT_WORDS = frozenset(_SHORT.split())
+_WORDY = re.compile(r"(?=.*[^\W\d_]{3})[\w .,:'’-]+")
+_BASED = re.compile(r"[\dA-Fa-f]+_\{?(\d+)\}?")
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)\s*([ap])?\.?\s*(?:m\.?)?")
 _CHOICE = re.compile(r"\(?([A-Ja-j])(?:\)|\.|:|\)\.)?(?:\s*(?:[-–—]\s|(?<=[).:])\s?).*)?", re.DOTALL)
 _SAME = {
@@ -77,6 +79,8 @@ def say(gold: str, answer: str) -> Said:
     """What words decide about two canonical answers, before any algebra."""
     if is_text(gold) or is_text(answer):
         return Said("correct" if _alias(gold) == _alias(answer) else "wrong")
+    if _WORDY.fullmatch(words(gold)) and words(gold).replace(" ", "") == words(answer).replace(" ", ""):
+        return Said("correct")
     if _anagram(gold, answer):
         return Said("text_differs", "the same letters in another order")
     if re.fullmatch(r"\(?[A-J]\)?", words_kept_case(gold)):
@@ -117,10 +121,25 @@ def _objection(gold: str, answer: str) -> Said:
     missing = sorted((asked - said) & _QUALIFIERS)
     if missing:
         return Said("text_differs", f"the gold answer says {missing[0]!r}")
+    if _symbols(gold) != _symbols(answer) and _symbols(gold.lower()) == _symbols(answer.lower()):
+        return Said("text_differs", "variables differ in case")
+    if _base(gold) != _base(answer):
+        return Said("text_differs", "only one names a number base, or they differ")
     wanted, given = unit(gold), unit(answer)
     if wanted and given and wanted != given:
         return Said("text_differs", f"the unit is {given}, asked for {wanted}")
     return _OPEN
+
+
+def _symbols(answer: str) -> frozenset[str]:
+    """Letters that stand alone: variables, which the parser folds to lower case."""
+    bare = _COMMAND.sub(" ", re.sub(r"\\text\s*\{[^{}]*\}", " ", answer))
+    return frozenset(re.findall(r"(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z])", bare))
+
+
+def _base(answer: str) -> str | None:
+    match = _BASED.fullmatch(unwrap_text(answer).strip().replace(" ", ""))
+    return match.group(1) if match else None
 
 
 def _plain_words(answer: str) -> frozenset[str]:
