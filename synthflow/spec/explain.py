@@ -60,6 +60,15 @@ def explain(
         _one_value(document, where, errors, [*known_fields(model, inside), *(() if inside else also)])
 
 
+def check_bools(document: Document, path: Path, given: Any, made: Any) -> None:
+    """Note each true or false that was taken for the number 1 or 0, as Pydantic does."""
+    if isinstance(given, Mapping) and isinstance(made, Mapping):
+        for key, value in given.items():
+            check_bools(document, (*path, key), value, made.get(key))
+    elif isinstance(given, bool) and isinstance(made, int | float) and not isinstance(made, bool):
+        document.mistake(path, f"{show(given)} is not right", "expected a number")
+
+
 def known_fields(model: type[BaseModel], path: Sequence[Key]) -> list[str]:
     """Names that a value at `path` inside `model` may hold; empty where it is no model."""
     current: Any = model

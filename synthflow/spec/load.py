@@ -62,10 +62,13 @@ def find_spec(path_or_name: str | Path) -> SpecText:
     path = Path(name)
     if "\0" in name or not name:
         raise UserError(f"{name!r} is neither a file nor a recipe")
-    if path.is_file():
-        return SpecText(_read(path), path.name, path.resolve().parent)
-    if path.suffix in _SUFFIXES or "/" in name or path.exists():
-        raise UserError(_no_file(path))
+    try:
+        if path.is_file():
+            return SpecText(_read(path), path.name, path.resolve().parent)
+        if path.suffix in _SUFFIXES or "/" in name or path.exists():
+            raise UserError(_no_file(path))
+    except OSError as error:
+        raise UserError(f"{name[:200]}: cannot be opened: {error.strerror}") from error
     if name not in recipe_names():
         files = [p.name for p in Path().iterdir() if p.suffix in _SUFFIXES]
         hint = suggest(name, [*recipe_names(), *files]) or f"recipes: {', '.join(recipe_names()) or 'none'}"

@@ -18,7 +18,7 @@ from synthflow.errors import UserError
 from synthflow.registry import suggest
 from synthflow.spec import graph
 from synthflow.spec.document import Document
-from synthflow.spec.explain import explain, show
+from synthflow.spec.explain import check_bools, explain, show
 from synthflow.spec.models import stage_name_problem
 from synthflow.stages.adapters import all_stage_names, stage_class
 
@@ -148,12 +148,17 @@ def _node(
         document.mistake((*path, "of"), "missing", "name the stage that it reads")
         return None
     try:
-        given = cls.Config.model_validate(fields)
+        given = cls.Config.model_validate(fields).model_dump(mode="json")
         config = cls.Config.model_validate(_anchored(document, name, cls, fields, base_dir))
+        stage = cls(name, config)
     except ValidationError as error:
         explain(document, path, error, cls.Config)
         return None
-    return Node(name, str(fields["use"]), cls(name, config), parents, config, given.model_dump(mode="json"))
+    except UserError as error:
+        document.mistake(path, str(error))
+        return None
+    check_bools(document, path, fields, given)
+    return Node(name, str(fields["use"]), stage, parents, config, given)
 
 
 def _anchored(

@@ -17,7 +17,7 @@ from synthflow.contracts import PolicyConfig, StageConfig, StageInfo
 from synthflow.errors import Mistakes
 from synthflow.spec import graph
 from synthflow.spec.document import Document, check_values, plain
-from synthflow.spec.explain import explain
+from synthflow.spec.explain import check_bools, explain
 from synthflow.spec.models import ExecutionSpec, PipelineSpec
 from synthflow.spec.nodes import Node, read_nodes
 from synthflow.spec.policies import read_policies
@@ -68,6 +68,8 @@ class Pipeline:
             spec = PipelineSpec.model_validate(document.data)
         except ValidationError as error:
             explain(document, (), error, PipelineSpec)
+        else:
+            check_bools(document, (), {k: v for k, v in document.data.items() if k != "stages"}, spec.model_dump())
         policies, written_out, declared = read_policies(document, base_dir)
         nodes = read_nodes(document, declared, base_dir)
         if document.found or spec is None:

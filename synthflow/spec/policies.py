@@ -15,7 +15,7 @@ from synthflow import registry
 from synthflow.contracts import PolicyConfig
 from synthflow.errors import UserError
 from synthflow.spec import document as doc
-from synthflow.spec.explain import explain, show
+from synthflow.spec.explain import check_bools, explain, show
 from synthflow.spec.models import name_problem
 
 DEFAULT = "default"
@@ -67,8 +67,10 @@ def _read_one(
         return None
     if len(document.found) > before or model is None:
         return None
-    anchored = _anchor(model, base_dir)
+    is_typed = document.places.get((*path, "model"), "").startswith("-o ")
+    anchored = _anchor(model, Path.cwd() if is_typed else base_dir)
     written_out = {"backend": backend, "model": model, **options.model_dump(mode="json")}
+    check_bools(document, path, raw, written_out)
     return PolicyConfig(backend=backend, model=anchored, options=given), written_out
 
 

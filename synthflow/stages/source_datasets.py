@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError
+from synthflow.stages.source_files import anchored
 from synthflow.stages.source_rows import Row
 from synthflow.stages.sources import DatasetsConfig, Source
 
@@ -30,8 +31,12 @@ class DatasetsSource(Source):
         path = given.get("path")
         if not isinstance(path, str) or not path or "\0" in path or "://" in path:
             return dict(given)
-        local = base_dir / Path(path).expanduser()
-        return {**given, "path": str(local)} if path.startswith((".", "~")) or local.is_dir() else dict(given)
+        local = Path(anchored(path, base_dir))
+        try:
+            is_local = path.startswith((".", "~", "/")) or local.is_dir()
+        except OSError:  # a name too long for any folder
+            is_local = False
+        return {**given, "path": str(local)} if is_local else dict(given)
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         """A local folder must exist; what a hub name holds is only known when it is read."""

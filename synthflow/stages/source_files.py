@@ -35,7 +35,10 @@ def anchored(path: Any, base_dir: Path) -> Any:
         return [anchored(one, base_dir) for one in path]
     if not isinstance(path, str) or "://" in path or not path or "\0" in path:
         return path
-    return str(base_dir / Path(path).expanduser()) if not path.startswith("~") else str(Path(path).expanduser())
+    try:
+        return str(base_dir / Path(path).expanduser())
+    except RuntimeError:  # ~nobody: no such user, so that it is a name like any other
+        return str(base_dir / path)
 
 
 def expand(paths: Sequence[str]) -> list[str]:
@@ -50,10 +53,11 @@ def expand(paths: Sequence[str]) -> list[str]:
             found.extend(_expand_url(path))
         elif "\0" in path or not path:
             raise UserError(f"{path!r} is no path")
-        elif Path(path).is_file():
-            found.append(path)
         else:
-            found.extend(_expand_pattern(path))
+            try:
+                found.extend([path] if Path(path).is_file() else _expand_pattern(path))
+            except OSError as error:
+                raise UserError(f"{label(path)[:200]}: cannot be opened: {_reason(error)}") from error
     return list(dict.fromkeys(found))
 
 
@@ -139,9 +143,7 @@ def open_bytes(path: str) -> Any:
     if "://" not in path:
         raw = pa.OSFile(path, "rb")
     else:
-        import fsspec
-
-        raw = pa.PythonFile(fsspec.open(path, "rb").open(), "r")
+        raw = pa.PythonFile(_open_url(path), "r")
     if compression is None:
         return raw if path.endswith(".parquet") else io.BufferedReader(raw, 1 << 20)
     return io.BufferedReader(pa.CompressedInputStream(raw, compression), 1 << 20)
@@ -170,6 +172,15 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
+def _open_url(path: str) -> Any:
+    import fsspec
+
+    try:
+        return fsspec.open(path, "rb").open()
+    except Exception as error:  # every file system has errors of its own
+        raise UserError(f"{path}: cannot be opened: {_reason(error)}") from error
+
+
 def _expand_url(path: str) -> list[str]:
     if not any(c in path for c in "*?["):
         return [path]
@@ -178,7 +189,7 @@ def _expand_url(path: str) -> list[str]:
     try:
         scheme = path.partition("://")[0]
         files = sorted(f"{scheme}://{f.path.removeprefix('/')}" for f in fsspec.open_files(path, "rb"))
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # every file system has errors of its own
         raise UserError(f"{path}: cannot be opened: {_reason(error)}") from error
     if not files:
         raise UserError(f"no file matches {path}")

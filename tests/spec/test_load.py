@@ -97,6 +97,8 @@ stages:
         (("n: 4", "n: [1, 2]"), 5, "stages.rollouts.n", "a list of 2 is not right (expected a whole number)"),
         (("n: 4", "n: .inf"), 5, "stages.rollouts.n", "no finite number"),
         (("n: 4", "n: 99999999999999999999"), 5, "stages.rollouts.n", "beyond 64 bits"),
+        (("n: 4", "n: true"), 5, "stages.rollouts.n", "true is not right (expected a number)"),
+        (("name: good", "name: good\nseed: false"), 2, "seed", "false is not right"),
         (("n: 4", "order: hard"), 5, "stages.rollouts.order", "expected as_given or easy_first"),
         (("n: 4", "stop: {half: 1}"), 5, "stages.rollouts.stop.half", "did you mean 'half_width'?"),
         (("n: 4", "stop: {half_width: 2}"), 5, "stages.rollouts.stop.half_width", "less than 1"),

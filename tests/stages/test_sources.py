@@ -14,13 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from synthflow import ids
 from synthflow.contracts import Volume
 from synthflow.errors import Mistakes, UserError
 from synthflow.schema import PROBLEMS
+from synthflow.spec import Pipeline
 from synthflow.stages import source_files
 from synthflow.stages.source_rows import ExactFloat, RowError
 from synthflow.stages.sources import DatasetsSource, DemoSource, JsonlSource, ParquetSource, Source
@@ -365,3 +366,24 @@ def test_exact_floats_are_floats_with_their_text(number: float) -> None:
     assert exact == number
     assert exact.text == repr(number)
     assert json.dumps(exact) == json.dumps(number)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    use=st.sampled_from(["source.jsonl", "source.parquet", "source.datasets", "source.demo"]),
+    path=st.text(max_size=12)
+    | st.sampled_from(["~nobody-here/x", "x" * 5000, "foo://x", "memory://x*", "*", "[", "/", ".", "a\0b", "**/*.toml"])
+    | st.lists(st.text(max_size=5), max_size=2)
+    | st.none()
+    | st.integers(),
+    more=st.dictionaries(
+        st.sampled_from(["limit", "template", "split", "ops", "seed"]), st.text(max_size=3) | st.integers()
+    ),
+)
+@example(use="source.jsonl", path="x" * 5000, more={})
+@example(use="source.jsonl", path="foo://x", more={})
+@example(use="source.datasets", path="x" * 5000, more={})
+@example(use="source.jsonl", path="~nobody-here/x", more={})
+def test_any_source_is_planned_or_a_users_mistake(use: str, path: Any, more: dict[str, Any]) -> None:
+    with contextlib.suppress(UserError):
+        Pipeline.build("x", {"p": {"use": use, "path": path, **more}}, base_dir="/tmp")
