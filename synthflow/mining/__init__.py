@@ -1,0 +1,1 @@
+"""Chosen against rejected. `pairs` is the stage; `response` and `steps` find candidates, `choose` picks."""

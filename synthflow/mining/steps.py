@@ -1,0 +1,153 @@
+"""Single steps: a better against a worse one after the same prefix.
+
+Invariants: both sides follow the same prompt and the same prefix, in text and in the tokens that were sampled; both
+were written by the same policy in the same round. Steps with the same text after one prefix are one step.
+
+Two rules. `sibling`: two labelled steps after one prefix; both have values of their own, so the margin is their
+difference. `continuation` (in the spirit of Setlur et al. 2024, "RL on Incorrect Synthetic Data Scales the Efficiency
+of LLM Math Reasoning by Eight-Fold"; the details are our default): the rejected side is a labelled step that loses
+value, the chosen side the first step of a continuation of the same prefix that turned out correct. That step was
+never valued, and one success says little of it, so its `chosen_value` is the value of the prefix: given that a sample
+succeeded, the expected value of its first step is E[V²]/E[V] >= E[V], the prefix's. The margin is then minus the
+advantage of the rejected step, a bound that holds on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from synthflow import ids
+from synthflow.labels.intervals import Z95, difference_error, standard_error
+from synthflow.labels.prefixes import prefix_id
+from synthflow.mining.choose import Candidate, Side
+from synthflow.segment import segment_like
+
+NodeKey = tuple[str, str, int, str, str]
+"""prompt hash, policy, round, prefix_id, hash of the prefix's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A rollout that begins at a prefix and ended correct: a continuation, or a first rollout after the prompt."""
+
+    rollout_id: str
+    text: str
+
+
+@dataclass(slots=True)
+class Node:
+    """A prefix and the labelled steps after it, by their text."""
+
+    prefix_id: str
+    prefix: str
+    children: dict[str, tuple[Side, Mapping[str, Any]]] = field(default_factory=dict)
+    correct: list[Sample] = field(default_factory=list)
+
+
+def nodes_of(
+    labelled: Iterable[Mapping[str, Any]],
+    continuations: Iterable[Mapping[str, Any]],
+    firsts: Iterable[Mapping[str, Any]],
+) -> list[Node]:
+    """The prefixes of one problem.
+
+    Args:
+        labelled: steps with values: columns of steps and step_values, and of their rollout.
+        continuations: correct rollouts that continue whole steps of a parent; `prefix_chars` is the length of the
+            text that their prefix tokens spell.
+        firsts: correct first rollouts, with `prefix_chars` 0.
+
+    All in the order of their ids, so that the smallest represents those with one text.
+    """
+    nodes: dict[NodeKey, Node] = {}
+    for row in labelled:
+        prefix = row["completion"][: row["char_start"]]
+        key = _key(row, prefix_id(row, row["token_ids"][: row["token_start"]]), prefix)
+        node = nodes.setdefault(key, Node(key[3], prefix))
+        text = row["completion"][row["char_start"] : row["char_end"]]
+        if row["value"] is not None:
+            side = Side(
+                row["rollout_id"],
+                text,
+                row["token_end"] - row["token_start"],
+                row["value"],
+                row["value_low"],
+                row["value_high"],
+                row["step_id"],
+            )
+            node.children.setdefault(text, (side, row))
+    by_prefix: dict[tuple[str, str, int, str], list[Node]] = {}
+    for key, node in nodes.items():
+        by_prefix.setdefault(key[:4], []).append(node)
+    for row in [*continuations, *firsts]:
+        for node in by_prefix.get(_key(row, row["prefix_id"], "")[:4], []):
+            if len(node.prefix) == row["prefix_chars"]:  # otherwise a token straddles this node's boundary
+                node.correct.append(Sample(row["rollout_id"], row["completion"]))
+    return list(nodes.values())
+
+
+def _key(row: Mapping[str, Any], prefix: str, text: str) -> NodeKey:
+    return ids.problem_id(row["prompt"]), row["policy_id"], row["round"], prefix, ids.text_hash(text)
+
+
+def siblings(node: Node) -> Iterable[Candidate]:
+    """Pairs of labelled steps whose values differ."""
+    for one, other in combinations(node.children.values(), 2):
+        better, worse = (one, other) if one[0].value > other[0].value else (other, one)
+        if better[0].value > worse[0].value:
+            error = float(difference_error(value_error(better[1]), value_error(worse[1])))
+            significant = better[0].low > worse[0].high
+            yield Candidate("sibling", node.prefix_id, node.prefix, better[0], worse[0], error, significant)
+
+
+def against_continuations(node: Node) -> Iterable[Candidate]:
+    """Pairs of a labelled step that loses value with the first steps of correct samples from the same prefix."""
+    firsts: dict[str, dict[str, Side]] = {}
+    for rejected, row in node.children.values():
+        if row["advantage"] is None or row["advantage"] >= 0:
+            continue
+        label = row["segmenter"]
+        if label not in firsts:
+            firsts[label] = _first_steps(node, label)
+        value, error = row["value_before"], row["advantage_se"]
+        significant = -row["advantage"] > Z95 * error
+        for text, side in firsts[label].items():
+            if text not in node.children:
+                chosen = Side(side.rollout_id, text, 0, value, value, value)
+                # One side has no tokens of its own, so lengths are compared in characters.
+                yield Candidate("continuation", node.prefix_id, node.prefix, chosen, rejected, error, significant)
+
+
+def _first_steps(node: Node, label: str) -> dict[str, Side]:
+    """First steps of the correct samples, cut as `label` says, by text; without those that are cut elsewhere."""
+    found: dict[str, Side] = {}
+    start = len(node.prefix)
+    for sample in node.correct:
+        span = next((s for s in segment_like(node.prefix + sample.text, label).spans if s.start == start), None)
+        if span is not None:
+            text = sample.text[: span.end - start]
+            found.setdefault(text, Side(sample.rollout_id, text, 0, 1.0, 1.0, 1.0))
+    return found
+
+
+def value_error(row: Mapping[str, Any]) -> float:
+    """Standard error of a step's value: 0 for a verdict, whose interval is a point."""
+    if row["value_low"] == row["value_high"]:
+        return 0.0
+    if row["n"] > 0:
+        return float(standard_error(row["successes"], row["n"]))
+    return float((row["value_high"] - row["value_low"]) / (2 * Z95))
+
+
+def candidates(nodes: Sequence[Node], rules: Sequence[str]) -> list[Candidate]:
+    """All candidates of one problem under the wanted rules."""
+    found: list[Candidate] = []
+    for node in nodes:
+        if "sibling" in rules:
+            found.extend(siblings(node))
+        if "continuation" in rules:
+            found.extend(against_continuations(node))
+    return found
