@@ -40,7 +40,7 @@ class ExportConfig(StageConfig):
     validation: float = Field(0.0, ge=0.0, le=0.5, description="share of the problems held out as validation")
     max_rows_per_shard: int = Field(200_000, ge=1, description="rows of a Parquet shard")
     max_shard_mb: int = Field(512, ge=1, description="uncompressed megabytes of a Parquet shard")
-    sort_memory_mb: int = Field(1024, ge=64, description="memory of the sort, which spills to disk beyond it")
+    sort_memory_mb: int = Field(1024, ge=64, description="memory for ordering rows; what is beyond it goes to disk")
     license: str | None = Field(None, pattern=r"^[A-Za-z0-9.+-]+$", description="licence id for the card")
 
 
@@ -220,7 +220,7 @@ class ParquetExport(ExportStage):
 
     def _keyed(self, ledger: Ledger, ranks: pl.DataFrame, shuffled: bool) -> Iterator[pl.DataFrame]:
         rows = ledger.rows.join(ranks, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
-        rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64)
+        rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64).fill_nan(None)
         share = self.config.validation
         rows = rows.with_columns(
             rank.alias("_rank"),

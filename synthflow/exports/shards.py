@@ -1,9 +1,9 @@
 """Rows in any order come in; shards in one order, cut the same way every time, go out.
 
-A config's rows are spooled to a temporary Parquet file as partitions bring them, sorted by DuckDB within a memory
-limit (it spills to disk), and written as row groups and shards whose boundaries are a function of the rows alone:
-neither the partitions, nor the batches of the sort, nor the number of threads can move a byte. Memory is bounded
-by one partition, the sort's limit and one row group.
+A config's rows are spooled to temporary Parquet files as partitions bring them, put in order, and written as row
+groups and shards whose boundaries are a function of the rows alone: neither the partitions, nor the batches of the
+sort, nor the number of threads can move a byte. Memory is bounded by one partition, what `ordering` takes, and one
+row group.
 
 A row group stays below `ROW_GROUP_BYTES` unless a single row is larger: Arrow cannot read nested strings beyond
 2 GiB in one row group. A shard without rows is never written: `datasets` cannot load one.
@@ -12,7 +12,6 @@ A row group stays below `ROW_GROUP_BYTES` unless a single row is larger: Arrow c
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,24 +24,16 @@ import pyarrow.parquet as pq
 
 from synthflow.errors import InvariantBroken
 from synthflow.exports.columns import ConfigSpec, ExportColumn, arrow_schema
+from synthflow.exports.ordering import BATCH_ROWS, BYTES, KEYS, in_order
 
 ROW_GROUP_BYTES = 64 * 2**20
 ROW_GROUP_ROWS = 16_384
-SORT_BATCH_ROWS = 1_024
-KEYS: list[pa.Field[Any]] = [
-    pa.field("_rank", pa.float64()),
-    pa.field("_problem", pa.string()),
-    pa.field("_id", pa.string()),
-    pa.field("_held", pa.bool_()),
-]
-"""What rows are sorted by (a null rank comes last), and whether they are held out for validation."""
-ORDER = "_rank ASC NULLS LAST, _problem, _id"
 SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)
 class ShardLimits:
-    """When a shard is full. `sort_memory_mb` bounds the sort."""
+    """When a shard is full. `sort_memory_mb` is `ordering`'s limit."""
 
     rows: int
     megabytes: int
@@ -66,33 +57,48 @@ class Spool:
         self.spec, self.directory = spec, directory
         self._scratch = scratch / spec.name
         self._scratch.mkdir(parents=True)
-        self._file = self._scratch / "spool.parquet"
         self._schema = pa.schema([*spec.schema, *KEYS])
-        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd", compression_level=1)
+        self._writers: dict[str, pq.ParquetWriter] = {}
         self._nulls = dict.fromkeys(spec.schema.names, 0)
         self._rows = dict.fromkeys(SPLITS, 0)
+        self._bytes = dict.fromkeys(SPLITS, 0)
 
     def add(self, table: pa.Table) -> None:
-        """Take rows: the spec's columns, in any order, beside the columns of `KEYS`.
+        """Take rows: the spec's columns, those of `KEYS`, and the boolean `_held` (out for validation).
 
         Raises:
             InvariantBroken: for a null in a column that is always there.
         """
-        for batch in table.select(self._schema.names).to_batches(max_chunksize=SORT_BATCH_ROWS):
-            rows = pa.table(batch).cast(self._schema)
-            for column in self.spec.columns:
-                nulls = rows.column(column.name).null_count
-                self._nulls[column.name] += nulls
-                if nulls and column.keep == "always":
-                    raise InvariantBroken(f"config {self.spec.name}: {nulls} null values in {column.name!r}")
-            held = pc.sum(rows.column("_held")).as_py() or 0
-            self._rows["validation"] += held
-            self._rows["train"] += rows.num_rows - held
-            self._writer.write_table(rows)
+        held = table.column("_held").combine_chunks()
+        rows = table.select(self._schema.names).cast(self._schema)
+        for column in self.spec.columns:
+            nulls = rows.column(column.name).null_count
+            self._nulls[column.name] += nulls
+            if nulls and column.keep == "always":
+                raise InvariantBroken(f"config {self.spec.name}: {nulls} null values in {column.name!r}")
+        for split, mask in (("train", pc.invert(held)), ("validation", held)):
+            part = rows.filter(mask)
+            if part.num_rows:
+                self._spool(split, part)
+
+    def _spool(self, split: str, rows: pa.Table) -> None:
+        sizes = row_bytes(rows)
+        rows = rows.append_column(BYTES, pa.array(sizes))
+        if split not in self._writers:
+            self._writers[split] = pq.ParquetWriter(
+                self._file(split), rows.schema, compression="zstd", compression_level=1
+            )
+        self._writers[split].write_table(rows, row_group_size=BATCH_ROWS)
+        self._rows[split] += rows.num_rows
+        self._bytes[split] += int(sizes.sum())
+
+    def _file(self, split: str) -> Path:
+        return self._scratch / f"{split}.parquet"
 
     def finish(self, limits: ShardLimits) -> Written:
-        """Sort, write the shards, and forget the spool."""
-        self._writer.close()
+        """Put the rows in order, write the shards, and forget the spool."""
+        for writer in self._writers.values():
+            writer.close()
         total = sum(self._rows.values())
         kept = tuple(c for c in self.spec.columns if self._is_kept(c, total)) if total else ()
         written = Written(kept)
@@ -109,8 +115,8 @@ class Spool:
     def _write_split(self, split: str, written: Written, limits: ShardLimits) -> None:
         schema = arrow_schema(written.columns)
         shards = _ShardWriter(self._scratch / split, schema, limits)
-        for batch in self._sorted(split, schema, limits.sort_memory_mb):
-            shards.add(batch)
+        for rows in in_order(self._file(split), self._bytes[split], self._scratch, limits.sort_memory_mb):
+            shards.add(rows.select(schema.names).cast(schema))
         counts = shards.close()
         if sum(counts) != self._rows[split]:
             raise InvariantBroken(
@@ -119,31 +125,12 @@ class Spool:
         folder = self.directory / self.spec.name
         folder.mkdir(exist_ok=True)
         names = []
-        for number, rows in enumerate(counts):
+        for number, rows_in_shard in enumerate(counts):
             name = f"{self.spec.name}/{split}-{number:05d}-of-{len(counts):05d}.parquet"
             shards.path(number).rename(self.directory / name)
             names.append(name)
-            written.file_rows[name] = rows
+            written.file_rows[name] = rows_in_shard
         written.rows[split], written.files[split] = self._rows[split], names
-
-    def _sorted(self, split: str, schema: pa.Schema, memory_mb: int) -> Iterator[pa.Table]:
-        import duckdb
-
-        settings: dict[str, Any] = {
-            "memory_limit": f"{memory_mb}MB",
-            "temp_directory": str(self._scratch / "sort"),
-            "threads": 2,
-            "preserve_insertion_order": False,
-        }
-        connection = duckdb.connect(":memory:", config=settings)
-        try:
-            columns = ", ".join(f'"{name}"' for name in schema.names)
-            query = f"SELECT {columns} FROM read_parquet($file) WHERE _held = $held ORDER BY {ORDER}"
-            relation = connection.sql(query, params={"file": str(self._file), "held": split == "validation"})
-            for batch in relation.to_arrow_reader(SORT_BATCH_ROWS):
-                yield pa.table(batch).cast(schema)
-        finally:
-            connection.close()
 
 
 class _ShardWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.errors import InvariantBroken
-from synthflow.exports import shards
+from synthflow.exports import ordering, shards
 from synthflow.exports.columns import MESSAGES, STRING, ConfigSpec, ExportColumn
-from synthflow.exports.shards import KEYS, ShardLimits, Spool, row_bytes
+from synthflow.exports.ordering import KEYS
+from synthflow.exports.shards import ShardLimits, Spool, row_bytes
 
 SPEC = ConfigSpec(
     "things",
@@ -32,7 +34,7 @@ ROW = st.tuples(TEXT, st.none() | st.lists(TEXT, max_size=3), st.none() | TEXT, 
 
 def table(rows: list[tuple[object, ...]], first: int = 0) -> pa.Table:
     chats = [r[1] if r[1] is None else [{"role": "user", "content": t} for t in r[1]] for r in rows]  # type: ignore[attr-defined]
-    schema = pa.schema([*SPEC.schema, *KEYS])
+    schema = pa.schema([*SPEC.schema, *KEYS, pa.field("_held", pa.bool_())])
     columns = [
         pa.array([r[0] for r in rows], STRING),
         pa.array(chats, MESSAGES),
@@ -78,6 +80,28 @@ def test_rows_come_back_sorted_in_shards_of_the_asked_size(
         min(per_shard, len(rows) - s) for s in range(0, len(rows), per_shard)
     ]
     assert [(first / f).read_bytes() for f in files] == [(second / f).read_bytes() for f in files]
+
+
+def test_buckets_give_the_same_bytes_as_one_sort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 MB of rows with a limit of 1 MB, so buckets of 256 kB, against one sort in memory."""
+    rng = np.random.default_rng(0)
+    ranks = [None if r > 50 else int(r) for r in rng.integers(0, 60, 4_000)]
+    rows: list[tuple[object, ...]] = [(str(i) * 100, ["é"], None, rank) for i, rank in enumerate(ranks)]
+    dealt: list[int] = []
+    deal = ordering._deal
+    monkeypatch.setattr(ordering, "_deal", lambda *a: dealt.append(len(made := deal(*a))) or made)  # type: ignore[func-returns-value]
+    monkeypatch.setattr(ordering, "_with_buckets", _roomy(ordering._with_buckets))
+    for name, memory in (("buckets", 1), ("memory", 1_000)):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, [table(rows[:1_500]), table(rows[1_500:], 1_500)], ShardLimits(700, 512, memory))
+    assert len(dealt) == 1 and dealt[0] > 4
+    for file in (tmp_path / "memory" / "things").iterdir():
+        assert file.read_bytes() == (tmp_path / "buckets" / "things" / file.name).read_bytes()
+
+
+def _roomy(with_buckets: Any) -> Any:
+    """DuckDB needs more than 1 MB for itself."""
+    return lambda spool, bucket_bytes, scratch, memory: with_buckets(spool, bucket_bytes, scratch, 256)
 
 
 def test_row_groups_stay_below_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
