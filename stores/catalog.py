@@ -48,6 +48,7 @@ def build_catalog(run: Path, tables: Mapping[str, Sequence[str]]) -> Path:
         con = duckdb.connect(str(aside))
         try:
             _anchor(con, run)
+            con.execute("BEGIN")  # one flush to the disk, not one a comment
             for table in TABLES.values():
                 con.execute(f"CREATE VIEW {_name(table.name)} AS {_rows(table, tables.get(table.name, ()))}")
                 _comment(con, table.name, table.comment, {c.name: c.comment for c in table.columns})
@@ -56,6 +57,7 @@ def build_catalog(run: Path, tables: Mapping[str, Sequence[str]]) -> Path:
             for view in VIEWS:
                 con.execute(f"CREATE VIEW {_name(view.name)} AS {view.sql}")
                 _comment(con, view.name, view.comment, _column_comments(view))
+            con.execute("COMMIT")
         except duckdb.IOException as error:
             raise InvariantBroken(f"{path}: a shard cannot be read: {str(error).splitlines()[0]}") from error
         finally:
@@ -89,7 +91,9 @@ def open_catalog(run: str | Path, *, locked: bool = False) -> duckdb.DuckDBPyCon
         con.execute("USE run")
         _anchor(con, root)
         if locked:
-            con.execute(f"SET allowed_directories = [{_text(f'{root.resolve()}{os.sep}')}]")
+            # Both spellings: DuckDB checks the pattern it was given, then the file that it found.
+            allowed = {_text(f"{path}/") for path in (str(root.resolve()), _unglobbed(str(root.resolve())))}
+            con.execute(f"SET allowed_directories = [{', '.join(sorted(allowed))}]")
             con.execute("SET enable_external_access = false")
             con.execute("SET lock_configuration = true")
     except duckdb.Error as error:
