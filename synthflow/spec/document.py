@@ -25,6 +25,7 @@ class Document:
     data: dict[str, Any]
     places: dict[Path, str] = field(default_factory=dict)
     found: list[Mistake] = field(default_factory=list)
+    _noted: set[Mistake] = field(default_factory=set)
 
     def where(self, path: Sequence[Key]) -> str:
         """The place of `path`, or of the nearest thing around it, followed by the dotted field."""
@@ -38,7 +39,8 @@ class Document:
     def mistake(self, path: Sequence[Key], what: str, fix: str = "") -> None:
         """Note a mistake; the same one twice is noted once."""
         made = Mistake(self.where(path), what, fix)
-        if made not in self.found:
+        if made not in self._noted:
+            self._noted.add(made)
             self.found.append(made)
 
     def in_order(self) -> list[Mistake]:

@@ -54,8 +54,11 @@ def explain(
     for found in error.errors(include_url=False):
         inner = tuple(_real_keys(document, path, found["loc"]))
         by_value.setdefault((*path, *inner), []).append(found)
-    deepest = {p: e for p, e in by_value.items() if not _is_union_parent(p, by_value)}
-    for where, errors in deepest.items():
+    # Where a branch of a union got further than another one, its errors say more.
+    around = {where[:length] for where in by_value for length in range(len(where))}
+    for where, errors in by_value.items():
+        if where in around:
+            continue
         inside = where[len(path) : -1]
         _one_value(document, where, errors, [*known_fields(model, inside), *(() if inside else also)])
 
@@ -118,11 +121,6 @@ def _real_keys(document: Document, path: Path, loc: Iterable[Key]) -> Iterable[K
             yield key
         elif isinstance(key, str) and isinstance(value, dict) and i == len(keys) - 1 and key.isidentifier():
             yield key
-
-
-def _is_union_parent(path: Path, by_value: Mapping[Path, Any]) -> bool:
-    """Whether another branch of the same union got further than `path`, so that its errors say more."""
-    return any(len(other) > len(path) and other[: len(path)] == path for other in by_value)
 
 
 def _one_value(document: Document, where: Path, errors: Sequence[Mapping[str, Any]], known: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from synthflow.stages.adapters import all_stage_names, stage_class
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def json_schema() -> dict[str, Any]:
+def pipeline_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a pipeline file, for the stages and backends that are installed."""
     stages = {use: cls.Config for use, cls in _stage_classes()}
     backends = dict(_backend_options())

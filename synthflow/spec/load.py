@@ -52,6 +52,12 @@ def recipe_names() -> list[str]:
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
+def recipe_summary(name: str) -> str:
+    """The first line of a recipe's header, without the recipe's name: what it does, in one line."""
+    first = _recipe(name).partition("\n")[0]
+    return first.removeprefix("#").strip().removeprefix(f"{name}:").strip() if first.startswith("#") else ""
+
+
 def find_spec(path_or_name: str | Path) -> SpecText:
     """The text of a file or recipe. A file wins over a recipe of the same name.
 
@@ -73,9 +79,12 @@ def find_spec(path_or_name: str | Path) -> SpecText:
         files = [p.name for p in Path().iterdir() if p.suffix in _SUFFIXES]
         hint = suggest(name, [*recipe_names(), *files]) or f"recipes: {', '.join(recipe_names()) or 'none'}"
         raise UserError(f"no file and no recipe is called {name!r}; {hint}")
-    text = (resources.files("synthflow.pipelines") / f"{name}.yaml").read_text(encoding="utf-8")
     # A recipe lies inside the package: what its paths mean is the folder in which the user runs it.
-    return SpecText(text, f"{name}.yaml", Path.cwd())
+    return SpecText(_recipe(name), f"{name}.yaml", Path.cwd())
+
+
+def _recipe(name: str) -> str:
+    return (resources.files("synthflow.pipelines") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _read(path: Path) -> str:

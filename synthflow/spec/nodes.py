@@ -21,6 +21,7 @@ from synthflow.spec.document import Document
 from synthflow.spec.explain import check_bools, explain, show
 from synthflow.spec.models import stage_name_problem
 from synthflow.stages.adapters import all_stage_names, stage_class
+from synthflow.stages.sources import Source
 
 ALWAYS_WRITTEN = frozenset(("rejects", "telemetry"))
 
@@ -75,8 +76,8 @@ class _Drawn:
 
 
 def is_source(cls: type[Stage]) -> bool:
-    """A stage that brings problems in from outside: it reads no table and writes problems."""
-    return not cls.reads and "problems" in cls.writes
+    """A stage that brings problems in from outside: it reads no stage, and the engine streams it."""
+    return issubclass(cls, Source)
 
 
 def _check_names(document: Document, raw: Mapping[str, Any]) -> None:

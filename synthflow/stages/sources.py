@@ -258,9 +258,12 @@ class _FileSource(Source):
             columns, answered = self.peek(found[0])
         except UserError as error:
             return [("path", str(error), "")]
-        if not columns:
-            return [("path", f"{files.label(found[0])} holds no readable row", "")] if len(found) == 1 else []
-        return list(self._check_columns(columns, answered))
+        if columns:
+            return list(self._check_columns(columns, answered))
+        first = next(self.read(found[0]), None)
+        if first is not None and isinstance(first.values, RowError):
+            return [("path", f"{first.where}: {first.values.what}", first.values.fix)]
+        return [("path", f"{files.label(found[0])} is empty", "")] if len(found) == 1 else []
 
 
 class JsonlSource(_FileSource):

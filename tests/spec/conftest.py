@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pytest
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from synthflow import registry
 from synthflow.contracts import Filter, FilterConfig, Stage, StageConfig, StageInfo, Verifier, VerifierConfig
 from synthflow.errors import UserError
+from synthflow.stages.source_rows import Row
+from synthflow.stages.sources import Source, SourceConfig
 
 
 class _Fake(Stage):
@@ -21,12 +23,14 @@ class _Fake(Stage):
         raise AssertionError("planning runs nothing")
 
 
-class FakeSource(_Fake):
-    use, writes = "source.fake", ("problems",)
+class FakeSource(Source):
+    use = "source.fake"
 
-    class Config(StageConfig):
-        limit: int | None = Field(None, ge=1)
+    class Config(SourceConfig):
         path: str | None = None
+
+    def rows(self) -> Iterator[Row]:
+        raise AssertionError("planning reads no rows of this one")
 
     @classmethod
     def anchor(cls, given: Mapping[str, Any], base_dir: Any) -> dict[str, Any]:

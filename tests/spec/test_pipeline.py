@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synthflow.contracts import PolicyConfig
 from synthflow.errors import Mistakes
 from synthflow.spec import Pipeline, graph, load_pipeline
-from synthflow.spec.jsonschema import json_schema
+from synthflow.spec.jsonschema import pipeline_schema
 from synthflow.spec.models import stage_name_problem
 from synthflow.stages.adapters import stage_class
 
@@ -74,7 +74,7 @@ def test_the_resolved_form_is_explicit_and_reads_back_equal(loaded: Pipeline, tm
 
 
 def test_the_json_schema_accepts_resolved_specs_and_refuses_wrong_ones(loaded: Pipeline) -> None:
-    schema = json_schema()
+    schema = pipeline_schema()
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
     validator.validate(loaded.resolved())

@@ -12,8 +12,8 @@ import pytest
 
 from synthflow.errors import Mistakes
 from synthflow.spec import Pipeline, load_pipeline
-from synthflow.spec.jsonschema import json_schema
-from synthflow.spec.load import recipe_names
+from synthflow.spec.jsonschema import pipeline_schema
+from synthflow.spec.load import recipe_names, recipe_summary
 from synthflow.stages.adapters import all_stage_names, stage_class
 
 SPEC = """\
@@ -43,7 +43,7 @@ def test_the_sketched_pipeline_is_read_and_reads_back(spec: Path, tmp_path: Path
     assert [n.name for n in pipeline.ancestors("dpo")] == ["problems", "rollouts", "verdicts", "steps", "pairs"]
     (tmp_path / "again.yaml").write_text(pipeline.to_yaml())
     assert load_pipeline(tmp_path / "again.yaml") == pipeline
-    jsonschema.validate(pipeline.resolved(), json_schema())
+    jsonschema.validate(pipeline.resolved(), pipeline_schema())
     for node in pipeline.nodes:
         assert pickle.loads(pickle.dumps(node.stage)).config == node.config
 
@@ -69,6 +69,7 @@ def test_every_registered_stage_says_what_it_is(use: str) -> None:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_sound(name: str) -> None:
+    assert recipe_summary(name), "`synthflow list recipes` shows it"
     try:
         assert isinstance(load_pipeline(name), Pipeline)
     except Mistakes as error:

@@ -195,6 +195,10 @@ def test_check_names_the_nearest_column_and_file(tmp_path: Path) -> None:
     assert field == "path" and "did you mean 'problems.jsonl'?" in what
     for wrong in (tmp_path, tmp_path / "no" / "x.jsonl", tmp_path / "*.csv"):
         assert next(iter(jsonl(wrong).check(())))[0] == "path"
+    [(field, what, _)] = jsonl(lines(tmp_path, ["{"], "broken.jsonl")).check(())
+    assert field == "path" and "broken.jsonl:1: not JSON" in what
+    [(field, what, _)] = jsonl(lines(tmp_path, [], "empty.jsonl")).check(())
+    assert field == "path" and "is empty" in what
     bad = lines(tmp_path, [{"prompt": "a", "answer": "1"}])
     [(field, _, _)] = jsonl(bad, metadata_columns=("x",)).check(())
     assert field == "metadata_columns"
