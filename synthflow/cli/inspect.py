@@ -33,11 +33,11 @@ def stats(run: Path, as_json: bool) -> None:
 
     RunDirectory.existing(run)
     with open_catalog(run) as con:
-        summary = run_summary(con)
+        summary = run_summary(con, run)
     if as_json:
         echo_json(summary)
     else:
-        render(summary, console())
+        render(console(), summary)
 
 
 @click.command(epilog=SQL_EPILOG)
@@ -54,13 +54,25 @@ def stats(run: Path, as_json: bool) -> None:
 def sql(run: Path, query: str | None, style: str) -> None:
     """Query a run's tables in DuckDB SQL; without a QUERY, say what there is."""
     from synthflow.stores.rundir import RunDirectory
-    from synthflow.stores.sql import describe, render_rows
     from synthflow.stores.sql import query as run_query
+    from synthflow.stores.sql_formats import render
 
     RunDirectory.existing(run)
     if query is None:
-        click.echo(describe(run))
+        _describe(run)
         return
     columns, rows = run_query(run, query)
-    for line in render_rows(columns, rows, style):
+    for line in render(columns, rows, style):
         click.echo(line)
+
+
+def _describe(run: Path) -> None:
+    """Every table and view with its columns and what they mean."""
+    from synthflow.stores.sql import describe
+
+    screen = console()
+    for view in describe(run):
+        screen.print(f"[bold]{view.name}[/]  [dim]{view.comment}[/]")
+        width = max(len(name) for name, _, _ in view.columns)
+        for name, kind, comment in view.columns:
+            screen.print(f"  {name:<{width}}  {kind:<12.12}  {comment}", markup=False)

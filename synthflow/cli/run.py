@@ -61,12 +61,12 @@ def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapse
     if quiet and not as_json:
         return
     with open_catalog(root) as con:
-        summary = run_summary(con)
+        summary = run_summary(con, root)
     if as_json:
         echo_json({"run": str(root), "attempt": attempt, "elapsed_s": round(elapsed_s, 3), **summary})
         return
     screen = console()
-    render_summary(summary, screen)
+    render_summary(screen, summary)
     screen.print(f"\nFiles: {root}", markup=False)
     for folder in sorted((root / "exports").glob("[!.]*")):
         screen.print(f"  {folder}/", markup=False)

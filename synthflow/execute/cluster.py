@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.errors import InfrastructureError, UserError
@@ -56,6 +57,8 @@ def _worker(name: str, resource: str, threads: int, env: Mapping[str, str]) -> d
             "nthreads": threads,
             "resources": {resource: _SLOTS},
             "memory_limit": 0,
+            "silence_logs": 40,
+            "dashboard": False,
             "env": dict(env),
             "name": name,
             "local_directory": None,
@@ -71,8 +74,8 @@ def _engine_env(index: int, engines: int) -> dict[str, str]:
 
 
 @contextmanager
-def connected(size: ClusterSize, scheduler: str | None) -> Iterator[Client]:
-    """A client of the cluster.
+def connected(size: ClusterSize, scheduler: str | None, logs: Path) -> Iterator[Client]:
+    """A client of the cluster. What a local cluster's workers print goes to `logs/<worker>.log`.
 
     Raises:
         UserError: if no scheduler answers at the address.
@@ -86,6 +89,9 @@ def connected(size: ClusterSize, scheduler: str | None) -> Iterator[Client]:
                 yield client
         else:
             with _local(size) as client:
+                from synthflow.execute.worker_plugin import PrintToFile
+
+                client.register_plugin(PrintToFile(str(logs.resolve())))
                 yield client
 
 

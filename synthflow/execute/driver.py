@@ -79,7 +79,7 @@ class Driver:
 
         flight = _Flight()
         chains = self._chains(stages)
-        running = as_completed()
+        running = as_completed(loop=self.client.loop)
         self._fill(chains, flight, running)
         for future in running:
             stage, unit = flight.futures.pop(future)

@@ -117,9 +117,8 @@ def _problems_shard(commit: Commit) -> Shard | None:
 
 
 def _chunks(con: duckdb.DuckDBPyConnection, size: int) -> Iterator[pa.Table]:
-    reader = con.execute(
-        "SELECT raw.* FROM raw ANTI JOIN kept USING (content_hash) ORDER BY problem_id"
-    ).to_arrow_reader(_BATCH)
+    fresh = con.sql("SELECT raw.* FROM raw ANTI JOIN kept USING (content_hash) ORDER BY problem_id")
+    reader = fresh.to_arrow_reader(_BATCH)
     held = PROBLEMS.empty()
     for batch in reader:
         held = pa.concat_tables([held, PROBLEMS.conform(pa.Table.from_batches([batch]))])

@@ -100,7 +100,7 @@ class Tracker:
             return
         with self._lock:
             for name, value in counts.items():
-                if name not in ("stage", "units"):
+                if isinstance(value, int | float) and name != "units":  # Dask adds the worker's address
                     stage.counts[name] += value
             self._touch(stage)
         self.save()

@@ -128,7 +128,7 @@ def run_pipeline(
         with display(tracker) if display is not None else nullcontext():
             try:
                 if manifest.owed():
-                    _execute(pipeline, manifest, context, tracker, scheduler)
+                    _execute(pipeline, run, manifest, context, tracker, scheduler)
                 finish_run(pipeline, run, manifest, identities, attempt)
                 tracker.finish("done")
             except BaseException as error:
@@ -201,11 +201,16 @@ def cluster_size(pipeline: Pipeline, manifest: Manifest) -> ClusterSize:
 
 
 def _execute(
-    pipeline: Pipeline, manifest: Manifest, context: RunContext, tracker: Tracker, scheduler: str | None
+    pipeline: Pipeline,
+    run: RunDirectory,
+    manifest: Manifest,
+    context: RunContext,
+    tracker: Tracker,
+    scheduler: str | None,
 ) -> None:
     size = cluster_size(pipeline, manifest)
     watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
-    with connected(size, scheduler) as client:
+    with connected(size, scheduler, run.logs(context.attempt)) as client:
         Driver(client, manifest, context, size.partitions, watcher).run()
 
 

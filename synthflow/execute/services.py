@@ -88,7 +88,7 @@ class WorkerServices:
     def judge(
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
     ) -> tuple[list[Judgement], str, str]:
-        from synthflow.verifiers import open_verifier
+        from synthflow.verifiers.opening import open_verifier
 
         key = canonical([verifier, dict(config)])
         with _shared.lock:

@@ -1,0 +1,33 @@
+"""What every worker of a local cluster does when it starts and when it ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from distributed import WorkerPlugin
+
+from synthflow.execute.engines import close_engines
+from synthflow.execute.services import close_shared
+
+
+class PrintToFile(WorkerPlugin):  # type: ignore[misc]
+    """What a worker and its children (engines, verifiers) print goes to a file; at the end they are closed."""
+
+    name = "synthflow-print-to-file"
+    idempotent = True
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def setup(self, worker: Any) -> None:
+        path = Path(self.folder) / f"{worker.name}.log"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        os.close(fd)
+
+    def teardown(self, worker: Any) -> None:
+        close_engines()
+        close_shared()

@@ -1,0 +1,70 @@
+"""kill -9 at random moments, a resume after each: the same rows, and nothing journaled is ever changed."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from support import (
+    SMALL,
+    assert_same_rows,
+    journal_lines,
+    kill_group,
+    run_ok,
+    start,
+    synthflow,
+    with_changes,
+    write_spec,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def _kill_and_resume(spec: Path, out: Path, kills: int, seed: int, longest: float) -> int:
+    """Start and kill `kills` times at random moments; returns how many were killed before they were done."""
+    rng, killed, kept = random.Random(seed), 0, set[bytes]()
+    for _ in range(kills):
+        process = start(spec, out)
+        deadline = time.monotonic() + rng.uniform(0.5, longest)
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        killed += process.poll() is None
+        kill_group(process)
+        now = journal_lines(out) if (out / "journal").exists() else set()
+        assert kept <= now, "a journaled line is gone or was changed"
+        kept = now
+    run_ok(spec, out)
+    assert kept <= journal_lines(out)
+    return killed
+
+
+def test_ten_kills_on_replay_give_the_same_rows(replay_spec: dict[str, object], tmp_path: Path) -> None:
+    whole = write_spec(tmp_path / "whole.yaml", replay_spec)
+    run_ok(whole, tmp_path / "whole")
+    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.02})  # type: ignore[dict-item]
+    spec = write_spec(tmp_path / "slow.yaml", slow)
+    killed = _kill_and_resume(spec, tmp_path / "killed", kills=10, seed=11, longest=9.0)
+    assert killed >= 5
+    assert_same_rows(tmp_path / "whole", tmp_path / "killed")
+    assert synthflow("check", tmp_path / "killed").returncode == 0
+
+
+def test_kills_on_a_real_model_give_the_same_ids(small_run: Path, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "spec.yaml", SMALL)
+    killed = _kill_and_resume(spec, tmp_path / "killed", kills=3, seed=5, longest=12.0)
+    assert killed >= 1
+    first = {"rollouts": ["rollout_id", "problem_id", "policy_id", "index", "seed"]}
+    _same_first_rollouts(small_run, tmp_path / "killed", first["rollouts"])
+    assert synthflow("check", tmp_path / "killed").returncode == 0
+
+
+def _same_first_rollouts(one: Path, other: Path, columns: list[str]) -> None:
+    import polars as pl
+    from support import tables
+
+    left, right = (
+        tables(run)["rollouts"].filter(pl.col("condition") == "none").select(columns) for run in (one, other)
+    )
+    assert left.equals(right)

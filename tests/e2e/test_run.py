@@ -1,0 +1,105 @@
+"""The main job on a real model, and what a run directory holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from support import SMALL, run_ok, synthflow, tables, with_changes, write_spec
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_run_directory_holds_what_the_design_says(small_run: Path) -> None:
+    for name in ("spec.yaml", "resolved.yaml", "manifest.jsonl", "manifest.json", "stats.duckdb", "journal", "tables"):
+        assert (small_run / name).exists(), name
+    assert not (small_run / "lock").exists()
+    assert {p.name for p in (small_run / "exports").iterdir()} == {"sft", "dpo", "rl", "stepwise", "graph"}
+    for export in (small_run / "exports").iterdir():
+        assert (export / "README.md").is_file()
+    assert (small_run / "logs" / "attempt-1" / "progress.json").is_file()
+
+
+def test_it_is_sound(small_run: Path) -> None:
+    done = synthflow("check", small_run)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sound" in done.stdout
+
+
+def test_every_table_has_rows_and_counts_reconcile(small_run: Path) -> None:
+    found = tables(small_run)
+    assert found["problems"].height == 24
+    first = found["rollouts"].filter(pl.col("condition") == "none")
+    assert first.height == 24 * 6
+    assert found["problem_stats"]["n"].sum() == first.height
+    assert found["steps"].height == found["step_values"].height > 0
+    assert found["pairs"]["level"].unique().sort().to_list() == ["response", "step"]
+    labelled = found["step_values"]["rollout_id"].n_unique()
+    left_out = found["rejects"].filter(
+        pl.col("target_kind") == "rollout", pl.col("target_id").is_in(first["rollout_id"].to_list())
+    )
+    by_label_stage = left_out.filter(
+        pl.col("reason").is_in(["group_all_right", "group_all_wrong", "group_undecided", "not_selected", "filtered"])
+    )
+    assert labelled + by_label_stage["target_id"].n_unique() == first.height
+
+
+def test_running_again_does_nothing_and_says_so(small_run: Path) -> None:
+    before = sorted((p, p.stat().st_mtime_ns) for p in small_run.rglob("*") if p.is_file())
+    done = run_ok(small_run / "spec.yaml", small_run)
+    assert "nothing to do" in done.stdout
+    after = sorted((p, p.stat().st_mtime_ns) for p in small_run.rglob("*") if p.is_file())
+    assert [p for p in after if "lock" not in p[0].name] == before
+
+
+def test_a_moved_run_is_the_same_run(small_run: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "run"
+    shutil.copytree(small_run, moved)
+    query = "SELECT count(*) AS n FROM step_advantages"
+    here, there = (synthflow("sql", run, query, "--format", "json") for run in (small_run, moved))
+    assert here.returncode == there.returncode == 0, there.stderr
+    assert here.stdout == there.stdout != ""
+    assert synthflow("check", moved).returncode == 0
+
+
+def test_a_changed_spec_runs_again_only_what_changed_and_changes_back_for_free(
+    replay_spec: dict[str, object], tmp_path: Path
+) -> None:
+    spec, out = tmp_path / "spec.yaml", tmp_path / "run"
+    run_ok(write_spec(spec, replay_spec), out)
+    first = tables(out)
+    journal = sorted(p.name for p in (out / "journal").iterdir())
+    changed = with_changes(replay_spec, stages={"pairs": {"max_length_ratio": 1.2}})
+    run_ok(write_spec(spec, changed), out)
+    commits = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    again = {c["stage"] for c in commits if c["kind"] == "commit" and c["attempt"] == 2}
+    assert again == {"pairs", "report", "dpo", "graph"}
+    assert sorted(p.name for p in (out / "journal").iterdir()) == journal
+    run_ok(write_spec(spec, replay_spec), out)
+    commits = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    back = {c["stage"] for c in commits if c["kind"] == "commit" and c["attempt"] == 3}
+    assert back <= {"dpo", "graph"}  # one place for all releases of a stage: it is written again
+    for name, rows in tables(out).items():
+        assert rows.equals(first[name], null_equal=True), name
+    assert synthflow("check", out).returncode == 0
+
+
+def test_more_rollouts_sample_only_the_new_ones(tmp_path: Path) -> None:
+    spec, out = tmp_path / "spec.yaml", tmp_path / "run"
+    stages = {name: SMALL["stages"][name] for name in ("problems", "rollouts", "verdicts", "difficulty")}
+    stages["difficulty"] = {"use": "curriculum.pass_rate", "of": "verdicts"}
+    few = {**SMALL, "stages": {**stages, "problems": {"use": "source.demo", "limit": 8}}}
+    run_ok(write_spec(spec, few), out)
+    old = tables(out)["rollouts"]
+    run_ok(write_spec(spec, with_changes(few, stages={"rollouts": {"n": 10}})), out)
+    new = tables(out)["rollouts"]
+    assert old.height == 8 * 6 and new.height == 8 * 10
+    kept = new.filter(pl.col("rollout_id").is_in(old["rollout_id"].to_list())).sort("rollout_id")
+    same = [c for c in old.columns if c != "stage_id"]
+    assert kept.select(same).equals(old.sort("rollout_id").select(same), null_equal=True)
+    sampled = sum(1 for p in (out / "journal").glob("*.jsonl") for _ in p.open())
+    assert sampled == 8 * 10
+    assert tables(out)["problem_stats"]["n"].unique().to_list() == [10]
