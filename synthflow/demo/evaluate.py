@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -94,10 +95,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--policy", type=Path, default=policy_path())
     parser.add_argument("--n", type=int, default=16, help="samples per problem")
     parser.add_argument("--limit", type=int, default=None, help="only the first problems of the file")
-    parser.add_argument("--batch", type=int, default=16, help="problems per batch")
+    parser.add_argument("--batch", type=int, default=32, help="problems per batch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args(argv)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     report = evaluate(args.policy, n=args.n, seed=args.seed, limit=args.limit, batch=args.batch, device=args.device)
     print(json.dumps(report, indent=2))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 BATCH, MICRO_TOKENS = 32, 2048
-WARMUP_STEPS, DECAY_SHARE, FLOOR = 40, 0.35, 0.02
+WARMUP_STEPS, DECAY_SHARE, FLOOR = 40, 0.5, 0.02
 LR_MATRICES, LR_REST, WEIGHT_DECAY = 0.02, 3e-3, 0.05
 
 
@@ -265,6 +265,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args(argv)
+    # Threads that spin at every barrier cost many times the work itself on cores that others use too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     train(
         args.out,
         minutes=args.minutes,

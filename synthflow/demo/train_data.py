@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 # Weight of 1..8 operations in the mixture. Short problems are favoured; the long ones stay rare and hard.
-OPS_WEIGHTS = (6.0, 4.0, 3.0, 2.0, 1.5, 1.2, 1.0, 0.8)
+OPS_WEIGHTS = (8.0, 5.0, 3.5, 2.2, 1.5, 1.1, 0.9, 0.7)
 # (first step at which it holds, most operations): a short warm-up on short problems
 CURRICULUM = ((0, 2), (150, 4), (400, 8))
 

@@ -13,7 +13,7 @@ from synthflow.demo.world_story import Story, split_terms
 def transfers(s: Story, n_ops: int) -> Facts:
     """A running total: one person, a start, then n_ops gains and losses."""
     (who,), what = s.cast(1)
-    index, total = s.number(5, 50)
+    index, total = s.number(5, 40)
     s.tell("start", who=who, x=total, what=what)
     args, signs = [index], [1]
     for _ in range(n_ops):
@@ -31,11 +31,11 @@ def purchases(s: Story, n_ops: int) -> Facts:
     who, wares = s.wares(n_terms)
     kinds = [True] * n_products + [False] * (n_terms - n_products)
     s.rng.shuffle(kinds)
-    rows = [(kind, s.rng.randint(2, 9), s.rng.randint(2, 9), s.rng.randint(3, 30)) for kind in kinds]
+    rows = [(kind, s.rng.randint(2, 9), s.rng.randint(2, 9), s.rng.randint(3, 20)) for kind in kinds]
     terms: list[int] = []
     if change:
         spent = sum(x * y if kind else one for kind, x, y, one in rows)
-        budget = spent + s.rng.randint(1, 30)
+        budget = spent + s.rng.randint(1, 20)
         terms.append(s.facts.given(budget))
         s.tell("budget", who=who, x=budget)
     for what, (kind, x, y, one) in zip(wares, rows, strict=True):
@@ -68,7 +68,7 @@ def packs(s: Story, n_ops: int) -> Facts:
             terms.append(s.facts.times(left, right, say="packed", who=box, what=what))
             s.tell("packs", who=who, x=x, y=y, what=what, box=box)
         else:
-            index, x = s.number(3, 30)
+            index, x = s.number(3, 20)
             terms.append(index)
             s.tell("loose", who=who, x=x, what=what)
     signs, total = [1] * len(terms), sum(s.facts.value(t) for t in terms)
@@ -97,7 +97,7 @@ def sharing(s: Story, n_ops: int) -> Facts:
             signs.append(-1)
             total -= x
         else:
-            index, x = s.number(6, 40)
+            index, x = s.number(6, 30)
             s.tell("bring", who=people[i % len(people)], x=x, what=what)
             args.append(index)
             signs.append(1)
@@ -123,7 +123,7 @@ def sharing(s: Story, n_ops: int) -> Facts:
 def _event(s: Story, who: str, what: str, total: int, args: list[int], signs: list[int]) -> int:
     """Tells one gain or loss of `who`, appends it to the sum, and returns the new total (at least 1)."""
     gain = total < 8 or s.rng.random() < 0.5
-    index, x = s.number(2, 30) if gain else s.number(2, min(30, total - 2))
+    index, x = s.number(2, 20) if gain else s.number(2, min(20, total - 2))
     s.tell("gain" if gain else "loss", who=who, x=x, what=what)
     args.append(index)
     signs.append(1 if gain else -1)

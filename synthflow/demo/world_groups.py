@@ -24,7 +24,7 @@ def production(s: Story, n_ops: int) -> Facts:
             terms.append(s.facts.times(left, right, say="made", who=who, what=what))
             s.tell("worker_rate", who=who, x=x, y=y, what=what)
         else:
-            index, x = s.number(4, 40)
+            index, x = s.number(4, 30)
             terms.append(index)
             s.tell("worker_one", who=who, x=x, what=what)
     signs = [1] * len(terms)
@@ -56,7 +56,7 @@ def comparisons(s: Story, n_ops: int) -> Facts:
     n_links = s.rng.randint((n_ops + 1) // 2, min(n_ops, 5))
     n_group = n_ops - n_links + 1
     people, what = s.cast(n_links + 1)
-    index, x = s.number(4, 30)
+    index, x = s.number(4, 20)
     s.tell("start", who=people[0], x=x, what=what)
     owned = [index]
     for i in range(1, n_links + 1):
@@ -70,7 +70,7 @@ def comparisons(s: Story, n_ops: int) -> Facts:
             index, x = s.number(2, 4)
             owned.append(s.facts.times(owned[base], index, say="own", **slots))
         else:
-            index, x = s.number(2, 30) if kind == "more" else s.number(2, min(30, have - 2))
+            index, x = s.number(2, 20) if kind == "more" else s.number(2, min(20, have - 2))
             owned.append(s.facts.total([owned[base], index], [1, 1 if kind == "more" else -1], say="own", **slots))
         s.tell(kind, x=x, other=people[base], **slots)
     if n_group == 1:
@@ -96,7 +96,7 @@ def exchange(s: Story, n_ops: int) -> Facts:
     sums: dict[str, tuple[list[int], list[int]]] = {}
     left: dict[str, int] = {}
     for who in (first, second):
-        index, x = s.number(10, 60)
+        index, x = s.number(10, 40)
         sums[who], left[who] = ([index], [1]), x
         s.tell("start", who=who, x=x, what=what)
     open_ops = n_ops - difference
@@ -115,12 +115,12 @@ def exchange(s: Story, n_ops: int) -> Facts:
         if kind == "in" or left[who] < 6:
             if kind == "noise":
                 continue
-            index, x = s.number(2, 30)
+            index, x = s.number(2, 20)
             s.tell("gain", who=who, x=x, what=what)
             _move(sums, left, who, index, x)
             open_ops -= 1
             continue
-        index, x = s.number(2, min(20, left[who] - 2))
+        index, x = s.number(2, min(15, left[who] - 2))
         _move(sums, left, who, index, -x)
         if kind == "out":
             s.tell("loss", who=who, x=x, what=what)

@@ -38,18 +38,18 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_nothing_hostile_raises_or_takes_long(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     (judged,) = check_steps(PROBLEM.metadata, [text])
     assert judged.verdict in ("wrong", "unjudgeable")
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_many_steps_are_bounded() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     judged = check_steps(PROBLEM.metadata, ["1 + 1 + 1 + 1 + 1 + 1 = 6"] * 5000)
     assert len(judged) == 5000
     assert all(j.error_kind == "too_long" for j in judged[MAX_STEPS:])
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 @settings(max_examples=300, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,8 +11,17 @@ from synthflow.demo import check_steps, heldout_path, policy_path
 from synthflow.demo.evaluate import final_answer, measure
 from synthflow.demo.sampling import load_policy, sample
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tests run beside each other: threads that wait for a busy core cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_the_folder_is_small_and_complete() -> None:
@@ -27,7 +37,7 @@ def test_the_folder_is_small_and_complete() -> None:
 
 def test_it_solves_short_problems_and_says_so_in_a_box() -> None:
     rows = [json.loads(line) for line in heldout_path().read_text(encoding="utf-8").splitlines()]
-    rows = [r for r in rows if r["metadata"]["n_ops"] == 1][::4]
+    rows = [r for r in rows if r["metadata"]["n_ops"] == 1][::5]
     model, tokenizer = load_policy(policy_path())
     completions = sample(model, tokenizer, [r["prompt"] for r in rows], n=4, seed=1)
     assert completions == sample(model, tokenizer, [r["prompt"] for r in rows], n=4, seed=1)

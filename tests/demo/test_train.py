@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from synthflow.demo.train_data import batch, example_text, most_ops
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tests run beside each other: threads that wait for a busy core cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_data_depends_on_seed_step_and_row_only() -> None:
