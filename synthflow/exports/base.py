@@ -220,7 +220,7 @@ class ParquetExport(ExportStage):
 
     def _keyed(self, ledger: Ledger, ranks: pl.DataFrame, shuffled: bool) -> Iterator[pl.DataFrame]:
         rows = ledger.rows.join(ranks, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
-        rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64).fill_nan(None)
+        rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64)
         share = self.config.validation
         rows = rows.with_columns(
             rank.alias("_rank"),

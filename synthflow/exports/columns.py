@@ -82,7 +82,7 @@ N_TOKENS = _sf("n_tokens", I32, "tokens of the completion")
 VERDICT = _sf("verdict", STRING, "correct, wrong or unknown")
 PASS_RATE = _sf("pass_rate", F32, "correct / (correct + wrong) of the problem under this policy, round, sampling")
 DIFFICULTY_BIN = _sf("difficulty_bin", STRING, "named bin of the pass rate")
-CURRICULUM_RANK = _sf("curriculum_rank", F32, "place in the curriculum's order; the rows are sorted by it")
+CURRICULUM_RANK = _sf("curriculum_rank", I64, "place in the curriculum's order; the rows are sorted by it")
 DOMAIN = _sf("domain", STRING, "domain of the problem")
 SOURCE = _sf("source", STRING, "where the problem came from")
 

@@ -3,7 +3,7 @@
 A distribution sort: DuckDB sorts the keys alone, which are narrow and spill well (sorting whole rows does not: with
 20 kB texts it ran out of a memory limit of half the data), and says for every row into which bucket of consecutive
 bytes it falls; the rows are dealt out into the buckets, and every bucket is sorted in memory. Memory is bounded by
-the limit for the keys, one bucket (a quarter of the limit) and its sorted copy.
+the limit for the keys, one bucket (an eighth of the limit) and its sorted copy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def in_order(spool: Path, total_bytes: int, scratch: Path, memory_mb: int) -> It
 
     `scratch` is a folder of ours for the buckets; `total_bytes` the sum of `_bytes`.
     """
-    bucket_bytes = memory_mb * 2**20 // 4
+    bucket_bytes = memory_mb * 2**20 // 8
     if total_bytes <= bucket_bytes:
         yield _sorted(pq.read_table(spool))
         return
@@ -45,7 +45,7 @@ def in_order(spool: Path, total_bytes: int, scratch: Path, memory_mb: int) -> It
 
 def _sorted(rows: pa.Table) -> pa.Table:
     keys: list[tuple[str, Literal["ascending", "descending"]]] = [(field.name, "ascending") for field in KEYS]
-    return rows.take(pc.sort_indices(rows, sort_keys=keys, null_placement="at_end"))
+    return rows.take(pc.sort_indices(rows, sort_keys=keys))  # nulls go last
 
 
 def _deal(spool: Path, bucket_bytes: int, scratch: Path, memory_mb: int) -> list[Path]:

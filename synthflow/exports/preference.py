@@ -34,6 +34,7 @@ from synthflow.exports.columns import (
     BOOL,
     F32,
     I32,
+    I64,
     MESSAGES,
     OF_ROLLOUT,
     STRING,
@@ -74,7 +75,7 @@ _OF_PAIR = tuple(
         ("round", I32, "its self-improvement round"),
         ("pass_rate", F32, "of the problem's group of the last round"),
         ("difficulty_bin", STRING, "named bin of that pass rate"),
-        ("curriculum_rank", F32, "place in the curriculum's order; the rows are sorted by it"),
+        ("curriculum_rank", I64, "place in the curriculum's order; the rows are sorted by it"),
         ("domain", STRING, "domain of the problem"),
         ("source", STRING, "where the problem came from"),
     )

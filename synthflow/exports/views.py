@@ -36,14 +36,18 @@ def curriculum_ranks(part: Inputs) -> pl.DataFrame:
     """problem_id, _place in the last `curriculum.order` above; empty where there is none."""
     stages = [a.name for a in part.ancestors if a.use == "curriculum.order"]
     if not stages:
-        return pl.DataFrame(schema={"problem_id": pl.String, "_place": pl.Float32})
+        return pl.DataFrame(schema={"problem_id": pl.String, "_place": pl.Int64})
     scores = pl.from_arrow(part.of_stage(stages[-1], "scores"))
     assert isinstance(scores, pl.DataFrame)
     return (
         scores.filter(
             pl.col("target_kind") == "problem", pl.col("scorer") == "curriculum.order", pl.col("kind") == "measure"
         )
-        .select(pl.col("target_id").alias("problem_id"), pl.col("value").alias("_place"))
+        .select(
+            pl.col("target_id").alias("problem_id"),
+            # `detail` is the exact rank; `value` holds whole numbers up to 2**24
+            pl.coalesce(pl.col("detail").cast(pl.Int64, strict=False), pl.col("value").cast(pl.Int64)).alias("_place"),
+        )
         .unique("problem_id", keep="first", maintain_order=True)
     )
 

@@ -83,7 +83,7 @@ def test_rows_come_back_sorted_in_shards_of_the_asked_size(
 
 
 def test_buckets_give_the_same_bytes_as_one_sort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """2 MB of rows with a limit of 1 MB, so buckets of 256 kB, against one sort in memory."""
+    """2 MB of rows with a limit of 1 MB, so buckets of 128 kB, against one sort in memory."""
     rng = np.random.default_rng(0)
     ranks = [None if r > 50 else int(r) for r in rng.integers(0, 60, 4_000)]
     rows: list[tuple[object, ...]] = [(str(i) * 100, ["é"], None, rank) for i, rank in enumerate(ranks)]
