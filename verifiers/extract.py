@@ -2,8 +2,9 @@ r"""The one place that finds the final answer in a completion.
 
 Rules, first that finds something: (1) the last balanced `\boxed{…}` or `\fbox{…}`; (2) what follows the last "the
 answer is", "answer:" or "####"; (3) the last `$…$`, `\(…\)` or `\[…\]`; (4) the last number of the last line that
-is not blank. A text with boxes of which none is balanced has no answer. Only the text after the last `</think>` is looked at; a `<think>` that never closes leaves nothing.
-Work is linear in the length of the text and bounded after the search for markers, whatever the text holds.
+is not blank. A text with boxes of which none is balanced has no answer. Only the text after the last `</think>` is
+looked at; a `<think>` that never closes leaves nothing. Work is linear in the length of the text and bounded after the
+search for markers, whatever the text holds.
 """
 
 from __future__ import annotations

@@ -63,7 +63,15 @@ def clean(text: str) -> str:
 
 def canonical(answer: str) -> str:
     """One spelling of an answer: same value, same text more often than not."""
-    text = clean(answer).translate(_UNICODE)
+    text, previous = clean(answer).translate(_UNICODE), None
+    for _ in range(8):  # what one rule leaves, another may take up
+        if text == previous:
+            break
+        previous, text = text, _tidied(text)
+    return text
+
+
+def _tidied(text: str) -> str:
     text = _DROPPED.sub("", text)
     text = _NAMES.sub(lambda m: _NAMED[m.group()], text)
     text = _THOUSANDS.sub(lambda m: m.group().replace("{,}", ""), text)
