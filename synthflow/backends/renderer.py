@@ -25,6 +25,11 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cl
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx", "seq_length")
 
 
+def encodable(text: str) -> str:
+    """The text with lone surrogates, which have no UTF-8, as U+FFFD."""
+    return _SURROGATE.sub("�", text)
+
+
 class Renderer:
     """Messages to tokens, and tokens to text.
 
@@ -96,7 +101,7 @@ class Renderer:
         """
         if self._template is None:
             raise UserError(f"{self._source}: the model has no chat template; add chat_template.jinja beside it")
-        text = _SURROGATE.sub("�", self._template.render(messages))
+        text = encodable(self._template.render(messages))
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode(self, text: str) -> list[int]:
@@ -105,7 +110,7 @@ class Renderer:
             plain = type(self._tokenizer).from_str(self._tokenizer.to_str())
             plain.encode_special_tokens = True
             self._plain = plain
-        return list(self._plain.encode(_SURROGATE.sub("�", text), add_special_tokens=False).ids)
+        return list(self._plain.encode(encodable(text), add_special_tokens=False).ids)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of a completion: special and stop tokens skipped, bytes that are no UTF-8 as U+FFFD."""

@@ -26,6 +26,7 @@ from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleReq
 from synthflow.errors import InfrastructureError, UserError
 
 CPU_KV_CACHE_GB = 2.0
+CPU_BATCH_TOKENS = 2048
 
 
 class VllmOptions(BaseModel):
@@ -117,9 +118,17 @@ class VllmBackend(Backend):
             "disable_log_stats": True,
             "worker_extension_cls": "synthflow.backends.vllm_guard.Guard",
         }
-        optional = {"gpu_memory_utilization": o.gpu_memory_utilization, "max_model_len": o.max_model_len}
+        optional: dict[str, Any] = {
+            "gpu_memory_utilization": o.gpu_memory_utilization,
+            "max_model_len": o.max_model_len,
+        }
         if kv_cache_gb is not None:
             optional["kv_cache_memory_bytes"] = int(kv_cache_gb * 2**30)
+        if cpu:
+            # A prompt prefilled in two parts kills the engine if its request has a seed: vLLM then winds the
+            # generator back, which PyTorch's generators on a CPU cannot. So every prompt goes in whole.
+            longest = o.max_model_len or self._renderer.max_context
+            optional |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(CPU_BATCH_TOKENS, longest)}
         return {**chosen, **{k: v for k, v in optional.items() if v is not None}, **o.engine_args}
 
     def submit(self, request: SampleRequest) -> Future[SampleResult]:
