@@ -1,107 +1,23 @@
 """The tables, declared once.
 
-Every table has a name, a version, a key and columns with types and comments; a shard is checked against its
-declaration at every write, and a mismatch names the field, what was expected and what came. Every table but the
-small reference tables carries `problem_id`, so that any of them can be read for a partition of problems.
+Every table has a name, a version, a key and columns with types and comments. Every table but the small reference
+tables carries `problem_id`, so that any of them can be read for a partition of problems.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 
 import pyarrow as pa
 
-from synthflow.errors import SchemaMismatch
+from synthflow.tablespec import SCHEMA_VERSION, Column, TableSpec
 
-SCHEMA_VERSION = 1
+__all__ = ["SCHEMA_VERSION", "TABLES", "Column", "TableSpec"]
 
 STRING, I32, I64, F32, F64, BOOL = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()
 MESSAGES = pa.list_(pa.struct([pa.field("role", STRING), pa.field("content", STRING)]))
 SPANS = pa.list_(pa.struct([pa.field("author", STRING), pa.field("start", I32), pa.field("end", I32)]))
 I32S, F32S = pa.list_(I32), pa.list_(F32)
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    type: pa.DataType
-    comment: str
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """A declared table. `key` columns identify a row; rows are compared and sorted by it."""
-
-    name: str
-    comment: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-
-    @cached_property
-    def schema(self) -> pa.Schema:
-        return pa.schema(
-            [pa.field(c.name, c.type, c.nullable, metadata={"comment": c.comment}) for c in self.columns],
-            metadata={"synthflow.table": self.name, "synthflow.schema_version": str(SCHEMA_VERSION)},
-        )
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns)
-
-    def empty(self) -> pa.Table:
-        return self.schema.empty_table()
-
-    def from_rows(self, rows: Sequence[Mapping[str, object]]) -> pa.Table:
-        """Build a checked table from dicts; a missing nullable column becomes null.
-
-        Raises:
-            SchemaMismatch: naming the first offending field.
-        """
-        unknown = {k for row in rows[:1] for k in row} - set(self.names)
-        if unknown:
-            raise SchemaMismatch(f"{self.name}: unknown column {sorted(unknown)[0]!r}; expected {list(self.names)}")
-        columns = []
-        for column in self.columns:
-            values = [row.get(column.name) for row in rows]
-            try:
-                columns.append(pa.array(values, column.type))
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
-                raise SchemaMismatch(f"{self.name}.{column.name}: expected {column.type}; {error}") from error
-        return self.conform(pa.table(columns, names=list(self.names)))
-
-    def conform(self, table: pa.Table) -> pa.Table:
-        """Cast to the declared schema and check it.
-
-        Columns may come in any order; string_view and large types are cast (trainers choke on them).
-
-        Raises:
-            SchemaMismatch: for a missing or unknown column, a type that does not cast, or a null in a column
-                that has none.
-        """
-        for name in table.column_names:
-            if name not in self.names:
-                raise SchemaMismatch(f"{self.name}: unknown column {name!r}; expected {list(self.names)}")
-        arrays = []
-        for column in self.columns:
-            if column.name not in table.column_names:
-                raise SchemaMismatch(f"{self.name}.{column.name}: missing; expected {column.type}")
-            array = table.column(column.name)
-            if array.type != column.type:
-                try:
-                    array = array.cast(column.type)
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                    raise SchemaMismatch(
-                        f"{self.name}.{column.name}: expected {column.type}, found {array.type}; {error}"
-                    ) from error
-            if not column.nullable and array.null_count:
-                raise SchemaMismatch(
-                    f"{self.name}.{column.name}: {array.null_count} null values in a column that allows none"
-                )
-            arrays.append(array)
-        return pa.table(arrays, schema=self.schema)
 
 
 def _c(name: str, type_: pa.DataType, comment: str, nullable: bool = False) -> Column:

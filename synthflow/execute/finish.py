@@ -83,8 +83,8 @@ def _policy(pipeline: Pipeline, name: str, identity: PolicyIdentity) -> dict[str
     }
 
 
-def _samplings(pipeline: Pipeline) -> list[dict[str, Any]]:
-    rows = {}
+def _samplings(pipeline: Pipeline) -> list[Mapping[str, Any]]:
+    rows: dict[str, Mapping[str, Any]] = {}
     for node in pipeline.nodes:
         for described in node.stage.samplings():
             rows[described["sampling_id"]] = described

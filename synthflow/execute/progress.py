@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,14 +27,15 @@ class StageProgress:
     total_units: int
     done_units: int = 0
     expected_requests: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     first_at: float | None = None
     last_at: float | None = None
 
     @property
     def pass_rate(self) -> float | None:
-        judged = self.counts["correct"] + self.counts["wrong"]
-        return self.counts["correct"] / judged if judged else None
+        counts = self.counts
+        judged = counts["correct"] + counts["wrong"]
+        return counts["correct"] / judged if judged and "wrong" in counts else None
 
     @property
     def active_s(self) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,7 +34,7 @@ class ShardInputs(Inputs):
     ) -> None:
         self._root, self._ancestors, self._parents = root, tuple(ancestors), tuple(parents)
         self._commits, self._sources, self._unit = commits, tuple(sources), unit
-        self._problem_ids: pa.Array | None = None
+        self._problem_ids: Any = None
 
     @property
     def ancestors(self) -> Sequence[StageInfo]:
@@ -53,9 +54,9 @@ class ShardInputs(Inputs):
             return self._of_these_problems([units[ALL]], table, columns)
         return self._read([], table, columns)
 
-    def _read(self, commits: Sequence[Commit] | object, table: str, columns: Sequence[str] | None) -> pa.Table:
+    def _read(self, commits: Iterable[Commit], table: str, columns: Sequence[str] | None) -> pa.Table:
         wanted = list(columns) if columns is not None else None
-        shards = [s for c in commits for s in c.shards if s.table == table]  # type: ignore[attr-defined]
+        shards = [s for c in commits for s in c.shards if s.table == table]
         if not shards:
             empty = TABLES[table].empty()
             return empty.select(wanted) if wanted is not None else empty

@@ -154,32 +154,49 @@ def test_reward(releases: Path, policy: str, tmp_path: Path) -> None:
     assert steps[0]["loss"] == pytest.approx(1.31, abs=0.15)
 
 
-def test_grpo(releases: Path, policy: str, tmp_path: Path) -> None:
-    """`accuracy_reward` finds `solution`; a second reward that differs between samples gives an advantage."""
+def test_grpo_with_the_demo_policy(tmp_path: Path) -> None:
+    """Problems of the demo world, the shipped policy, and `accuracy_reward`, which finds `solution` in the file."""
     from datasets import load_dataset
     from trl import GRPOConfig, GRPOTrainer
-    from trl.rewards import accuracy_reward, get_soft_overlong_punishment
+    from trl.rewards import accuracy_reward
 
-    rows = load_dataset(str(releases / "rl"), "rl", split="train", cache_dir=str(tmp_path / "cache"))
-    args = GRPOConfig(**common(tmp_path), num_generations=4, max_completion_length=24, shuffle_dataset=False, beta=0.0)
-    # a random model is never right; its lengths differ as soon as one sample stops early
-    rewards = [accuracy_reward, get_soft_overlong_punishment(max_completion_len=24, soft_punish_cache=23)]
-    trainer = GRPOTrainer(model=_stops_early(policy), reward_funcs=rewards, args=args, train_dataset=rows)
+    from synthflow.demo import policy_path
+    from synthflow.exports.rl import ExportRl
+
+    world = _world()
+    stage = ExportRl("rl", ExportRl.Config(use="export.rl", of="problems"))
+    inputs = world.PartitionedInputs(
+        world.ANCESTORS[:1], ("problems",), {"problems": {"problems": _demo_problems()}}, 1
+    )
+    (tmp_path / "rl").mkdir()
+    assert stage.release(inputs, tmp_path / "rl", world.NoServices()).num_rows == 0
+
+    rows = load_dataset(str(tmp_path / "rl"), "rl", split="train", cache_dir=str(tmp_path / "cache"))
+    options = common(tmp_path / "out") | {"per_device_train_batch_size": 32, "learning_rate": 1e-3}
+    args = GRPOConfig(**options, num_generations=8, max_completion_length=128, shuffle_dataset=False)
+    trainer = GRPOTrainer(model=str(policy_path()), reward_funcs=accuracy_reward, args=args, train_dataset=rows)
     steps = train(trainer)
-    assert any(entry["grad_norm"] > 0 for entry in steps)
-    assert any("accuracy_reward/mean" in key for key in steps[0])
+    # some answers are right and some are wrong: the reward reads the file, and the policy learns from it
+    assert 0 < steps[0]["rewards/accuracy_reward/mean"] < 1
+    assert all(entry["grad_norm"] > 0 for entry in steps)
 
 
-def _stops_early(policy: str) -> Any:
-    """The tiny model with its end-of-text logit raised, so that lengths vary within 24 tokens."""
-    import torch
-    from transformers import LlamaForCausalLM
+def _demo_problems() -> Any:
+    """Held-out problems of four operations, about half of whose answers are right."""
+    import json
 
-    model = LlamaForCausalLM.from_pretrained(policy, dtype=torch.float32)
-    model.config._name_or_path = policy
-    with torch.no_grad():  # one token in ten or so: the row's logits spread as widely as 4 random ones
-        model.lm_head.weight[1] *= 30
-    return model
+    from synthflow import ids
+    from synthflow.demo import heldout_path
+    from synthflow.schema import TABLES
+
+    rows = []
+    for line in heldout_path().read_text().splitlines():
+        problem = json.loads(line)
+        if problem["metadata"]["n_ops"] == 4 and len(rows) < 8:
+            prompt = [{"role": "user", "content": problem["prompt"]}]
+            common = {"problem_id": ids.problem_id(prompt), "prompt": prompt, "answer": problem["answer"]}
+            rows.append(common | {"source": problem["source"], "metadata": "{}", "content_hash": "h"})
+    return TABLES["problems"].from_rows(rows)
 
 
 def test_accuracy_reward_pays_for_the_exported_solution(releases: Path, tmp_path: Path) -> None:
