@@ -6,10 +6,11 @@ RUN is a run directory whose problems come from `source.demo` and whose steps we
 labelled step is judged by `synthflow.demo.check_steps`, which reads the equations, knows the problem's facts, and has
 never seen a verdict or a value. Prints one JSON line on stdout and a table on stderr:
 
-- mean advantage, with a 95% interval, of steps that are right, that add an error of their own (`newly_wrong`), that
-  are true but build on an earlier error (`inherited`), or that make no claim (`unjudgeable`);
-- AUROC of minus the advantage for newly wrong against right steps, over all steps and over those whose value comes
-  from continuations (the last step's is the verdict, which knows more);
+- mean advantage, with a 95% interval, of steps that are right, that add an error of their own (`newly_wrong`, and of
+  these the `first_wrong` of their rollout: later ones have nothing left to lose), that are true but build on an
+  earlier error (`inherited`), or that make no claim (`unjudgeable`);
+- AUROC of minus the advantage for newly wrong against right steps, and for first wrong against right ones; over all
+  steps, and over those whose value comes from continuations (the last step's is the verdict, which knows more);
 - how often `is_first_error` names the checker's first wrong step, among wrong rollouts where the label decides.
 
 Steps of one problem are alike, so intervals are over problems: a cluster-robust standard error for means (Liang and
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from synthflow.demo import check_steps
 
-KINDS = ("right", "newly_wrong", "inherited", "unjudgeable")
+KINDS = ("right", "newly_wrong", "first_wrong", "inherited", "unjudgeable")
 Z95 = 1.959964
 BOOTSTRAPS, SEED = 1000, 0
 
@@ -145,20 +146,27 @@ def summarise(rows: Sequence[Mapping[str, Any]], draws: int = BOOTSTRAPS) -> dic
     kinds = np.array([r["kind"] for r in decided], dtype=object)
     problems = np.array([r["problem_id"] for r in decided], dtype=object).astype(str)
     sampled = np.array([r["n"] > 0 for r in decided], bool)
+    first = np.array([r["is_true_first"] for r in decided], bool)
+    members = {kind: kinds == kind for kind in KINDS} | {"first_wrong": (kinds == "newly_wrong") & first}
     result: dict[str, Any] = {
         "steps": len(rows),
         "undecided": len(rows) - len(decided),
         "rollouts": len({r["rollout_id"] for r in rows}),
         "problems": len({r["problem_id"] for r in rows}),
-        "advantage": {k: cluster_mean(advantage[kinds == k], problems[kinds == k])._asdict() for k in KINDS},
+        "advantage": {k: cluster_mean(advantage[m], problems[m])._asdict() for k, m in members.items()},
+        "auroc": {},
     }
-    for name, among in (("auroc", np.ones(len(decided), bool)), ("auroc_sampled", sampled)):
-        chosen = among & np.isin(kinds, ["right", "newly_wrong"])
-        scores, positive = -advantage[chosen], kinds[chosen] == "newly_wrong"
-        low, high = auroc_interval(scores, positive, problems[chosen], draws)
-        result[name] = {"value": auroc(scores, positive), "low": low, "high": high, "n": int(chosen.sum())}
+    for wrong in ("newly_wrong", "first_wrong"):
+        for among, mask in (("all", np.ones(len(decided), bool)), ("sampled", sampled)):
+            chosen = mask & (members["right"] | members[wrong])
+            scores, positive = -advantage[chosen], members[wrong][chosen]
+            low, high = auroc_interval(scores, positive, problems[chosen], draws)
+            result["auroc"][f"{wrong}_{among}"] = {
+                "value": auroc(scores, positive), "low": low, "high": high, "n": int(chosen.sum()),
+            }  # fmt: skip
     named = [r for r in rows if r["is_first_error"]]
     result["first_error"] = {
+        "wrong_rollouts": sum(r["is_true_first"] for r in rows),
         "named": len(named),
         "exact": sum(r["is_true_first"] for r in named),
         "newly_wrong": sum(r["kind"] == "newly_wrong" for r in named),
@@ -175,11 +183,13 @@ def show(result: Mapping[str, Any]) -> str:
     ]
     for kind, m in result["advantage"].items():
         lines.append(f"{kind:<14}{m['n']:>7}{m['clusters']:>10}{m['mean']:>16.3f}   [{m['low']:.3f}, {m['high']:.3f}]")
-    for name, text in (("auroc", "all"), ("auroc_sampled", "sampled values only")):
-        a = result[name]
-        lines.append(f"AUROC, newly wrong from right, {text}: {a['value']:.3f} [{a['low']:.3f}, {a['high']:.3f}]")
+    for name, a in result["auroc"].items():
+        lines.append(f"AUROC {name:<22}{a['n']:>7} steps   {a['value']:.3f} [{a['low']:.3f}, {a['high']:.3f}]")
     first = result["first_error"]
-    lines.append(f"is_first_error: {first['named']} named, {first['exact']} are the checker's first wrong step")
+    lines.append(
+        f"is_first_error: named in {first['named']} of {first['wrong_rollouts']} rollouts with a wrong step, "
+        f"{first['exact']} times the checker's first wrong one"
+    )
     return "\n".join(lines)
 
 

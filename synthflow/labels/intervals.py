@@ -7,7 +7,9 @@ the score interval without continuity correction. `standard_error`: our default.
 p(1 - p)/n is 0 at 0/n and n/n, where a sample knows least about the rare side; so the variance is taken at the centre
 of the Wilson interval, (k + z²/2)/(n + z²), which Agresti and Coull ("Approximate is better than exact", The American
 Statistician 52, 1998) use as their adjusted estimate. It is never below the plain one, equals it at one half, and is
-.13 at 0 of 8. `difference_error` adds the variances of two independent estimates.
+.13 at 0 of 8. `difference_error` adds the variances of two independent estimates. `difference_low`: Newcombe, "Interval
+estimation for the difference between independent proportions", Statistics in Medicine 17 (1998), his method 10, which
+joins two Wilson intervals.
 """
 
 from __future__ import annotations
@@ -68,3 +70,13 @@ def standard_error(successes: ArrayLike, n: ArrayLike, z: float = Z95) -> Floats
 def difference_error(first: ArrayLike, second: ArrayLike) -> Floats:
     """Standard error of the difference of two independent estimates from theirs."""
     return np.hypot(np.asarray(first, np.float64), np.asarray(second, np.float64))
+
+
+def difference_low(higher: ArrayLike, higher_low: ArrayLike, lower: ArrayLike, lower_high: ArrayLike) -> Floats:
+    """Lower end of Newcombe's interval of `higher - lower`, from the inner ends of their Wilson intervals.
+
+    difference - sqrt((higher - higher_low)² + (lower_high - lower)²). Above 0, the two differ at the level of the
+    intervals: a sharper test than whether these overlap. NaN where either is undecided.
+    """
+    p, q = np.asarray(higher, np.float64), np.asarray(lower, np.float64)
+    return np.asarray(p - q - np.hypot(p - np.asarray(higher_low), np.asarray(lower_high) - q), np.float64)

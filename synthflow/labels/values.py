@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synthflow.labels.intervals import difference_error, standard_error, wilson
+from synthflow.labels.intervals import difference_error, difference_low, standard_error, wilson
 
 Floats = NDArray[np.float64]
 Source = Literal["continuations", "verdict", "prompt"]
@@ -82,15 +82,15 @@ def step_columns(prompt: Evidence, steps: Sequence[Evidence], verdict: str) -> V
 def first_error(value: Floats, low: Floats, high: Floats, verdict: str) -> int | None:
     """The first step after which the value stays low (our default rule).
 
-    Of a wrong rollout it is the first step k for which all of these hold; of a correct one there is none, since its
+    Of a wrong rollout it is the first step k for which both of these hold; of a correct one there is none, since its
     value ended at 1, whatever it did on the way.
 
     1. Before k the rollout was alive: value_before >= `ALIVE_SHARE` of the prompt's value.
-    2. It never comes back: for k and every later step, value_high < the lower end of value_before's interval.
+    2. It never comes back: the values after k and after every later step are below value_before by more than the
+       noise of both (`intervals.difference_low` is above 0).
 
-    The second says that the drop is beyond the noise of both estimates (the 95% intervals do not touch), and that
-    no later prefix is compatible with what was lost. Where no step satisfies both (a slow decline, or too few
-    continuations to tell), or a value after k is undecided, the answer is that we do not know.
+    Where no step satisfies both (a slow decline, too few continuations to tell), or where a value after k is
+    undecided, the answer is that we do not know.
 
     Args:
         value, low, high: of the prompt, then of the prefix that ends with each step; NaN is undecided.
@@ -102,8 +102,11 @@ def first_error(value: Floats, low: Floats, high: Floats, verdict: str) -> int |
         return -1
     if verdict != "wrong":
         return None
-    highest_later = np.maximum.accumulate(high[:0:-1])[::-1]  # NaN spreads to every step before it
+    before, after = slice(None, -1), slice(1, None)
+    drop = difference_low(value[before, None], low[before, None], value[None, after], high[None, after])
     with np.errstate(invalid="ignore"):
-        fits = (value[:-1] >= ALIVE_SHARE * value[0]) & (highest_later < low[:-1])
-    found = np.flatnonzero(fits)
+        alive = value[before] >= ALIVE_SHARE * value[0]
+        earlier = np.tri(len(alive), k=-1, dtype=bool)  # [k, j]: step j comes before step k
+        stays_low = ((drop > 0) | earlier).all(axis=1)  # a NaN is not above 0
+    found = np.flatnonzero(alive & stays_low)
     return int(found[0]) if len(found) else None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.labels.intervals import Z95, difference_error, standard_error, wilson
+from synthflow.labels.intervals import Z95, difference_error, difference_low, standard_error, wilson
 
 COUNTS = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -79,6 +79,24 @@ def test_coverage_by_simulation(n):
     low, high = wilson(rng.binomial(n, p), n)
     covered = float(((low <= p) & (p <= high)).mean())
     assert 0.94 < covered < 0.97
+
+
+def test_hand_worked_difference():
+    """Newcombe's own example (a): 56/70 against 48/80, difference .2, 95% interval .0524 to .3339."""
+    (p, q), (low, high) = (56 / 70, 48 / 80), wilson([56, 48], [70, 80])
+    assert float(difference_low(p, low[0], q, high[1])) == pytest.approx(0.0524, abs=5e-5)
+    # 4/8 against 0/8: the intervals touch, the difference is certain: .5 - sqrt(.284784² + .324408²) = .068332.
+    (low, _), (_, high) = wilson(4, 8), wilson(0, 8)
+    assert low < high and float(difference_low(0.5, low, 0.0, high)) == pytest.approx(0.068332, abs=1e-5)
+    assert np.isnan(difference_low(np.nan, np.nan, 0.0, high))
+
+
+def test_a_difference_is_seldom_called_where_there_is_none():
+    rng = np.random.default_rng(9)
+    p = rng.uniform(0, 1, 40_000)
+    a, b = rng.binomial(8, p), rng.binomial(8, p)
+    called = difference_low(a / 8, wilson(a, 8).low, b / 8, wilson(b, 8).high) > 0
+    assert float(called.mean()) < 0.03
 
 
 def test_differences_are_covered_too():

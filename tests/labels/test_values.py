@@ -41,6 +41,10 @@ def test_hand_worked_values():
 @pytest.mark.parametrize(
     ("prompt", "steps", "verdict", "expected"),
     [
+        # 4/8 [.22, .78] against 0/8 [0, .32]: they overlap, but the difference is above its noise by .07.
+        (group(8, 16), [mc(4), mc(0), WRONG], "wrong", 1),
+        # 3/8 against 0/8 is not: .375 - sqrt(.24² + .32²) < 0; nor is the last step's drop, from nothing.
+        (group(8, 16), [mc(3), mc(0), WRONG], "wrong", None),
         # 8/8 [.68, 1] falls to 0/8 [0, .32] and stays: the second step.
         (group(6, 8), [mc(8), mc(0), mc(0), WRONG], "wrong", 1),
         # The same drop, but 6/8 [.41, .93] later is compatible with .68: it came back, and fell for good after that.
