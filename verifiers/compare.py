@@ -31,6 +31,7 @@ _CONFIG = [
     )
 ]
 _RELATIVE = 1e-5
+_NAME = re.compile(r" ?[a-zA-Z] ?")
 _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swallowed by a library
 
 
@@ -46,9 +47,9 @@ def compare(pair: list[str]) -> dict[str, Any]:
     matched = _ordered_alike(gold_text, answer_text)
     if matched is None:
         return {"equal": False}
-    if matched != answer_text:
-        answer = _parsed(matched)
-        if answer is None:
+    if matched != (gold_text, answer_text):
+        gold, answer = _parsed(matched[0]), _parsed(matched[1])
+        if gold is None or answer is None:
             return {"reason": "parse_failure"}
     equal = bool(
         math_verify.verify(
@@ -91,15 +92,30 @@ def _balanced(text: str) -> bool:
     return depth == 0
 
 
-def _ordered_alike(gold: str, answer: str) -> str | None:
-    """The answer, written as a tuple where the gold answer is one; None where one is a tuple and one a set.
+def _ordered_alike(gold: str, answer: str) -> tuple[str, str] | None:
+    """Both answers, the one written as a tuple where the other is; None where they are of kinds that differ.
 
-    Math-Verify calls `(1,2)` an open interval and lets it equal the set {1, 2}, hence also `2,1`.
+    Math-Verify calls `(1,2)` an open interval and lets it equal the set {1, 2}, hence also `2,1`; it lets `x=3,y=4`
+    equal `(4,3)`, and `1,1,2` equal `1,2`.
     """
     wanted, given = _kind(gold), _kind(answer)
     if {wanted, given} == {"tuple", "set"}:
         return None
-    return f"({answer})" if (wanted, given) == ("tuple", "list") else answer
+    if {wanted, given} == {"tuple", "list"} and (("=" in gold) != ("=" in answer) or wanted == "tuple"):
+        return _as_tuple(gold), _as_tuple(answer)
+    if wanted == given == "list" and r"\pm" not in gold + answer and gold.count(",") != answer.count(","):
+        return None
+    return gold, answer
+
+
+def _as_tuple(text: str) -> str:
+    """`3,4` and `y=4,x=3` as `(3,4)`: assignments in the order of their variables."""
+    if _kind(text) == "tuple":
+        return text
+    parts = [part.partition("=") for part in text.split(",")]
+    if all(_NAME.fullmatch(name) for name, _, _ in parts) and len({name for name, _, _ in parts}) == len(parts):
+        return "(" + ",".join(value for _, _, value in sorted(parts)) + ")"
+    return f"({text})"
 
 
 def _kind(text: str) -> str:

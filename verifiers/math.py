@@ -22,7 +22,7 @@ from synthflow.verifiers import rationals
 from synthflow.verifiers.extract import Extraction, extract, gold_answer
 from synthflow.verifiers.limits import too_large
 from synthflow.verifiers.text import canonical, clean, to_latex
-from synthflow.verifiers.words import say
+from synthflow.verifiers.words import say, without_unit
 from synthflow.verifiers.workers import Outcome, WorkerPool
 
 _MEMO = 100_000
@@ -107,7 +107,7 @@ class MathVerifier(Verifier):
                 timeout_s=self.config.timeout_s,
                 memory_mb=self.config.memory_mb,
             )
-        outcomes = self._pool.map([[to_latex(gold), to_latex(answer)] for gold, answer in pairs])
+        outcomes = self._pool.map([[to_latex(without_unit(text)) for text in pair] for pair in pairs])
         return [_judgement(answer, outcome) for (_, answer), outcome in zip(pairs, outcomes, strict=True)]
 
     def _remembered(self, pair: Pair) -> Judgement | None:
@@ -165,7 +165,8 @@ def decide_cheaply(gold: str, answer: str) -> Judgement | None:
         return _decided(said.verdict == "correct", detail)
     if said.verdict == "text_differs":
         return Judgement.unknown("text_differs", f"{detail} ({said.why})")
-    return None
+    exact = rationals.decide(without_unit(gold), without_unit(answer))
+    return None if exact is None else _decided(exact, detail)
 
 
 def _decided(equal: bool, detail: str) -> Judgement:

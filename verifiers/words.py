@@ -43,6 +43,7 @@ _SHORT = """yes no odd even all none true false both red one two six ten mon tue
     jun jul aug sep oct nov dec am pm up down left right he she tie win"""
 _SHORT_WORDS = frozenset(_SHORT.split())
 _WORDY = re.compile(r"(?=.*[^\W\d_]{3})[\w .,:'’-]+")
+_AMBIGUOUS = re.compile(r"\d/\d+ ?(?:[a-zA-Z(]|\\(?!\\|text|mathrm|mbox|%|right|cdot|times|le|ge|cup|cap|pm|in))")
 _BASED = re.compile(r"[\dA-Fa-f]+_\{?(\d+)\}?")
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)\s*([ap])?\.?\s*(?:m\.?)?")
 _CHOICE = re.compile(r"\(?([A-Ja-j])(?:\)|\.|:|\)\.)?(?:\s*(?:[-–—]\s|(?<=[).:])\s?).*)?", re.DOTALL)
@@ -123,6 +124,10 @@ def _objection(gold: str, answer: str) -> Said:
         return Said("text_differs", f"the gold answer says {missing[0]!r}")
     if _symbols(gold) != _symbols(answer) and _symbols(gold.lower()) == _symbols(answer.lower()):
         return Said("text_differs", "variables differ in case")
+    if _primes(gold) != _primes(answer):
+        return Said("text_differs", "primes differ")
+    if any(_AMBIGUOUS.search(text) and not unit(text) for text in (gold, answer)):
+        return Said("text_differs", "a/bc can be read in two ways")
     if _base(gold) != _base(answer):
         return Said("text_differs", "only one names a number base, or they differ")
     wanted, given = unit(gold), unit(answer)
@@ -137,6 +142,10 @@ def _symbols(answer: str) -> frozenset[str]:
     return frozenset(re.findall(r"(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z])", bare))
 
 
+def _primes(answer: str) -> int:
+    return answer.count("'") + answer.count("\\prime")
+
+
 def _base(answer: str) -> str | None:
     match = _BASED.fullmatch(unwrap_text(answer).strip().replace(" ", ""))
     return match.group(1) if match else None
@@ -144,6 +153,15 @@ def _base(answer: str) -> str | None:
 
 def _plain_words(answer: str) -> frozenset[str]:
     return frozenset(_WORD.findall(_COMMAND.sub(" ", unwrap_text(answer)).lower()))
+
+
+def without_unit(answer: str) -> str:
+    """The answer without a unit of two or more letters at its end; single letters may be variables."""
+    plain = unwrap_text(answer).strip().rstrip(".")
+    match = _UNIT_AT_END.search(plain)
+    if not match or len(match.group(2)) < 2 or match.group(2).lower() not in _UNITS:
+        return answer
+    return plain[: match.start() + 1].strip()
 
 
 def unit(answer: str) -> str | None:

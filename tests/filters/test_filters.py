@@ -177,10 +177,10 @@ def test_duplicates_keep_the_smallest_id_within_problem_and_condition() -> None:
 
 def test_loops_are_dropped_with_the_measured_share_and_prose_is_kept() -> None:
     prose = (
-        "Natalia sold clips to forty eight of her friends in April, and then she sold half as many clips in May. To "
-        "find how many she sold altogether we first halve the number for April, which gives twenty four, and afterwards add "
+        "Natalia sold clips to forty eight of her friends in April, and then half as many clips in May. To find how "
+        "many she sold altogether we first halve the number for April, which gives twenty four, and afterwards add "
         "both months: that makes seventy two clips. Checking: May is smaller than April, as the story says it must be, "
-        "so nothing contradicts our sum, and the final count follows."
+        "so nothing contradicts our sum, and the final count follows from what has been said before."
     )
     loop = prose + " Wait, let me check again." * 60
     lines = prose + "\n" + "So x = 3.\n" * 40
