@@ -102,7 +102,7 @@ class Recording:
         for path in self._files:
             with self._open(path, ["policy_id"]) as file:
                 for batch in file.iter_batches(columns=["policy_id"]):
-                    found.update(pc.unique(batch.column(0)).to_pylist())
+                    found.update(str(p) for p in pc.unique(batch.column(0)).to_pylist())
         if len(found) != 1:
             names = ", ".join(sorted(found)) or "none"
             raise UserError(
@@ -129,7 +129,7 @@ class Recording:
             with self._open(path, COLUMNS) as file:
                 for group in range(file.num_row_groups):
                     column = file.read_row_group(group, columns=["problem_id"]).column(0)
-                    problems = pc.unique(column).to_pylist()
+                    problems = [str(p) for p in pc.unique(column).to_pylist()]
                     entry = np.empty(len(problems), _ENTRY)
                     entry["problem"] = [_hash(p) for p in problems]
                     entry["file"], entry["group"] = number, group
@@ -147,7 +147,7 @@ class Recording:
             groups = [self._group(int(e["file"]), int(e["group"])) for e in self._index[low:high]]
         found: dict[str, Recorded] = {}
         for group in groups:
-            rows = group.filter(pc.equal(group.column("problem_id"), problem_id))
+            rows = group.filter(pc.field("problem_id") == problem_id)
             for row in rows.to_pylist():
                 found.setdefault(row["rollout_id"], _recorded(row))
         return [found[key] for key in sorted(found)]

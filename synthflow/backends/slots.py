@@ -34,6 +34,8 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def __init__(self, heads: int, key_size: int, value_size: int) -> None:
         super().__init__()
+        self.keys: Any
+        self.values: Any
         self.heads, self.sizes = heads, (key_size, value_size)
         self.n, self.length = 0, 0
         self.index: tuple[torch.Tensor, torch.Tensor] | None = None
