@@ -176,19 +176,17 @@ STAGE_ORDER = View(
     {"stage": "name of the stage", "position": "longest way from a source, in stages"},
 )
 
+_MEASURED = """(SELECT stage, axis, metric, problem_id, split_part(slice_value, '/', 1) AS policy_id,
+        try_cast(split_part(slice_value, '/', 2) AS INTEGER) AS round, split_part(slice_value, '/', 3) AS sampling_id,
+        count, total, total_sq, minimum, maximum, histogram, sketch, stage_id, slice_value
+    FROM stats SEMI JOIN (SELECT stage, min(stage_id) AS stage_id FROM stats GROUP BY stage) USING (stage, stage_id)
+    WHERE slice_key = 'group')"""
+
 MEASUREMENTS = View(
     "measurements",
     "rows of stats with their group spelled out; a stage that was measured twice counts once",
     f"""SELECT m.*, p.domain, coalesce(ps.difficulty_bin, pass_rate_bin(1 - d.difficulty)) AS difficulty_bin
-    FROM (
-        SELECT stage, axis, metric, problem_id, split_part(slice_value, '/', 1) AS policy_id,
-            try_cast(split_part(slice_value, '/', 2) AS INTEGER) AS round,
-            split_part(slice_value, '/', 3) AS sampling_id, count, total, total_sq,
-            minimum, maximum, histogram, sketch, stage_id, slice_value
-        FROM stats
-        SEMI JOIN (SELECT stage, min(stage_id) AS stage_id FROM stats GROUP BY stage) USING (stage, stage_id)
-        WHERE slice_key = 'group'
-    ) m
+    FROM {_MEASURED} m
     LEFT JOIN (SELECT problem_id, slice_value, any_value(total) AS difficulty FROM stats WHERE metric = 'difficulty'
         GROUP BY problem_id, slice_value) d USING (problem_id, slice_value)
     LEFT JOIN problems p USING (problem_id)
@@ -198,7 +196,9 @@ MEASUREMENTS = View(
 
 def _merged(key: str, value: str) -> str:
     """All accumulators of a (stage, metric, slice) as one; sketches by the smallest bound and the union below it."""
-    source = f"(SELECT *, {value} AS slice FROM measurements)"
+    # The joins behind domain and difficulty are left out where they are not asked for.
+    rows = "measurements" if key in {"domain", "difficulty_bin"} else _MEASURED
+    source = f"(SELECT *, {value} AS slice FROM {rows})"
     return f"""SELECT stage, axis, metric, '{key}' AS slice_key, slice AS slice_value, groups, n,
         CASE WHEN sketches = 0 THEN total / n ELSE distinct_elements / n END AS mean,
         CASE WHEN sketches = 0 AND n > 1 THEN sqrt(greatest(0.0, (total_sq - total * total / n) / (n - 1))) END AS std,
@@ -282,7 +282,7 @@ QDC_HISTOGRAMS = View(
     "how the observations of a metric are spread: one row a stage, metric and bin that is not empty",
     f"""SELECT stage, axis, metric, low, high, sum(held)::BIGINT AS n
     FROM (SELECT stage, axis, metric, unnest(histogram) AS held, generate_subscripts(histogram, 1) - 1 AS bin
-        FROM measurements WHERE histogram IS NOT NULL)
+        FROM {_MEASURED} WHERE histogram IS NOT NULL)
     JOIN (VALUES {_EDGES}) b(metric, bin, low, high) USING (metric, bin)
     GROUP BY stage, axis, metric, low, high HAVING sum(held) > 0""",
     {"low": "least value of the bin", "high": "where the next bin begins", "n": "observations in the bin"},

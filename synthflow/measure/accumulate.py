@@ -11,7 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from synthflow.measure.hashing import HASH_SPACE
 
 F64 = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -68,30 +71,27 @@ def one_each(metric: str, groups: Codes, values: F64) -> pl.DataFrame:
     return _frame(metric, groups, np.ones(len(values)), values, values * values, values, values, None)
 
 
-def sketched(metric: str, distinct: pl.DataFrame, seen: F64, size: int) -> pl.DataFrame:
+def sketched(metric: str, groups: Codes, hashes: Codes, seen: F64, size: int) -> pl.DataFrame:
     """Accumulators of distinct counts: `count` and `total` are the elements seen, `sketch` their set.
 
     Args:
-        distinct: columns group (Int64) and hash (Int64), each pair once.
+        groups: code of each distinct element's group, ascending.
+        hashes: 62-bit hash of each, ascending within its group.
         seen: elements seen in each group, repetitions included; indexed by group.
         size: hashes kept.
     """
-    from synthflow.measure.hashing import HASH_SPACE
-
-    lists = (
-        distinct.sort("group", "hash")
-        .group_by("group", maintain_order=True)
-        .agg(
-            pl.col("hash").head(size).alias("kept"),
-            # The last entry is the bound: the first hash that was left out.
-            pl.col("hash").get(size, null_on_oob=True).fill_null(HASH_SPACE).alias("bound"),
-        )
-        .select("group", pl.col("kept").list.concat(pl.col("bound").cast(pl.Int64)).alias("sketch"))
-    )
-    groups = lists["group"].to_numpy()
-    counts, ones = seen[groups], np.ones(len(groups))
-    frame = _frame(metric, groups, counts, counts, counts, ones, ones, None)
-    return frame.with_columns(lists["sketch"].cast(pl.List(pl.Int64)))
+    present, starts, counts = np.unique(groups, return_index=True, return_counts=True)
+    rank = np.arange(len(groups)) - np.repeat(starts, counts)
+    # One more than is kept: the first hash that is left out is the bound, the last entry of a sketch.
+    lengths = np.minimum(counts, size) + 1
+    ends = np.cumsum(lengths)
+    flat = np.full(int(lengths.sum()), HASH_SPACE, dtype=np.int64)
+    kept = rank <= size
+    flat[np.repeat(ends - lengths, np.minimum(counts, size + 1)) + rank[kept]] = hashes[kept]
+    sketches = pa.ListArray.from_arrays(pa.array(np.append(0, ends), pa.int32()), pa.array(flat))
+    counted, ones = seen[present], np.ones(len(present))
+    frame = _frame(metric, present, counted, counted, counted, ones, ones, None)
+    return frame.with_columns(pl.Series("sketch", sketches, dtype=pl.List(pl.Int64)))
 
 
 def _histograms(local: Codes, values: F64, n_groups: int, edges: Sequence[float] | None) -> NDArray[np.int64] | None:

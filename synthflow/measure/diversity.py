@@ -9,7 +9,6 @@ hash: a random sample, and the same one everywhere.
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
@@ -34,9 +33,9 @@ def distinct_and_entropy(groups: I64, elements: I64) -> tuple[I64, F64, F64]:
     """
     if not len(groups):
         return np.empty(0, np.int64), np.empty(0), np.empty(0)
-    cells, counts = np.unique(np.stack([groups, elements], axis=1), axis=0, return_counts=True)
-    present, local, distinct = np.unique(cells[:, 0], return_inverse=True, return_counts=True)
-    local = local.reshape(-1)
+    names, codes = np.unique(elements, return_inverse=True)
+    cells, counts = np.unique(groups * len(names) + codes, return_counts=True)
+    present, local, distinct = np.unique(cells // len(names), return_inverse=True, return_counts=True)
     totals = np.bincount(local, weights=counts)
     # Largest shares first, so that the sum does not depend on what elements are called.
     order = np.lexsort((-counts, local))
@@ -45,27 +44,29 @@ def distinct_and_entropy(groups: I64, elements: I64) -> tuple[I64, F64, F64]:
     return present, distinct.astype(np.float64), np.round(np.maximum(entropy, 0.0), DIGITS)
 
 
-def jaccard_kernels(grams: pl.DataFrame, n_groups: int, members: I64) -> F64:
+def jaccard_kernels(groups: I64, slots: I64, grams: I64, members: I64) -> F64:
     """Pairwise Jaccard indices of the sampled rollouts of each group.
 
     A text without words is like any other such text (1) and unlike all others (0).
 
     Args:
-        grams: columns group, slot (place in the group's sample, below SAMPLE) and hash; each row once.
+        groups: code of the group of each (rollout, gram), from 0; each rollout's grams once.
+        slots: place of the rollout in its group's sample, below SAMPLE.
+        grams: anything below 2**40 that is equal for equal grams.
         members: sampled rollouts of each group, at most SAMPLE.
 
     Returns:
-        Array [n_groups, SAMPLE, SAMPLE]; rows and columns beyond a group's members are zero.
+        Array [len(members), SAMPLE, SAMPLE]; rows and columns beyond a group's members are zero.
     """
-    held = np.zeros((n_groups, 1 << SAMPLE))
+    n_groups = len(members)
     # A gram is the set of rollouts that hold it: at most 255 sets a group, whatever the number of grams.
-    sets = (
-        grams.group_by("group", "hash")
-        .agg((pl.lit(1, pl.Int64) * (2 ** pl.col("slot")).cast(pl.Int64)).sum().alias("held_by"))
-        .group_by("group", "held_by")
-        .len()
-    )
-    held[sets["group"].to_numpy(), sets["held_by"].to_numpy()] = sets["len"].to_numpy()
+    held = np.zeros((n_groups, 1 << SAMPLE))
+    if len(grams):
+        keys = groups * (int(grams.max()) + 1) + grams
+        order = np.argsort(keys, kind="stable")
+        starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+        held_by = np.add.reduceat((1 << slots)[order], starts)
+        np.add.at(held, (groups[order][starts], held_by), 1.0)
     shared = (held @ _BOTH).reshape(n_groups, SAMPLE, SAMPLE)
     own = np.diagonal(shared, axis1=1, axis2=2)
     either = own[:, :, None] + own[:, None, :] - shared

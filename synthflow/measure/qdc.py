@@ -98,6 +98,27 @@ def _scalars(observed: Observed, mask: Mask) -> Iterable[pl.DataFrame]:
     yield exploration(groups, n, correct)
 
 
+class _Grams:
+    """The n-grams of some texts, as codes in the order of their hashes."""
+
+    def __init__(self, words: I64, lengths: I64, n: int) -> None:
+        self.text, hashes = ngram_hashes(words, lengths, n)
+        self.seen = np.bincount(self.text, minlength=len(lengths)).astype(np.float64)
+        self.hashes, self.codes = np.unique(hashes, return_inverse=True)
+
+    def distinct(self, owner: I64, mask: Mask) -> tuple[I64, I64]:
+        """Owner and code of each gram that the texts of `mask` hold, once an owner; sorted by both.
+
+        Args:
+            owner: whom each text belongs to, such as its group.
+        """
+        kept = mask[self.text]
+        base = max(1, len(self.hashes))
+        keys = np.sort(owner[self.text[kept]] * base + self.codes[kept])
+        keys = keys[np.diff(keys, prepend=-1) != 0]
+        return keys // base, keys % base
+
+
 class _Texts:
     """N-grams and shapes of the texts of one chunk, hashed once and measured for each population."""
 
@@ -107,12 +128,7 @@ class _Texts:
         self.ngram = ngram
         self.shapes = shapes(texts)
         hashes, lengths = words(texts)
-        self.grams: dict[int, pl.DataFrame] = {}
-        self.n_grams: dict[int, I64] = {}
-        for n in sorted({1, 2, ngram}):
-            text, gram = ngram_hashes(hashes, lengths, n)
-            self.n_grams[n] = np.bincount(text, minlength=len(lengths))
-            self.grams[n] = pl.DataFrame({"text": text, "group": self.group[text], "hash": gram}).unique()
+        self.grams = {n: _Grams(hashes, lengths, n) for n in sorted({1, 2, ngram})}
 
     def measured(self, mask: Mask, sketch_size: int) -> Iterable[pl.DataFrame]:
         group = self.group[mask]
@@ -121,31 +137,30 @@ class _Texts:
         size = int(group.max()) + 1
         present, distinct, _ = distinct_and_entropy(group, self.shapes[mask])
         yield one_each("distinct_shapes", present, distinct)
-        shape = pl.DataFrame({"group": group, "hash": self.shapes[mask]}).unique()
-        yield sketched("corpus_shapes", shape, np.bincount(group, minlength=size).astype(np.float64), sketch_size)
-        kept = {n: grams.filter(pl.Series(mask).gather(grams["text"])) for n, grams in self.grams.items()}
-        for n, grams in kept.items():
-            total = group_sums(group, self.n_grams[n][mask].astype(np.float64), size)
-            unique = grams.select("group", "hash").unique()
-            held = np.bincount(unique["group"].to_numpy(), minlength=size)
-            some = np.flatnonzero(total)
-            yield one_each(f"distinct_{n}", some, held[some] / total[some])
-            yield sketched(f"corpus_ngrams_{n}", unique, total, sketch_size)
-        yield from self._similarity(mask, kept[self.ngram])
+        order = np.lexsort((self.shapes[mask], group))
+        cells = np.stack([group, self.shapes[mask]])[:, order]
+        cells = cells[:, np.append(True, (np.diff(cells) != 0).any(axis=0))]
+        seen = np.bincount(group, minlength=size).astype(np.float64)
+        yield sketched("corpus_shapes", cells[0], cells[1], seen, sketch_size)
+        for n, grams in self.grams.items():
+            seen = group_sums(group, grams.seen[mask], size)
+            owner, code = grams.distinct(self.group, mask)
+            held = np.bincount(owner, minlength=size)
+            some = np.flatnonzero(seen)
+            yield one_each(f"distinct_{n}", some, held[some] / seen[some])
+            yield sketched(f"corpus_ngrams_{n}", owner, grams.hashes[code], seen, sketch_size)
+        yield from self._similarity(mask)
 
-    def _similarity(self, mask: Mask, grams: pl.DataFrame) -> Iterable[pl.DataFrame]:
+    def _similarity(self, mask: Mask) -> Iterable[pl.DataFrame]:
         rows = np.flatnonzero(mask)
         present, starts, counts = np.unique(self.group[rows], return_index=True, return_counts=True)
         slot = np.full(len(mask), SAMPLE)
         slot[rows] = np.arange(len(rows)) - np.repeat(starts, counts)
         place = np.zeros(len(mask), dtype=np.int64)
         place[rows] = np.repeat(np.arange(len(present)), counts)
-        text = grams["text"].to_numpy()
-        sampled = pl.DataFrame({"group": place[text], "slot": slot[text], "hash": grams["hash"]}).filter(
-            pl.col("slot") < SAMPLE
-        )
+        text, code = self.grams[self.ngram].distinct(np.arange(len(mask)), slot < SAMPLE)
         members = np.minimum(counts, SAMPLE)
-        kernels = jaccard_kernels(sampled, len(present), members)
+        kernels = jaccard_kernels(place[text], slot[text], code, members)
         yield one_each("self_similarity", present, self_similarity(kernels, members))
         yield one_each("vendi", present, vendi(kernels, members))
 

@@ -20,9 +20,9 @@ gram_sets = st.lists(st.frozensets(st.integers(0, 12), max_size=8), min_size=1, 
 
 def kernels_of(groups: list[list[frozenset[int]]]) -> tuple[np.ndarray, np.ndarray]:
     rows = [(g, s, h) for g, group in enumerate(groups) for s, held in enumerate(group) for h in held]
-    frame = pl.DataFrame(rows, schema={"group": pl.Int64, "slot": pl.Int64, "hash": pl.Int64}, orient="row")
+    group, slot, gram = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     members = np.array([len(group) for group in groups])
-    return jaccard_kernels(frame, len(groups), members), members
+    return jaccard_kernels(group, slot, gram, members), members
 
 
 def test_pass_at_k_by_hand() -> None:
