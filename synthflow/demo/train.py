@@ -10,6 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 BATCH, MICRO_TOKENS = 32, 2048
-WARMUP_STEPS, DECAY_SHARE, FLOOR = 40, 0.5, 0.02
+WARMUP_STEPS, DECAY_SHARE, FLOOR = 40, 0.7, 0.02
+CONTINUED_STEP = 10_000  # where the data of a run with --init begins: past the warm-up, not seen before
 LR_MATRICES, LR_REST, WEIGHT_DECAY = 0.02, 3e-3, 0.05
 
 
@@ -139,17 +143,40 @@ def _write_atomic(state: dict[str, Any], path: Path) -> None:
 class Run:
     """The state of one training run: model, optimizers, step, seconds spent so far."""
 
-    def __init__(self, out: Path, device_name: str, seed: int) -> None:
+    def __init__(
+        self,
+        out: Path,
+        device_name: str = "cpu",
+        seed: int = 0,
+        *,
+        rank: int = 0,
+        workers: int = 1,
+        init: Path | None = None,
+    ) -> None:
         import torch
 
         out.mkdir(parents=True, exist_ok=True)
         self.checkpoint, self.stable, self.log = out / "checkpoint.pt", out / "stable.pt", out / "log.jsonl"
         self.device = torch.device(device_name)
-        self.tokenizer = train_tokenizer()
-        self.model = build_model(self.tokenizer, seed).to(self.device)
+        self.tokenizer, self.model = self._fresh(seed) if init is None else self._earlier(init)
+        self.model.to(self.device)
         self.optimizers = make_optimizers(self.model)
         self.base_rates = [[float(group["lr"]) for group in o.param_groups] for o in self.optimizers]
-        self.seed, self.step, self.seconds = seed, 0, 0.0
+        self.first_step = 0 if init is None else CONTINUED_STEP
+        self.seed, self.step, self.seconds = seed, self.first_step, 0.0
+        self.rank, self.workers = rank, workers
+
+    @staticmethod
+    def _fresh(seed: int) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
+        tokenizer = train_tokenizer()
+        return tokenizer, build_model(tokenizer, seed)
+
+    @staticmethod
+    def _earlier(folder: Path) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
+        from synthflow.demo.sampling import load_policy
+
+        model, tokenizer = load_policy(folder)
+        return tokenizer, model
 
     def save(self, path: Path) -> None:
         state = {
@@ -174,7 +201,7 @@ class Run:
 
     def progress(self, budget: float, max_steps: int | None) -> float:
         """Share of the schedule that is done: by steps when there is a limit of steps, else by seconds."""
-        return self.step / max_steps if max_steps else self.seconds / budget
+        return (self.step - self.first_step) / max_steps if max_steps else self.seconds / budget
 
     def resume(self, budget: float, max_steps: int | None) -> None:
         """Continues from the checkpoint; where its decay began too early for this schedule, from before it."""
@@ -195,16 +222,44 @@ class Run:
         examples = batch(self.tokenizer, self.seed, self.step, BATCH)
         n_loss = sum(len(e.ids) - e.n_prompt for e in examples)
         total = 0.0
-        for part in micro_batches(examples):
+        for part in micro_batches(examples[self.rank :: self.workers]):
             loss = group_loss(self.model, part, self.device, int(self.tokenizer.pad_token_id))
             (loss / n_loss).backward()
             total += float(loss.item())
+        total = self._add_up(total)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return total / n_loss, sum(len(e.ids) for e in examples)
+
+    def _add_up(self, loss: float) -> float:
+        """Sums gradients and loss over the workers; afterwards all of them take the same step."""
+        import torch
+        import torch.distributed as dist
+
+        if self.workers == 1:
+            return loss
+        grads = [p.grad for p in self.model.parameters()]
+        flat = torch.cat([torch.tensor([loss]), *(g.flatten() for g in grads)])
+        dist.all_reduce(flat)
+        at = 1
+        for grad in grads:
+            grad.copy_(flat[at : at + grad.numel()].view_as(grad))
+            at += grad.numel()
+        return float(flat[0])
+
+    def agree(self, value: float) -> float:
+        """The first worker's value, for decisions that depend on its clock."""
+        import torch
+        import torch.distributed as dist
+
+        if self.workers == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(shared, 0)
+        return float(shared[0])
 
 
 def train(
@@ -215,13 +270,17 @@ def train(
     seed: int = 0,
     resume: bool = False,
     max_steps: int | None = None,
+    rank: int = 0,
+    workers: int = 1,
+    init: Path | None = None,
+    rate: float = 1.0,
 ) -> None:
     """Trains for `minutes` of wall time (or for `max_steps`), then writes the policy into `out`.
 
     `out/checkpoint.pt` is the latest state; `out/stable.pt` the last one before the learning rate began to
     fall, from which a finished run is prolonged when `--resume` comes with more minutes.
     """
-    run = Run(out, device_name, seed)
+    run = Run(out, device_name, seed, rank=rank, workers=workers, init=init)
     budget = minutes * 60.0
     if resume:
         run.resume(budget, max_steps)
@@ -230,14 +289,15 @@ def train(
     decaying = run.progress(budget, max_steps) > 1 - DECAY_SHARE
     recent: list[tuple[float, int]] = []
     mark = run.seconds
-    while (progress := run.progress(budget, max_steps)) < 1.0:
+    while (progress := run.agree(run.progress(budget, max_steps))) < 1.0:
         if not decaying and progress > 1 - DECAY_SHARE:
             decaying = True
-            run.save(run.stable)
-        factor = lr_factor(run.step, progress)
+            if rank == 0:
+                run.save(run.stable)
+        factor = rate * lr_factor(run.step - run.first_step, progress)
         recent.append(run.update(factor))
         run.seconds = time.monotonic() - began
-        if run.step % 20 == 0:
+        if run.step % 20 == 0 and rank == 0:
             row = {
                 "step": run.step,
                 "seconds": round(run.seconds, 1),
@@ -249,9 +309,11 @@ def train(
             print(json.dumps(row), flush=True)
             with run.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-        if run.seconds - last_save > 120:
+        if run.seconds - last_save > 120 and rank == 0:
             last_save = run.seconds
             run.save(run.checkpoint)
+    if rank:
+        return
     run.save(run.checkpoint)
     save_policy(run.model, run.tokenizer, out)
 
@@ -264,9 +326,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--workers", type=int, default=1, help="processes of one thread each (cpu only)")
+    parser.add_argument("--init", type=Path, default=None, help="begin with this policy's weights and tokenizer")
+    parser.add_argument("--rate", type=float, default=1.0, help="scales the learning rates")
+    parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--meeting", type=Path, default=None, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if args.workers > 1 and args.device != "cpu":
+        parser.error("--workers is for --device cpu")
     # Threads that spin at every barrier cost many times the work itself on cores that others use too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    helpers: list[subprocess.Popen[bytes]] = []
+    if args.workers > 1:
+        helpers = join_workers(args)
     train(
         args.out,
         minutes=args.minutes,
@@ -274,7 +346,35 @@ def main(argv: list[str] | None = None) -> None:
         seed=args.seed,
         resume=args.resume,
         max_steps=args.max_steps,
+        rank=args.rank,
+        workers=args.workers,
+        init=args.init,
+        rate=args.rate,
     )
+    for helper in helpers:
+        helper.wait()
+
+
+def join_workers(args: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
+    """Starts the other workers (from the first one) and meets them; every worker computes with one thread."""
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    helpers: list[subprocess.Popen[bytes]] = []
+    if args.rank == 0:
+        args.out.mkdir(parents=True, exist_ok=True)
+        args.meeting = Path(tempfile.mkdtemp(prefix="synthflow-train-")) / "meeting"
+        command = [sys.executable, "-m", "synthflow.demo.train", "--out", str(args.out), "--seed", str(args.seed)]
+        command += ["--minutes", str(args.minutes), "--workers", str(args.workers), "--meeting", str(args.meeting)]
+        command += ["--resume"] if args.resume else []
+        command += ["--init", str(args.init)] if args.init else []
+        command += ["--rate", str(args.rate)]
+        command += ["--max-steps", str(args.max_steps)] if args.max_steps else []
+        helpers = [subprocess.Popen([*command, "--rank", str(r)]) for r in range(1, args.workers)]
+    dist.init_process_group("gloo", init_method=f"file://{args.meeting}", rank=args.rank, world_size=args.workers)
+    return helpers
 
 
 if __name__ == "__main__":

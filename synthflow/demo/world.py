@@ -62,7 +62,7 @@ def make_problem(*, family: str, n_ops: int, split: Split, key: str) -> DemoProb
         raise ValueError(f"n_ops must be 1..{MAX_OPS}, not {n_ops}")
     rng = random.Random(f"synthflow-demo/{split}/{family}/{n_ops}/{key}")
     while True:
-        story = Story(rng, split)
+        story = Story(rng, split, n_ops)
         try:
             facts = FAMILIES[family](story, n_ops)
         except ValueError:  # numbers that do not divide: draw again from the same stream

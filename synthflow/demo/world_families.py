@@ -31,11 +31,11 @@ def purchases(s: Story, n_ops: int) -> Facts:
     who, wares = s.wares(n_terms)
     kinds = [True] * n_products + [False] * (n_terms - n_products)
     s.rng.shuffle(kinds)
-    rows = [(kind, s.rng.randint(2, 9), s.rng.randint(2, 9), s.rng.randint(3, 20)) for kind in kinds]
+    rows = [(kind, s.draw(2, 9), s.draw(2, 9), s.draw(3, 20)) for kind in kinds]
     terms: list[int] = []
     if change:
         spent = sum(x * y if kind else one for kind, x, y, one in rows)
-        budget = spent + s.rng.randint(1, 20)
+        budget = spent + s.draw(1, 20)
         terms.append(s.facts.given(budget))
         s.tell("budget", who=who, x=budget)
     for what, (kind, x, y, one) in zip(wares, rows, strict=True):

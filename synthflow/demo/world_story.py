@@ -19,6 +19,7 @@ class Story:
 
     rng: random.Random
     split: Split
+    n_ops: int
     facts: FactsBuilder = field(default_factory=FactsBuilder)
     lines: list[str] = field(default_factory=list)
     template: list[str] = field(default_factory=list)
@@ -29,9 +30,14 @@ class Story:
         self.lines.append(pool[pick].format(**slots))
         self.template.append(f"{slot}.{pick}")
 
+    def draw(self, low: int, high: int) -> int:
+        """A number from low to at most high; short problems have smaller ones, so difficulty grows with n_ops."""
+        share = min(1.0, 0.25 + 0.15 * self.n_ops)
+        return self.rng.randint(low, low + round(share * (high - low)))
+
     def number(self, low: int, high: int) -> tuple[int, int]:
         """A new given quantity: (its index in the facts, its value)."""
-        value = self.rng.randint(low, high)
+        value = self.draw(low, high)
         return self.facts.given(value), value
 
     def cast(self, n: int) -> tuple[list[str], str]:
