@@ -111,14 +111,10 @@ class MinePairs(Stage):
         return "no_rollouts" if self.config.level == "response" else "no_labelled_steps"
 
     def _within_limits(self, candidate: Candidate) -> bool:
-        config: PairsConfig = self.config
-        if config.max_length_ratio is not None and candidate.length_ratio > config.max_length_ratio:
+        most = self.config.max_length_ratio
+        if most is not None and candidate.length_ratio > most:
             return False
-        if config.level == "response":
-            return True
-        gap = DEFAULT_GAP if config.min_gap is None else config.min_gap
-        # Values come from 32-bit columns: a gap of exactly min_gap must not fail by their rounding.
-        return candidate.margin >= gap - 1e-6 and (candidate.significant or not config.require_significance)
+        return candidate.significant or not self.config.require_significance
 
     def _responses(self, judged: pl.DataFrame) -> dict[str, tuple[list[Candidate], str]]:
         """Candidates of every problem that has rollouts, and the reason where there are none."""
@@ -136,10 +132,13 @@ class MinePairs(Stage):
         continuations = _by_problem(_correct_continuations(inputs, name))
         correct = judged.filter(pl.col("verdict") == "correct", pl.col("dropped").is_null())
         firsts = _by_problem(correct.select(*_FIRST, pl.lit(0).alias("prefix_chars")).sort("rollout_id"))
+        gap = DEFAULT_GAP if self.config.min_gap is None else self.config.min_gap
         found = {}
         for problem, rows in _by_problem(labelled).items():
             nodes = steps.nodes_of(rows, continuations.get(problem, []), firsts.get(problem, []))
-            found[problem] = (steps.candidates(nodes, self.config.rules), "no_two_steps_after_one_prefix")
+            comparable = any(node.comparable for node in nodes)
+            reason = "no_pair_within_limits" if comparable else "no_two_steps_after_one_prefix"
+            found[problem] = (steps.candidates(nodes, self.config.rules, gap), reason)
         return found
 
 

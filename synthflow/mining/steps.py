@@ -25,6 +25,13 @@ from synthflow.labels.prefixes import prefix_id
 from synthflow.mining.choose import Candidate, Side
 from synthflow.segment import segment_like
 
+MAX_SIDE = 64
+"""Labelled steps, and correct samples, considered after one prefix: those with the smallest ids. What is compared
+grows with the square of them."""
+
+ROUNDING = 1e-6
+"""Values come from 32-bit columns: a gap of exactly min_gap must not fail by their rounding."""
+
 NodeKey = tuple[str, str, int, str, str]
 """prompt hash, policy, round, prefix_id, hash of the prefix's text."""
 
@@ -45,6 +52,11 @@ class Node:
     prefix: str
     children: dict[str, tuple[Side, Mapping[str, Any]]] = field(default_factory=dict)
     correct: list[Sample] = field(default_factory=list)
+
+    @property
+    def comparable(self) -> bool:
+        """There is something to pair a labelled step with."""
+        return len(self.children) > 1 or (bool(self.children) and bool(self.correct))
 
 
 def nodes_of(
@@ -68,7 +80,7 @@ def nodes_of(
         key = _key(row, prefix_id(row, row["token_ids"][: row["token_start"]]), prefix)
         node = nodes.setdefault(key, Node(key[3], prefix))
         text = row["completion"][row["char_start"] : row["char_end"]]
-        if row["value"] is not None:
+        if row["value"] is not None and len(node.children) < MAX_SIDE:
             side = Side(
                 row["rollout_id"],
                 text,
@@ -84,7 +96,8 @@ def nodes_of(
         by_prefix.setdefault(key[:4], []).append(node)
     for row in [*continuations, *firsts]:
         for node in by_prefix.get(_key(row, row["prefix_id"], "")[:4], []):
-            if len(node.prefix) == row["prefix_chars"]:  # otherwise a token straddles this node's boundary
+            # Where the lengths differ, a token straddles this node's boundary.
+            if len(node.prefix) == row["prefix_chars"] and len(node.correct) < MAX_SIDE:
                 node.correct.append(Sample(row["rollout_id"], row["completion"]))
     return list(nodes.values())
 
@@ -93,21 +106,21 @@ def _key(row: Mapping[str, Any], prefix: str, text: str) -> NodeKey:
     return ids.problem_id(row["prompt"]), row["policy_id"], row["round"], prefix, ids.text_hash(text)
 
 
-def siblings(node: Node) -> Iterable[Candidate]:
-    """Pairs of labelled steps whose values differ."""
+def siblings(node: Node, gap: float) -> Iterable[Candidate]:
+    """Pairs of labelled steps whose values differ by `gap` or more."""
     for one, other in combinations(node.children.values(), 2):
         better, worse = (one, other) if one[0].value > other[0].value else (other, one)
-        if better[0].value > worse[0].value:
+        if better[0].value - worse[0].value >= gap - ROUNDING:
             error = float(difference_error(value_error(better[1]), value_error(worse[1])))
             significant = better[0].low > worse[0].high
             yield Candidate("sibling", node.prefix_id, node.prefix, better[0], worse[0], error, significant)
 
 
-def against_continuations(node: Node) -> Iterable[Candidate]:
-    """Pairs of a labelled step that loses value with the first steps of correct samples from the same prefix."""
+def against_continuations(node: Node, gap: float) -> Iterable[Candidate]:
+    """Pairs of a labelled step that loses `gap` or more with the first steps of correct samples from its prefix."""
     firsts: dict[str, dict[str, Side]] = {}
     for rejected, row in node.children.values():
-        if row["advantage"] is None or row["advantage"] >= 0:
+        if row["advantage"] is None or -row["advantage"] < gap - ROUNDING:
             continue
         label = row["segmenter"]
         if label not in firsts:
@@ -142,12 +155,12 @@ def value_error(row: Mapping[str, Any]) -> float:
     return float((row["value_high"] - row["value_low"]) / (2 * Z95))
 
 
-def candidates(nodes: Sequence[Node], rules: Sequence[str]) -> list[Candidate]:
-    """All candidates of one problem under the wanted rules."""
+def candidates(nodes: Sequence[Node], rules: Sequence[str], gap: float) -> list[Candidate]:
+    """All candidates of one problem under the wanted rules, with margins of at least `gap`."""
     found: list[Candidate] = []
     for node in nodes:
         if "sibling" in rules:
-            found.extend(siblings(node))
+            found.extend(siblings(node, gap))
         if "continuation" in rules:
-            found.extend(against_continuations(node))
+            found.extend(against_continuations(node, gap))
     return found
