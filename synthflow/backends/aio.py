@@ -30,17 +30,23 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._lock = threading.Lock()
         self._closed = False
+        self._last: Coroutine[Any, Any, Any] | None = None
         self._thread.start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
-        pending = asyncio.all_tasks(self._loop)
+        self._loop.run_until_complete(self._finish())
+        self._loop.close()
+
+    async def _finish(self) -> None:
+        pending = asyncio.all_tasks() - {asyncio.current_task()}
         for task in pending:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        await asyncio.gather(*pending, return_exceptions=True)
+        if self._last is not None:
+            await asyncio.gather(self._last, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop. A coroutine cut off by `close` ends in InfrastructureError."""
@@ -67,12 +73,12 @@ class LoopThread:
         """Run a coroutine and wait for it."""
         return self.submit(work).result()
 
-    def close(self) -> None:
-        """Cancel what is under way and stop the thread. Idempotent."""
+    def close(self, last: Coroutine[Any, Any, Any] | None = None) -> None:
+        """Cancel what is under way, run `last` (which frees what the others used), and stop the thread. Idempotent."""
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
+            self._closed, self._last = True, last
             self._loop.call_soon_threadsafe(self._loop.stop)
         if threading.current_thread() is not self._thread:
             self._thread.join()

@@ -232,11 +232,9 @@ class OpenAIBackend(Backend):
 
     def close(self) -> None:
         loop, self._loop = self._loop, None
-        client, self._client = self._client, None
         if loop is not None:
-            if client is not None:
-                loop.call(client.aclose())
-            loop.close()
+            loop.close(None if self._client is None else self._client.aclose())
+            self._client = None
 
     def load(self) -> dict[str, float]:
         limit = sum(int(p.limit) for p in self._paces)

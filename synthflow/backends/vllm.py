@@ -175,12 +175,10 @@ class VllmBackend(Backend):
         )
 
     def close(self) -> None:
-        engine, self._engine = self._engine, None
         loop, self._loop = self._loop, None
         if loop is not None:
-            if engine is not None:
-                loop.call(_shut(engine))
-            loop.close()
+            loop.close(None if self._engine is None else _shut(self._engine))
+            self._engine = None
 
     def load(self) -> dict[str, float]:
         return {"tokens": float(self._tokens), "finished": float(self._finished)}

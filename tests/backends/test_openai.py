@@ -1,0 +1,315 @@
+"""The openai backend against a real HTTP server that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthflow.backends import load_renderer, open_backend, pace
+from synthflow.backends.models import identify
+from synthflow.backends.renderer import Renderer
+from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
+from synthflow.errors import InfrastructureError, Mistakes, UserError
+
+Reply = tuple[int, dict[str, str], bytes]
+TOKENS = [40, 41, 42, 2]
+
+
+def completion(body: dict[str, Any], **choice: Any) -> Reply:
+    tokens = {"token_ids": TOKENS, "logprobs": {"token_logprobs": [-0.1, -0.2, -0.3, -0.4]}}
+    text = {"message": {"content": "chat"}} if "messages" in body else {"text": "server's own", **tokens}
+    found = {"choices": [{"finish_reason": "stop", **text, **choice}]}
+    return 200, {}, json.dumps({**found, "usage": {"prompt_tokens": 3, "completion_tokens": 4}}).encode()
+
+
+def error(status: int, words: str, **headers: str) -> Reply:
+    return status, headers, json.dumps({"error": {"message": words}}).encode()
+
+
+class Server:
+    """Answers by a script: `script(number of the request, its body)`; a reply of None breaks the connection."""
+
+    def __init__(self, script: Callable[[int, dict[str, Any]], Reply | None]) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.keys: list[str | None] = []
+        self.open = self.most_open = 0
+        lock, server = threading.Lock(), self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with lock:
+                    number = len(server.seen)
+                    server.seen.append(body)
+                    server.paths.append(self.path)
+                    server.keys.append(self.headers.get("Authorization"))
+                    server.open += 1
+                    server.most_open = max(server.most_open, server.open)
+                try:
+                    reply = script(number, body)
+                finally:
+                    with lock:
+                        server.open -= 1
+                self._send(reply)
+
+            def _send(self, reply: Reply | None) -> None:
+                self.close_connection = reply is None
+                if reply is None:  # half a body
+                    self.send_response(200)
+                    self.send_header("Content-Length", "1000")
+                    self.end_headers()
+                    self.wfile.write(b'{"choices": [')
+                    return
+                status, headers, raw = reply
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(raw))}.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.end_headers()
+                self.wfile.write(raw)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                return
+
+        class Quiet(ThreadingHTTPServer):
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                return  # a client that went away is part of the test
+
+        self._http = Quiet(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def stop(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def make(script: Callable[[int, dict[str, Any]], Reply | None] = lambda n, b: completion(b)) -> Server:
+        servers.append(Server(script))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "BASE_S", 0.01)
+
+
+@pytest.fixture
+def start(policy_dir: Path) -> Iterator[Callable[..., Backend]]:
+    opened: list[Backend] = []
+
+    def make(*servers: Server, model: str = "org/served", **options: Any) -> Backend:
+        options = {"base_url": [s.url for s in servers], "weights": str(policy_dir), **options}
+        backend = open_backend(PolicyConfig(backend="openai", model=model, options=options))
+        backend.start()
+        opened.append(backend)
+        return backend
+
+    yield make
+    for backend in opened:
+        backend.close()
+
+
+def request(seed: int, prompt: tuple[int, ...] | None = (5, 6, 7), content: str = "Hi", **params: Any) -> SampleRequest:
+    return SampleRequest(f"r_{seed}", "p_1", (("user", content),), prompt, SamplingParams(**params), seed)
+
+
+def ask(backend: Backend, sent: SampleRequest) -> SampleResult:
+    return backend.submit(sent).result(30)
+
+
+def test_token_ids_travel_and_come_back(
+    serve: Callable[..., Server], start: Callable[..., Backend], policy_dir: Path
+) -> None:
+    server = serve()
+    result = ask(start(server), request(9, max_tokens=11, temperature=0.5, top_k=3, stop=("zzz",)))
+    [sent] = server.seen
+    assert server.paths == ["/v1/completions"]
+    assert sent["prompt"] == [5, 6, 7] and sent["model"] == "org/served" and sent["return_token_ids"] is True
+    assert (sent["max_tokens"], sent["temperature"], sent["top_k"], sent["seed"]) == (11, 0.5, 3, 9)
+    assert sent["stop"] == ["zzz"] and sent["logprobs"] == 0
+    assert result.token_ids == tuple(TOKENS) and result.logprobs == (-0.1, -0.2, -0.3, -0.4)
+    assert result.text == Renderer.load(policy_dir).decode(TOKENS), "the text is ours, not the server's"
+    assert (result.finish_reason, result.n_tokens, result.prompt_tokens) == ("stop", 4, 3)
+
+
+def test_chat_sends_messages(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    server = serve()
+    backend = start(server, weights=None, server="openai")
+    result = ask(backend, request(1, None, "a\ud800b"))
+    [sent] = server.seen
+    assert server.paths == ["/v1/chat/completions"]
+    assert sent["messages"] == [{"role": "user", "content": "a�b"}]
+    assert "top_k" not in sent and "return_token_ids" not in sent and sent["max_completion_tokens"] == 1024
+    assert (result.text, result.token_ids, result.logprobs, result.n_tokens) == ("chat", None, None, 4)
+    refused = ask(backend, request(1, None, top_k=5))
+    assert refused.finish_reason == "refused" and "top_k" in (refused.reason or "")
+    assert len(server.seen) == 1
+
+
+def test_faults_are_retried(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    faults: list[Reply | None] = [
+        error(429, "slow down", Retry_After="0.05"), error(503, "busy"), None, (200, {}, b"<html>"), (200, {}, b"{}"),
+        (200, {}, json.dumps({"choices": [{"text": "x", "finish_reason": "abort"}]}).encode()), error(500, "oops"),
+    ]  # fmt: skip
+    server = serve(lambda n, b: faults[n] if n < len(faults) else completion(b))
+    backend = start(server, retries=8)
+    assert ask(backend, request(1)).finish_reason == "stop"
+    assert len(server.seen) == len(faults) + 1 and all(s == server.seen[0] for s in server.seen)
+    assert backend.load()["retries"] == len(faults)
+
+
+def test_a_server_s_refusal_is_recorded_with_its_words(
+    serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    server = serve(lambda n, b: error(400, "your prompt\n  is " + "too " * 300 + "long"))
+    result = ask(start(server), request(1))
+    assert result.finish_reason == "refused" and result.reason is not None
+    assert "(400): your prompt is too too" in result.reason and len(result.reason) < 400
+    assert len(server.seen) == 1
+
+
+def test_the_last_words_are_kept_when_retries_run_out(
+    serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    server = serve(lambda n, b: error(503, f"try {n}"))
+    with pytest.raises(InfrastructureError, match=r"after 3 tries.*503: try 2"):
+        ask(start(server, retries=2), request(1))
+    hopeless = serve(lambda n, b: error(404, "no such model"))
+    with pytest.raises(InfrastructureError, match="404: no such model"):
+        ask(start(hopeless), request(1))
+    assert len(hopeless.seen) == 1
+
+
+def test_a_silent_server_times_out(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    def script(n: int, body: dict[str, Any]) -> Reply:
+        if n == 0:
+            time.sleep(1.5)
+        return completion(body)
+
+    assert ask(start(serve(script), timeout_s=0.4), request(1)).finish_reason == "stop"
+
+
+def test_a_dead_server_s_work_goes_to_the_other(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    dead, alive = serve(), serve()
+    dead.stop()
+    backend = start(dead, alive)
+    futures = backend.submit_many([request(i) for i in range(40)])
+    assert {f.result(30).finish_reason for f in futures} == {"stop"}
+    assert len(alive.seen) == 40
+
+
+def test_concurrency_adapts_to_what_the_server_takes(
+    serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    box: list[Server] = []
+
+    def script(n: int, body: dict[str, Any]) -> Reply:
+        time.sleep(0.01)
+        return error(429, "full") if box[0].open > 4 else completion(body)
+
+    box.append(serve(script))
+    backend = start(box[0], max_concurrency=32, retries=30)
+    futures = backend.submit_many([request(i) for i in range(150)])
+    assert {f.result(60).finish_reason for f in futures} == {"stop"}
+    assert box[0].most_open <= 32
+    assert backend.load()["concurrency"] < 16
+    easy = serve()
+    backend = start(easy, max_concurrency=12)
+    for f in backend.submit_many([request(i) for i in range(150)]):
+        f.result(60)
+    assert backend.load()["concurrency"] == 12, "grows back to the most when nothing is refused"
+    assert easy.most_open <= 12
+
+
+def test_the_key_is_sent_and_never_shown(
+    serve: Callable[..., Server],
+    start: Callable[..., Backend],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("MY_KEY", "sk-verysecret")
+    server = serve(lambda n, b: error(401, "bad key sk-verysecret"))
+    backend = start(server, api_key_env="MY_KEY")
+    with pytest.raises(InfrastructureError, match=r"401: bad key \*\*\*"):
+        ask(backend, request(1))
+    assert server.keys == ["Bearer sk-verysecret"]
+    assert "verysecret" not in caplog.text and "verysecret" not in repr(backend.options)
+    monkeypatch.delenv("MY_KEY")
+    with pytest.raises(UserError, match="MY_KEY is not set"):
+        start(server, api_key_env="MY_KEY")
+
+
+def test_what_does_not_fit_is_not_even_sent(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    server = serve()
+    backend = start(server)
+    assert "too long: 300 tokens" in (ask(backend, request(1, tuple([9] * 300))).reason or "")
+    ask(backend, request(1, tuple([9] * 250), max_tokens=100))
+    assert [s["max_tokens"] for s in server.seen] == [6]
+
+
+def test_identity_and_tokenizer(policy_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+
+    def policy(model: str, **options: Any) -> PolicyConfig:
+        return PolicyConfig(backend="openai", model=model, options={"base_url": "http://h/v1", **options})
+
+    local = policy("org/x", weights=str(policy_dir))
+    assert open_backend(local).identity() == identify(policy_dir)
+    assert load_renderer(local) is not None and load_renderer(policy(str(policy_dir))) is not None
+    far = policy("org/x", revision="v1")
+    assert load_renderer(far) is None
+    assert open_backend(far).identity().weights_hash == "declared:org/x@v1"
+    assert open_backend(far).identity() != open_backend(policy("org/x", revision="v2")).identity()
+    with pytest.raises(UserError, match="weights: PATH"):
+        load_renderer(policy("org/x", endpoint="completions"))
+    with pytest.raises(Mistakes, match="no http"):
+        open_backend(policy("org/x", base_url=["h:8000"]))
+
+
+def test_retry_after_in_all_its_forms() -> None:
+    from email.utils import formatdate
+
+    assert pace.retry_after(None) is None and pace.retry_after("soon") is None and pace.retry_after("nan") is None
+    assert pace.retry_after("3") == 3 and pace.retry_after("-5") == 0 and pace.retry_after("1e9") == 120
+    in_ten = pace.retry_after(formatdate(time.time() + 10, usegmt=True))
+    assert in_ten is not None and 8 < in_ten <= 10
+    assert all(3 <= pace.pause(0, 3.0) <= 3.3 for _ in range(20))
+    assert all(pace.pause(50, None) <= pace.CAP_S for _ in range(20))
+
+
+def test_closing_owes_what_is_open(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    release = threading.Event()
+
+    def script(n: int, body: dict[str, Any]) -> Reply:
+        release.wait(10)
+        return completion(body)
+
+    backend = start(serve(script))
+    futures = backend.submit_many([request(i) for i in range(20)])
+    time.sleep(0.1)
+    backend.close()
+    release.set()
+    assert {type(f.exception(10)) for f in futures} == {InfrastructureError}
+    with pytest.raises(InfrastructureError):
+        backend.submit(request(1))

@@ -1,0 +1,109 @@
+"""The openai backend against a real `vllm serve` of the tiny policy."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from synthflow.backends import load_renderer, open_backend
+from synthflow.contracts import PolicyConfig, SampleRequest, SamplingParams
+
+if importlib.util.find_spec("vllm") is None and os.environ.get("CI") != "true":
+    pytest.skip("vLLM is not installed", allow_module_level=True)
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def server(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("serve") / "log"
+    quiet = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "NO_COLOR": "1"}
+    # Whole prompts: see the note on chunked prefill and seeds in synthflow/backends/vllm.py.
+    whole = ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048"]
+    command = [str(Path(sys.executable).with_name("vllm")), "serve", str(policy_dir), "--served-model-name", "tiny"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", *whole]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, env=os.environ | quiet, stdout=out, stderr=out)
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 400
+    try:
+        while True:
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-4000:]
+            try:
+                if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(1)
+        yield f"{url}/v1"
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        for child in family:
+            if child.is_running():
+                child.kill()
+
+
+def test_tokens_logprobs_and_text_of_a_real_server(server: str, policy_dir: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    policy = PolicyConfig(
+        backend="openai",
+        model="tiny",
+        options={"base_url": server, "weights": str(policy_dir), "max_concurrency": 8},
+    )
+    renderer = load_renderer(policy)
+    assert renderer is not None
+    prompt = tuple(renderer.render([("user", "Tom has 12 apples")]))
+    backend = open_backend(policy)
+    backend.start()
+    kinds = [{"temperature": 1.0}, {"temperature": 0.6, "top_p": 0.9, "top_k": 30}]
+    requests = [
+        SampleRequest(f"r_{i}", "p", (), prompt, SamplingParams(max_tokens=60, **kinds[i % 2]), i) for i in range(24)
+    ]
+    results = [f.result(300) for f in backend.submit_many(requests)]
+    model = AutoModelForCausalLM.from_pretrained(policy_dir, dtype=torch.float32).eval()
+    for result in results:
+        assert result.token_ids and result.logprobs and result.n_tokens == len(result.token_ids)
+        with torch.inference_mode():
+            logits = model(torch.tensor([prompt + result.token_ids])).logits[0, len(prompt) - 1 : -1]
+        expected = logits.log_softmax(-1).gather(-1, torch.tensor(result.token_ids)[:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(result.logprobs), expected, atol=2e-3, rtol=1e-3)
+        assert result.text == renderer.decode(result.token_ids) and result.prompt_tokens == len(prompt)
+        assert (result.token_ids[-1] == 2) == (result.finish_reason == "stop")
+    assert len({r.token_ids for r in results}) == 24
+    again = backend.submit(requests[0]).result(300)
+    assert again.token_ids is not None and results[0].token_ids is not None
+    assert again.token_ids[:5] == results[0].token_ids[:5], "the seed decides"
+    backend.close()
+
+
+def test_chat_and_a_refusal_of_a_real_server(server: str) -> None:
+    options = {"base_url": server, "endpoint": "chat", "server": "vllm", "max_concurrency": 4}
+    backend = open_backend(PolicyConfig(backend="openai", model="tiny", options=options))
+    backend.start()
+    message = (("user", "Tom has 12 apples"),)
+    fine = backend.submit(SampleRequest("r", "p", message, None, SamplingParams(max_tokens=20), 3)).result(120)
+    assert fine.finish_reason in ("stop", "length") and fine.token_ids and fine.logprobs
+    assert len(fine.token_ids) == len(fine.logprobs) == fine.n_tokens <= 20
+    long = (("user", "apples " * 400),)
+    refused = backend.submit(SampleRequest("r", "p", long, None, SamplingParams(max_tokens=20), 3)).result(120)
+    assert refused.finish_reason == "refused" and "400" in (refused.reason or "")
+    backend.close()
