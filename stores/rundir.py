@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from synthflow.errors import UserError
@@ -73,6 +74,15 @@ class RunDirectory:
         folder = self.root / "logs" / f"attempt-{attempt}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def sweep(self) -> None:
+        """Remove what a killed attempt left half-written. Only for whoever holds the lock."""
+        for pattern in (".source-*", "exports/.*.tmp", "exports/.*.old", "tables/*/*/.*.tmp", ".*.tmp"):
+            for path in self.root.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
     def manifest(self) -> Manifest:
         return Manifest(self.root)

@@ -56,9 +56,12 @@ class Mistakes(UserError):
     """Several mistakes found together, reported together."""
 
     def __init__(self, found: Sequence[Mistake], of: str) -> None:
-        self.found = tuple(found)
+        self.found, self.of = tuple(found), of
         count = "1 mistake" if len(self.found) == 1 else f"{len(self.found)} mistakes"
         super().__init__(f"{count} in {of}:\n" + "\n".join(f"  {m}" for m in self.found))
+
+    def __reduce__(self) -> tuple[type[Mistakes], tuple[Sequence[Mistake], str]]:
+        return Mistakes, (self.found, self.of)  # errors travel between processes
 
 
 class Incomplete(SynthflowError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def run(
     from synthflow.execute.run import run_pipeline
     from synthflow.spec import load_pipeline
 
+    signal.signal(signal.SIGTERM, _as_interrupt)
     screen = console(err=as_json)
     pipeline = load_pipeline(spec, overrides)
     root = out or Path("runs") / pipeline.name
@@ -51,6 +53,11 @@ def run(
     elif not quiet:
         screen.print(f"attempt {result.attempt} done in {duration(result.elapsed_s)}", markup=False)
     _summary(root, quiet, as_json, result.attempt, result.elapsed_s)
+
+
+def _as_interrupt(number: int, frame: object) -> None:
+    """A polite kill is an interrupt: what is finished is kept, and the lock is given back."""
+    raise KeyboardInterrupt
 
 
 def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapsed_s: float) -> None:

@@ -102,6 +102,7 @@ def run_pipeline(
     identities = policy_identities(pipeline)
     run = RunDirectory.create(out)
     with RunLock(run.root):
+        run.sweep()
         manifest = run.manifest()
         records = stage_records(pipeline, identities)
         cuts = _cut_sources(pipeline, records, run.root, manifest)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from support import (
     SMALL,
@@ -18,6 +22,8 @@ from support import (
     with_changes,
     write_spec,
 )
+
+from synthflow.errors import ExitCode
 
 pytestmark = pytest.mark.slow
 
@@ -68,3 +74,54 @@ def _same_first_rollouts(one: Path, other: Path, columns: list[str]) -> None:
         tables(run)["rollouts"].filter(pl.col("condition") == "none").select(columns) for run in (one, other)
     )
     assert left.equals(right)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def test_a_killed_driver_leaves_no_process_behind(replay_spec: dict[str, object], tmp_path: Path) -> None:
+    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.2})  # type: ignore[dict-item]
+    process = start(write_spec(tmp_path / "spec.yaml", slow), tmp_path / "run")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((tmp_path / "run").glob("journal/*.jsonl")):
+        time.sleep(0.1)
+    family = _descendants(process.pid)
+    assert family
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+    kill_group(process)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_gives_back_the_lock_and_resumes(
+    number: signal.Signals, replay_spec: dict[str, object], tmp_path: Path
+) -> None:
+    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.2})  # type: ignore[dict-item]
+    process = start(write_spec(tmp_path / "slow.yaml", slow), tmp_path / "run")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((tmp_path / "run").glob("journal/*.jsonl")):
+        time.sleep(0.1)
+    os.killpg(process.pid, number)  # a terminal sends Ctrl-C to the whole group
+    assert process.wait(timeout=60) == ExitCode.INTERRUPTED
+    assert not (tmp_path / "run" / "lock").exists()
+    kept = journal_lines(tmp_path / "run")
+    assert kept
+    status = synthflow("status", tmp_path / "run", "--json")
+    assert json.loads(status.stdout)["state"] == "incomplete"
+    run_ok(write_spec(tmp_path / "fast.yaml", replay_spec), tmp_path / "run")
+    assert kept <= journal_lines(tmp_path / "run")
+    assert synthflow("check", tmp_path / "run").returncode == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(5))
+def test_many_more_kills(seed: int, replay_spec: dict[str, object], tmp_path: Path) -> None:
+    run_ok(write_spec(tmp_path / "whole.yaml", replay_spec), tmp_path / "whole")
+    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.05})  # type: ignore[dict-item]
+    spec = write_spec(tmp_path / "slow.yaml", slow)
+    _kill_and_resume(spec, tmp_path / "killed", kills=12, seed=100 + seed, longest=8.0)
+    assert_same_rows(tmp_path / "whole", tmp_path / "killed")

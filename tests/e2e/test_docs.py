@@ -1,0 +1,87 @@
+"""What README and docs show is what happens: their commands run, their pipelines parse, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from support import synthflow
+
+from synthflow.spec import load_pipeline
+from synthflow.spec.load import recipe_names
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(kind: str) -> list[tuple[str, str]]:
+    return [(page.name, text) for page in PAGES for found, text in BLOCK.findall(page.read_text()) if found == kind]
+
+
+def _commands(program: str) -> list[tuple[str, str]]:
+    lines = [(page, line) for page, text in _blocks("sh") for line in text.replace("\\\n", " ").splitlines()]
+    return [(page, line) for page, line in lines if line.startswith(program)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for page, line in _commands("make"):
+        assert re.search(rf"^{shlex.split(line, comments=True)[1]}:", makefile, re.MULTILINE), f"{page}: {line}"
+
+
+@pytest.mark.slow
+def test_commands_on_a_run_work(small_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    shutil.copytree(small_run, tmp_path / "runs" / "quickstart")
+    ran = 0
+    for page, line in _commands("synthflow"):
+        words = shlex.split(line, comments=True)[1:]
+        if words[0] not in ("stats", "sql", "check", "status", "list", "doctor") or "RUN" in words:
+            continue
+        done = synthflow(*words, cwd=tmp_path)
+        assert done.returncode == 0, f"{page}: {line}\n{done.stderr}"
+        ran += 1
+    assert ran >= 3
+
+
+@pytest.mark.slow
+def test_init_plan_and_run_as_the_readme_says(tmp_path: Path) -> None:
+    assert synthflow("init", "my-data", cwd=tmp_path).returncode == 0
+    again = synthflow("init", "my-data", cwd=tmp_path)
+    assert again.returncode == 2 and "exists already" in again.stderr
+    folder = tmp_path / "my-data"
+    planned = synthflow("plan", "pipeline.yaml", cwd=folder)
+    assert planned.returncode == 0, planned.stderr
+    assert "3 problems" in planned.stdout
+    done = synthflow("run", "pipeline.yaml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "runs" / "first" / "exports" / "sft").is_dir()
+
+
+def test_the_readme_pipeline_is_one(tmp_path: Path) -> None:
+    specs = [text for page, text in _blocks("yaml") if page == "README.md"]
+    assert specs
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "problems.jsonl").write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
+    for text in specs:
+        (tmp_path / "spec.yaml").write_text(text)
+        pipeline = load_pipeline(tmp_path / "spec.yaml")
+        assert len(pipeline.nodes) == len(yaml.safe_load(text)["stages"])
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_parse_and_say_what_they_do(name: str) -> None:
+    pipeline = load_pipeline(name)
+    assert pipeline.name == name
+    assert pipeline.spec_text.startswith(f"# {name}: ")
