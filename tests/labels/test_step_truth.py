@@ -100,7 +100,10 @@ def test_a_run_directory_from_end_to_end(tmp_path, capsys):
     result = json.loads(out)
     assert result["rollouts"] == 12 and result["undecided"] == 0
     assert result["advantage"]["newly_wrong"]["mean"] < 0 < result["advantage"]["right"]["mean"]
-    assert result["auroc"]["first_wrong_all"]["value"] > 0.9 and result["first_error"]["named"] == 6 == result["first_error"]["exact"]
+    assert (
+        result["auroc"]["first_wrong_all"]["value"] > 0.9
+        and result["first_error"]["named"] == 6 == result["first_error"]["exact"]
+    )
     assert "AUROC" in err and len(out.splitlines()) == 1
 
 
