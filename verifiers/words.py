@@ -43,7 +43,9 @@ _SHORT = """yes no odd even all none true false both red one two six ten mon tue
     jun jul aug sep oct nov dec am pm up down left right he she tie win"""
 _SHORT_WORDS = frozenset(_SHORT.split())
 _WORDY = re.compile(r"(?=.*[^\W\d_]{3})[\w .,:'’-]+")
-_AMBIGUOUS = re.compile(r"\d/\d+ ?(?:[a-zA-Z(]|\\(?!\\|text|mathrm|mbox|%|right|cdot|times|le|ge|cup|cap|pm|in))")
+_AMBIGUOUS = re.compile(
+    r"\d/\d+ ?(?:[a-zA-Z(]|\\(?!text|mathrm|mbox|right|cdot|times|le|ge|cup|cap|pm|in|end)[a-zA-Z])"
+)
 _BASED = re.compile(r"[\dA-Fa-f]+_\{?(\d+)\}?")
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)\s*([ap])?\.?\s*(?:m\.?)?")
 _CHOICE = re.compile(r"\(?([A-Ja-j])(?:\)|\.|:|\)\.)?(?:\s*(?:[-–—]\s|(?<=[).:])\s?).*)?", re.DOTALL)
@@ -52,6 +54,11 @@ _SAME = {
     "no real solution": r"\emptyset", "no real solutions": r"\emptyset", "the empty set": r"\emptyset",
     r"\{\}": r"\emptyset", "dne": "does not exist", "infinity": r"\infty",
 }  # fmt: skip
+
+_NUMBER_WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen twenty"""
+_SAME |= {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
+_SAME |= {"all real numbers": r"\mathbb{R}", r"\mathbb{r}": r"\mathbb{R}"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,35 @@
+"""What docs/verification.md shows runs and gives what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from synthflow.verifiers.limits import MAX_CELLS, MAX_DIGITS, MAX_EXPONENT, MAX_FACTORIAL, MAX_LENGTH
+from synthflow.verifiers.math import MathVerifier
+
+TEXT = (Path(__file__).parents[2] / "docs" / "verification.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_examples_run(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(block, "docs/verification.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for expected in re.findall(r"# (?:\w+: )?(.+)$", block, re.MULTILINE):
+        assert expected in printed
+
+
+def test_numbers_are_those_of_the_code() -> None:
+    for number in (MAX_LENGTH, MAX_DIGITS, MAX_EXPONENT, MAX_FACTORIAL, MAX_CELLS):
+        assert f"{number:,}" in TEXT
+    for field, info in MathVerifier.Config.model_fields.items():
+        assert f"| `{field}` | {info.default:g} |" in TEXT or f"| `{field}` | `{info.default}` |" in TEXT
+
+
+def test_every_reason_is_in_the_table() -> None:
+    reasons = (MathVerifier.__doc__ or "").partition("Unknown reasons: ")[2].strip().rstrip(".").replace("\n", " ")
+    for reason in re.split(r",\s*", reasons):
+        assert f"| `{reason.strip()}` |" in TEXT
