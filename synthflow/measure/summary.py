@@ -36,7 +36,9 @@ _QUERIES: dict[str, str] = {
     "pairs": """SELECT level, rule, count(*) AS pairs, count(DISTINCT problem_id) AS problems,
             avg(margin) AS mean_margin, avg(length_ratio) AS mean_length_ratio
         FROM pairs GROUP BY level, rule ORDER BY level, rule""",
-    "rejects": """SELECT coalesce(st.name, r.stage_id) AS stage, reason, count(*) AS "rows"
+    # Reasons that differ only in another row's id or in a measured number are one reason.
+    "rejects": """SELECT coalesce(st.name, r.stage_id) AS stage,
+            regexp_replace(reason, '\\b[a-z]_[0-9a-f]{24}\\b|\\d+\\.\\d{2,}', '…', 'g') AS reason, count(*) AS "rows"
         FROM rejects r LEFT JOIN stages st USING (stage_id) GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 20""",
     "qdc": """SELECT position, stage, axis, metric, groups, n, mean, std, minimum, maximum, distinct_elements
         FROM qdc ORDER BY position, stage, axis, metric""",
@@ -44,11 +46,13 @@ _QUERIES: dict[str, str] = {
         ORDER BY position, stage, previous, axis, metric""",
 }
 
-HEADLINE = (
-    "pass_rate", "unknown_share", "mean_logprob", "distinct_answers", "distinct_shapes", "self_similarity", "vendi",
-    "n_tokens", "operations", "difficulty", "pass_at_1", "pass_at_8",
-)  # fmt: skip
-"""Metrics shown on one screen; all are in `run_summary` and in the view `qdc`."""
+HEADLINE = {
+    "pass_rate": "pass rate", "unknown_share": "unknown", "mean_logprob": "log prob",
+    "distinct_answers": "answers", "distinct_shapes": "shapes", "self_similarity": "similar", "vendi": "vendi",
+    "n_tokens": "tokens", "operations": "ops", "difficulty": "difficulty", "pass_at_1": "pass @1",
+    "pass_at_8": "pass @8",
+}  # fmt: skip
+"""Metrics shown on one screen, and their headers; all are in `run_summary` and in the view `qdc`."""
 
 
 def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -> Summary:
@@ -152,7 +156,7 @@ def render(console: Console, summary: Summary) -> None:
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
     if rows:
-        console.print(_drawn("what each stage retains (means)", header, rows))
+        console.print(_drawn("what each stage retains (means)", ["stage", *(HEADLINE[m] for m in header[1:])], rows))
 
 
 def _drawn(title: str, header: list[str], rows: list[list[str]]) -> RenderableType:
@@ -163,7 +167,8 @@ def _drawn(title: str, header: list[str], rows: list[list[str]]) -> RenderableTy
 
     table = Table(title=title, title_justify="left", header_style="bold")
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right")
+        is_text = name in {"stage", "reason", "domain"}
+        table.add_column(Text(name), justify="left" if is_text else "right", no_wrap=i == 0)
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
     return table

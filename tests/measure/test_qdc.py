@@ -10,6 +10,7 @@ import pytest
 from made_up_run import FakeServices, World, pair, rollout, score
 
 from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.measure import observations
 from synthflow.measure.metrics import metric_of
 from synthflow.measure.qdc import MeasureQdc, QdcConfig
 from synthflow.schema import STATS
@@ -80,6 +81,14 @@ def test_rows_do_not_depend_on_the_partition(world: World, services: FakeService
     whole = measure(world.inputs(), services)
     parts = [measure(world.inputs({p}), services) for p in ("p_b", "p_a")]
     assert pl.concat(parts).sort(STATS.key).equals(whole.sort(STATS.key))
+
+
+def test_rows_do_not_depend_on_the_chunks(
+    world: World, services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = measure(world.inputs(), services)
+    monkeypatch.setattr(observations, "CHUNK_CHARS", 1)
+    assert measure(world.inputs(), services).equals(whole)
 
 
 def test_rows_do_not_depend_on_the_order_of_the_input(world: World, services: FakeServices) -> None:
