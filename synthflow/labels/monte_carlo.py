@@ -112,12 +112,7 @@ class MonteCarlo(Stage):
         verify = next(a for a in inputs.ancestors if a.name == name)
         verdicts = sampled.judge(found, verify, inputs, services)
         counts = sampled.tally(found, verdicts)
-        services.count(
-            continuations=len(found),
-            tokens=sum(t.tokens for t in counts.values()),
-            correct=sum(t.successes for t in counts.values()),
-            unknown=sum(t.unknown for t in counts.values()),
-        )
+        services.count(continuations=len(found), unknown=sum(t.unknown for t in counts.values()))
         common = {
             "labeler": LABELER,
             "labeler_version": LABELER_VERSION,
