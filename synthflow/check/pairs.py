@@ -1,0 +1,94 @@
+"""A pair is two texts that were really sampled, the better one first.
+
+Invariants: prefix + chosen is the beginning of the completion of the rollout it cites (all of it at response level,
+where there is no prefix), and so for rejected; margin = chosen_value - rejected_value; at response level the cited
+rollouts were judged correct and wrong by the verify stage that the miner reads. A cited continuation is read with the
+beginning of its parent before it.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from synthflow.check.database import Rows
+from synthflow.check.report import Finding
+from synthflow.check.statistics import verify_stage
+from synthflow.stores.manifest import StageRecord
+
+_FIX = "take this stage's lines out of manifest.jsonl and run again: nothing is sampled for it"
+_BATCH = 256
+
+
+def check_pairs(rows: Rows) -> None:
+    """Texts, margins and verdicts."""
+    if not rows.count("pair_text", "pairs"):
+        return
+    for side in ("chosen", "rejected"):
+        _check_text(rows, side)
+        _check_continued(rows, side)
+    rows.faults(
+        "pair_margin",
+        "pair_id",
+        f"""SELECT sf_path, pair_id AS id,
+                   concat('margin is ', margin, ', the values are ', chosen_value, ' and ', rejected_value) AS what
+            FROM {rows.view("pairs")} WHERE abs(margin::DOUBLE - (chosen_value::DOUBLE - rejected_value)) > 1e-5""",
+        _FIX,
+    )
+    for record in rows.graph.stages.values():
+        if record.use == "mine.pairs":
+            _check_verdicts(rows, record)
+
+
+def _check_text(rows: Rows, side: str) -> None:
+    rows.faults(
+        "pair_text",
+        "pair_id",
+        f"""SELECT p.sf_path, p.pair_id AS id,
+                   '{side} is not the text of rollout ' || p.{side}_rollout_id
+                   || CASE WHEN p.prefix = '' THEN '' ELSE ' after the prefix' END AS what
+            FROM {rows.view("pairs")} p JOIN {rows.view("rollouts")} r ON p.{side}_rollout_id = r.rollout_id
+            GROUP BY ALL
+            HAVING NOT bool_or(r.condition = 'prefix' OR CASE p.level
+              WHEN 'response' THEN p.prefix = '' AND r.completion = p.{side}
+              ELSE starts_with(r.completion, p.prefix || p.{side}) END)""",
+        _FIX,
+    )
+
+
+def _check_continued(rows: Rows, side: str) -> None:
+    """Pairs that cite continuations: where the parent's text ends is a matter of tokens, so every end is tried."""
+    result = rows.connection.execute(
+        f"""SELECT DISTINCT p.sf_path, p.pair_id, p.prefix || p.{side}, o.completion, r.completion
+            FROM {rows.view("pairs")} p JOIN {rows.view("rollouts")} r ON p.{side}_rollout_id = r.rollout_id
+            JOIN {rows.view("rollouts")} o ON r.parent_rollout_id = o.rollout_id WHERE r.condition = 'prefix'"""
+    )
+    while batch := result.fetchmany(_BATCH):
+        for path, pair, text, head, tail in batch:
+            if not begins_with(text, head, tail):
+                what = f"{side} is not the text of the continuation it cites, after some beginning of its parent"
+                rows.found.add(Finding("error", "pair_text", f"{path} pair_id={pair}", what, _FIX))
+
+
+def begins_with(text: str, head: str, tail: str) -> bool:
+    """Whether some beginning of `head`, followed by `tail`, begins with `text`."""
+    shared = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(text, head, strict=False)))
+    return shared == len(text) or any(tail.startswith(text[cut:]) for cut in range(shared, -1, -1))
+
+
+def _check_verdicts(rows: Rows, record: StageRecord) -> None:
+    verify = verify_stage(rows, record)
+    if verify is None or not rows.count("pair_verdict", "pairs", [record.name]):
+        return
+    for side, wanted in (("chosen", "correct"), ("rejected", "wrong")):
+        rows.faults(
+            "pair_verdict",
+            "pair_id",
+            f"""SELECT p.sf_path, p.pair_id AS id, concat('{side} was judged ', coalesce(min(s.verdict), 'by nobody'),
+                       '; expected {wanted}') AS what
+                FROM {rows.view("pairs", [record.name])} p
+                LEFT JOIN (SELECT * FROM {rows.view("scores", [verify])} WHERE kind = 'verdict') s
+                  ON p.{side}_rollout_id = s.target_id
+                WHERE p.level = 'response' AND {rows.whole("p", ("scores", [verify]))}
+                GROUP BY p.sf_path, p.pair_id HAVING NOT coalesce(bool_or(s.verdict = '{wanted}'), false)""",
+            _FIX,
+        )
