@@ -26,7 +26,8 @@ def test_numbers_are_those_of_the_code() -> None:
     for number in (MAX_LENGTH, MAX_DIGITS, MAX_EXPONENT, MAX_FACTORIAL, MAX_CELLS):
         assert f"{number:,}" in TEXT
     for field, info in MathVerifier.Config.model_fields.items():
-        assert f"| `{field}` | {info.default:g} |" in TEXT or f"| `{field}` | `{info.default}` |" in TEXT
+        shown = f"`{info.default}`" if isinstance(info.default, str) else f"{info.default:g}"
+        assert f"| `{field}` | {shown} |" in TEXT
 
 
 def test_every_reason_is_in_the_table() -> None:
