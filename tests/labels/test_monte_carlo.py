@@ -213,7 +213,7 @@ def test_selection_is_balanced_and_by_hash_order():
 
 def test_an_unknown_last_step_is_estimated_without_the_stop_token():
     inputs, (_, _, unclear) = mixed(RIGHT, WRONG, "ok0\nok1\nok2\nok0\n")
-    tables, services = label(inputs, n=6)
+    tables, _ = label(inputs, n=6)
     last = [v for v in rows(tables, "step_values") if v["rollout_id"] == unclear["rollout_id"]][-1]
     assert last["n"] == 6 and last["value"] == 1.0 and last["value_low"] < 1 and last["is_first_error"] is None
     ends = [r for r in rows(tables, "rollouts") if r["branch_token"] == len(unclear["token_ids"]) - 1]
