@@ -20,7 +20,7 @@ _LINE_EVERY_S = 10.0
 
 def facts(stage: dict[str, Any]) -> str:
     """What is worth saying of a stage: rollouts, speed, pass rate, retries."""
-    counts, said = stage["counts"], []
+    counts, said = stage["counts"], [stage["doing"]] if stage["doing"] else []
     sampled = counts.get("sampled", 0) + counts.get("from_journal", 0)
     if sampled:
         of = f"/{count(stage['expected_requests'])}" if stage["expected_requests"] else ""
@@ -58,7 +58,7 @@ class LiveDisplay:
             eta = "" if finished or stage["eta_s"] is None else f"ETA {duration(stage['eta_s'])}"
             bar = ProgressBar(total=1.0, completed=min(1.0, fraction), width=18)
             table.add_row(mark, f"[bold]{stage['stage']}[/]", bar, f"{done}/{total}", facts(stage), eta)
-        table.add_row("", "", "", "", f"[dim]{duration(snapshot['elapsed_s'])} elapsed[/]", "")
+        table.add_row("", "", "", "", f"[dim]{duration(snapshot['elapsed_s'])} elapsed  {snapshot['doing']}[/]", "")
         return table
 
     def __enter__(self) -> Self:

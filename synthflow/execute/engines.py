@@ -52,6 +52,10 @@ def host_for(policy: PolicyConfig, in_flight: int | None) -> EngineHost:
         return _hosts[key]
 
 
+def is_open(policy: PolicyConfig) -> bool:
+    return canonical(policy) in _hosts
+
+
 def close_engines() -> None:
     """Stop every engine of this process. Idempotent."""
     with _opening:
@@ -87,9 +91,13 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
     )
     owed = [r for r in task.requests if r.rollout_id not in results]
     if owed:
-        host = host_for(context.policies[task.policy], context.requests_in_flight)
-        writer = JournalWriter(context.root / "journal", problem_ids, context.attempt)
+        policy = context.policies[task.policy]
         reporter = Reporter(task.stage)
+        if not is_open(policy):
+            reporter.tell(f"loading {policy.model} on {policy.backend}")
+        host = host_for(policy, context.requests_in_flight)
+        reporter.tell("")
+        writer = JournalWriter(context.root / "journal", problem_ids, context.attempt)
         try:
             results.update(_with_retries(task, host, writer, reporter, owed))
         finally:

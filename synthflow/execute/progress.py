@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,15 +26,15 @@ class StageProgress:
     total_units: int
     done_units: int = 0
     expected_requests: int = 0
-    counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    counts: dict[str, float] = field(default_factory=dict)
+    doing: str = ""
     first_at: float | None = None
     last_at: float | None = None
 
     @property
     def pass_rate(self) -> float | None:
-        counts = self.counts
-        judged = counts["correct"] + counts["wrong"]
-        return counts["correct"] / judged if judged and "wrong" in counts else None
+        correct, wrong = self.counts.get("correct", 0), self.counts.get("wrong", 0)
+        return correct / (correct + wrong) if correct + wrong else None
 
     @property
     def active_s(self) -> float:
@@ -45,16 +44,18 @@ class StageProgress:
 
     def rate(self, what: str) -> float | None:
         """`what` per second, since this stage's first sign of life."""
-        return self.counts[what] / self.active_s if self.counts[what] and self.active_s > 0.5 else None
+        so_far = self.counts.get(what, 0)
+        return so_far / self.active_s if so_far and self.active_s > 0.5 else None
 
     def eta_s(self, started_done: int) -> float | None:
         """Seconds to go, by requests where they are known and else by units of work of this attempt."""
         if self.done_units >= self.total_units or self.first_at is None:
             return None
         spent = time.monotonic() - self.first_at
-        if self.expected_requests and self.counts["sampled"]:
-            left = max(0, self.expected_requests - self.counts["sampled"] - self.counts["from_journal"])
-            return spent * left / self.counts["sampled"]
+        sampled = self.counts.get("sampled", 0)
+        if self.expected_requests and sampled:
+            left = max(0, self.expected_requests - sampled - self.counts.get("from_journal", 0))
+            return spent * left / sampled
         done = self.done_units - started_done
         return spent * (self.total_units - self.done_units) / done if done > 0 else None
 
@@ -62,6 +63,7 @@ class StageProgress:
         return {
             "stage": self.name,
             "use": self.use,
+            "doing": self.doing,
             "units_done": self.done_units,
             "units_total": self.total_units,
             "expected_requests": self.expected_requests,
@@ -90,6 +92,7 @@ class Tracker:
             self.started_done[name] = done
         self.started_at = time.monotonic()
         self.state = "running"
+        self.doing = ""
         self._logs = logs
         self._lock = threading.Lock()
         self._saved_at = 0.0
@@ -100,10 +103,12 @@ class Tracker:
         if stage is None:
             return
         with self._lock:
+            stage.doing = str(counts.get("doing", stage.doing))
             for name, value in counts.items():
                 if isinstance(value, int | float) and name != "units":  # Dask adds the worker's address
-                    stage.counts[name] += value
-            self._touch(stage)
+                    stage.counts[name] = stage.counts.get(name, 0) + value
+            if len(stage.counts):
+                self._touch(stage)
         self.save()
 
     def committed(self, commit: Commit) -> None:
@@ -123,6 +128,7 @@ class Tracker:
         with self._lock:
             return {
                 "state": self.state,
+                "doing": self.doing,
                 "at": time.time(),
                 "elapsed_s": round(time.monotonic() - self.started_at, 3),
                 "stages": [s.to_json(self.started_done[s.name]) for s in self.stages.values()],

@@ -29,6 +29,11 @@ class Reporter:
                 return
         self.flush()
 
+    def tell(self, doing: str) -> None:
+        """Say what this stage is waiting for, such as a model that is loading; an empty text ends it."""
+        if self._worker is not None:
+            self._worker.log_event(PROGRESS, {"stage": self.stage, "doing": doing})  # type: ignore[attr-defined]
+
     def flush(self) -> None:
         with self._lock:
             counts, self._counts = dict(self._counts), Counter()

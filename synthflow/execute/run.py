@@ -130,6 +130,7 @@ def run_pipeline(
             try:
                 if manifest.owed():
                     _execute(pipeline, run, manifest, context, tracker, scheduler)
+                tracker.doing = "building the catalog"
                 finish_run(pipeline, run, manifest, identities, attempt)
                 tracker.finish("done")
             except BaseException as error:
@@ -211,7 +212,9 @@ def _execute(
 ) -> None:
     size = cluster_size(pipeline, manifest)
     watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
+    tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"
     with connected(size, scheduler, run.logs(context.attempt)) as client:
+        tracker.doing = ""
         Driver(client, manifest, context, size.partitions, watcher).run()
 
 
