@@ -213,7 +213,7 @@ def test_hidden_bombs_cost_at_most_the_limit_each() -> None:
     ask(made, ("x+1", r"\boxed{1+x}"))
     found = ask(made, *((gold, f"\\boxed{{{answer}}}") for gold, answer in PAST_THE_LIMITS), ("x+2", r"\boxed{2+x}"))
     assert found[-1].verdict == "correct"
-    assert all(j.elapsed_s < 2.5 for j in found)
+    assert all(j.elapsed_s < 4 for j in found)
     assert "timeout" in {j.reason for j in found[:-1]}
     assert all(j.verdict != "correct" for j in found[:-1])
     made.close()
@@ -221,7 +221,7 @@ def test_hidden_bombs_cost_at_most_the_limit_each() -> None:
 
 @pytest.mark.slow
 def test_a_thousand_answers_with_bombs_all_get_a_judgement() -> None:
-    made = MathVerifier(MathConfig(timeout_s=0.7, workers=2))
+    made = MathVerifier(MathConfig(timeout_s=1.5, workers=2))
     rng = random.Random(7)
     bombs = [f"({a}x+y+z+w)^{{9{a:02d}}}" for a in range(10)]
     good = [(f"{a}x+{b}", f"{b}+{a}x") for a in range(1, 40) for b in range(1, 26)]
