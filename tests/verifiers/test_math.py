@@ -39,6 +39,7 @@ def ask(verifier: MathVerifier, *pairs: tuple[str | None, str]) -> list[Judgemen
     return verifier.judge([Question(f"r{i}", "p", text, gold) for i, (gold, text) in enumerate(pairs)])
 
 
+@pytest.mark.slow
 def test_the_audit_has_no_false_accept(verifier: MathVerifier) -> None:
     found = ask(verifier, *((row["gold"], f"So it is \\boxed{{{row['answer']}}}.") for row in AUDIT))
     judged = list(zip(AUDIT, found, strict=True))
@@ -208,6 +209,7 @@ def test_gmpy2_is_not_used_by_the_workers() -> None:
     pool.close()
 
 
+@pytest.mark.slow
 def test_hidden_bombs_cost_at_most_the_limit_each() -> None:
     made = MathVerifier(MathConfig(timeout_s=1.0))
     ask(made, ("x+1", r"\boxed{1+x}"))
