@@ -81,6 +81,7 @@ class World:
         self.journal: list[tuple[SampleResult, str]] = []
         self.seed = SEED
         self.summary = True
+        self.left_out: str | None = None
         self.problems: list[str] = []
         for number in range(4):
             self._problem(number)
@@ -209,12 +210,17 @@ class World:
             "rule": "verdict",
         })  # fmt: skip
 
+    def unit_of(self, row: Row) -> str:
+        """The unit a row says, or the partition of its problem."""
+        named = row.get("unit")
+        return named or next(unit for unit, problems in self.units.items() if row["problem_id"] in problems)
+
     def write(self) -> Path:
         """The run directory, complete."""
         self.root.mkdir(parents=True)
         manifest = Manifest(self.root)
         manifest.open_attempt(self.plan, {"spec": {"seed": SEED}, "run_id": "n_1", "at": "2026-01-01T00:00:00+00:00"})
-        manifest.set_partitions("problems", list(self.units), None)
+        manifest.set_partitions("problems", list(self.units), self.left_out)
         self._write_journal()
         for stage in self.plan:
             for unit in manifest.graph.units(stage.name):
@@ -233,7 +239,7 @@ class World:
         key, shards = graph.key(stage.name, unit), []
         files = self._export(stage.name) if unit == ALL else {}
         for (name, table), rows in self.rows.items():
-            mine = [r for r in rows if unit == ALL or r["problem_id"] in self.units[unit] or unit == r.get("unit")]
+            mine = [r for r in rows if unit == ALL or self.unit_of(r) == unit]
             if name == stage.name and mine:
                 made = TABLES[table].from_rows([{k: v for k, v in r.items() if k != "unit"} for r in mine])
                 shards.append(write_shard(self.root, table, made, stage.folder, f"part-{ids.digest(key)[:10]}"))
