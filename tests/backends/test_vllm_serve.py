@@ -1,4 +1,4 @@
-"""The openai backend against a real `vllm serve` of the tiny policy."""
+"""The openai backend against vLLM's real server with the tiny policy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def server(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     quiet = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "NO_COLOR": "1"}
     # Whole prompts: see the note on chunked prefill and seeds in synthflow/backends/vllm.py.
     whole = ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048"]
-    command = [str(Path(sys.executable).with_name("vllm")), "serve", str(policy_dir), "--served-model-name", "tiny"]
+    # The module behind `vllm serve`, whose own script asks for a distribution called vllm and fails under vllm-cpu.
+    command = [sys.executable, "-P", "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(policy_dir), "--served-model-name", "tiny"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", *whole]
     with log.open("w") as out:
         process = subprocess.Popen(command, env=os.environ | quiet, stdout=out, stderr=out)
@@ -49,7 +51,7 @@ def server(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 time.sleep(1)
         yield f"{url}/v1"
     finally:
-        family = psutil.Process(process.pid).children(recursive=True)
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGINT)
         try:
             process.wait(30)
