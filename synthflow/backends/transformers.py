@@ -7,6 +7,7 @@ draws not at all.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import cached_property
@@ -23,6 +24,11 @@ from synthflow.errors import InfrastructureError, UserError
 
 if TYPE_CHECKING:
     from synthflow.backends.engine import Engine
+
+
+MOST_ENGINES = 8
+ENGINE_BYTES = 2**30
+"""Memory of an engine without weights and cache, generously."""
 
 
 class TransformersOptions(BaseModel):
@@ -66,6 +72,21 @@ class TransformersBackend(Backend):
 
     def identity(self) -> PolicyIdentity:
         return models.identify(self._directory)
+
+    def default_engines(self) -> int:
+        """On CPUs one engine for every `threads` cores, at most eight, as far as memory for the weights goes.
+
+        Two engines of one thread sample more than one engine of two: a small model's operations are too short to
+        be split. On a GPU one.
+        """
+        if self.options.device not in ("auto", "cpu") or (self.options.device == "auto" and _has_gpu()):
+            return 1
+        import psutil
+
+        weights = sum(f.stat().st_size for f in models.weight_files(self._directory))
+        # float32 weights of a bfloat16 file, once more while they are loaded, and the libraries themselves
+        fit = psutil.virtual_memory().available // (4 * weights + ENGINE_BYTES)
+        return int(max(1, min(len(os.sched_getaffinity(0)) // self.options.threads, MOST_ENGINES, fit)))
 
     def start(self) -> None:
         """Load tokenizer and weights and start the engine's thread.
@@ -136,6 +157,10 @@ class TransformersBackend(Backend):
     def load(self) -> dict[str, float]:
         e = self._engine
         return {} if e is None else {"busy_s": e.busy_s, "tokens": float(e.tokens), "finished": float(e.finished)}
+
+
+def _has_gpu() -> bool:
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _slides(config: Any) -> bool:

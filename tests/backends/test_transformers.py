@@ -220,3 +220,23 @@ def test_a_model_that_is_not_there_or_slides_is_a_user_s_mistake(policy_dir: Pat
     (slides / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(InfrastructureError, match="cannot load"):
         start(slides, max_context=64)
+
+
+def test_engines_by_default_fill_the_cores_and_no_more(policy_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    from synthflow.backends import transformers
+
+    def engines(**options: Any) -> int:
+        return open_backend(
+            PolicyConfig(backend="transformers", model=str(policy_dir), options=options)
+        ).default_engines()
+
+    monkeypatch.setattr(transformers.os, "sched_getaffinity", lambda _: set(range(6)))
+    memory = psutil.virtual_memory()._replace(available=2**40)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    assert (engines(device="cpu"), engines(device="cpu", threads=4), engines(device="cpu", threads=9)) == (6, 1, 1)
+    assert engines(device="cuda") == 1
+    scarce = memory._replace(available=3 * 2**30)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: scarce)
+    assert engines(device="cpu") == 2
