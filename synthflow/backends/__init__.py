@@ -55,7 +55,10 @@ def _tokenizer_source(policy: PolicyConfig) -> Any:
     backend: Any = registry.load("backends", policy.backend)
     find = getattr(backend, "tokenizer_directory", None)
     if find is not None:  # a backend whose model is not a directory says where its tokenizer is
-        return find(policy)
+        try:
+            return find(policy)
+        except ValidationError as error:
+            raise _mistakes(policy, backend, error) from error
     from synthflow.backends.models import resolve_model
 
     return resolve_model(policy.model)

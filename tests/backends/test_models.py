@@ -122,3 +122,6 @@ def test_wrong_options_are_listed_at_once(policy_dir: Path) -> None:
         open_backend(PolicyConfig(backend="transformers", model=str(policy_dir), options=options))
     text = str(caught.value)
     assert "policy.options.batchsize" in text and "'batch_size'" in text and "policy.options.threads" in text
+
+    with pytest.raises(Mistakes, match="tokeniser"):
+        load_renderer(PolicyConfig(backend="replay", model="x", options={"tokeniser": "demo"}))

@@ -102,6 +102,21 @@ def test_render_is_transformers_own(byte_dir: Path, messages: list[tuple[str, st
     assert Renderer.load(byte_dir).render(messages) == list(expected)
 
 
+def test_the_demo_policy_renders_as_transformers_does() -> None:
+    from transformers import AutoTokenizer
+
+    from synthflow.backends.models import resolve_model
+
+    directory = resolve_model("demo")
+    library, renderer = AutoTokenizer.from_pretrained(directory), Renderer.load(directory)
+    dicts = [{"role": "system", "content": "x"}, {"role": "user", "content": "Tom has 12 apples.\nHow many? 🍏<|eos|>"}]
+    expected = library.apply_chat_template(dicts, add_generation_prompt=True, tokenize=True, return_dict=False)
+    assert renderer.render(dicts) == list(expected)
+    assert renderer.stop_token_ids == {library.eos_token_id} and renderer.max_context == library.model_max_length
+    text = "12 + 3 = 15\nThe answer is \\boxed{15}. é🍏"
+    assert renderer.decode(renderer.encode(text)) == text
+
+
 def test_a_template_gets_no_clock_and_no_way_out(byte_dir: Path, tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((byte_dir / name).read_bytes())
