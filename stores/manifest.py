@@ -1,10 +1,10 @@
 """The manifest: which work is done, by whom, from what. Append-only lines; the only proof of completion.
 
-Three kinds of lines. `attempt` opens an attempt with its plan (stages, fingerprints, parents). `partitions` says
+Four kinds of lines. `attempt` opens an attempt with its plan (stages, fingerprints, parents). `partitions` says
 which partitions of problems a source has in that attempt. `commit` says that a stage has finished a unit of work
-and lists its shards. A commit is found again by (stage, fingerprint, key), so the commits of an earlier spec stay
-and count again when the spec changes back. Only the process that holds the run's lock appends. A torn last line is
-work that is owed again.
+and lists its shards. `done` says that an attempt has written everything, the catalog included. A commit is found again
+by (stage, fingerprint, key), so the commits of an earlier spec stay and count again when the spec changes back. Only
+the process that holds the run's lock appends. A torn last line is work that is owed again.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ class Manifest:
     def __init__(self, root: Path) -> None:
         self.path = root / "manifest.jsonl"
         self.attempt = 0
+        self.done_attempt = 0
         self.latest_attempt: Mapping[str, Any] = {}
         self.graph = Graph([], {})
         self.torn = 0
@@ -192,6 +193,8 @@ class Manifest:
             if record["left_out"]:
                 self._left_out[source] = record["left_out"]
             self.graph = Graph(list(self.graph.stages.values()), self._partitions, self._left_out)
+        elif record["kind"] == "done":
+            self.done_attempt = int(record["attempt"])
         elif record["kind"] == "commit":
             commit = Commit.from_json(record)
             self._commits[commit.stage, commit.fingerprint, commit.key] = commit

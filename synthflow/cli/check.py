@@ -33,9 +33,12 @@ def check(run: Path, as_json: bool) -> int:
     else:
         screen = console()
         for finding in report.findings:
-            screen.print(f"{finding.severity}: {finding}", markup=False)
-        for name, n in report.checked.items():
-            screen.print(f"  {name:<28} {size(n) if name == 'bytes' else count(n)}", markup=False)
-        errors = sum(f.severity == "error" for f in report.findings)
-        screen.print(f"{run}: sound" if report.ok else f"{run}: {errors} errors", markup=False)
+            screen.print(str(finding), markup=False)
+        held = ", ".join(f"{size(n) if k == 'bytes' else count(n) + ' ' + k}" for k, n in report.counts.items())
+        screen.print(f"{run}: {held}", markup=False)
+        screen.print(
+            f"{len(report.checked)} kinds of checks on {count(sum(report.checked.values()))} rows", markup=False
+        )
+        said = "sound" if report.ok else f"{len(report.errors)} errors"
+        screen.print(said + (f", {len(report.warnings)} warnings" if report.warnings else ""), markup=False)
     return int(ExitCode.OK if report.ok else ExitCode.CHECK_FAILED)

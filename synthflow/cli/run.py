@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from synthflow.cli.text import SPEC_HELP, console, duration, echo_json
+
+if TYPE_CHECKING:
+    from synthflow.execute.stopping import Stopper
 
 EPILOG = """\b
 Examples:
@@ -34,9 +38,11 @@ def run(
 ) -> None:
     from synthflow.cli.display import display_for
     from synthflow.execute.run import run_pipeline
+    from synthflow.execute.stopping import Stopper
     from synthflow.spec import load_pipeline
 
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    stopper = Stopper()
+    _stop_on_signals(stopper)
     screen = console(err=as_json)
     pipeline = load_pipeline(spec, overrides)
     root = out or Path("runs") / pipeline.name
@@ -46,6 +52,7 @@ def run(
         pipeline,
         root,
         scheduler=scheduler,
+        stopper=stopper,
         display=lambda tracker: nullcontext() if quiet else display_for(tracker, screen),
     )
     if result.attempt is None and not quiet:
@@ -55,9 +62,17 @@ def run(
     _summary(root, quiet, as_json, result.attempt, result.elapsed_s)
 
 
-def _as_interrupt(number: int, frame: object) -> None:
-    """A polite kill is an interrupt: what is finished is kept, and the lock is given back."""
-    raise KeyboardInterrupt
+def _stop_on_signals(stopper: Stopper) -> None:
+    """The first Ctrl-C (or SIGTERM) finishes what is in flight, the second stops at once."""
+
+    def handle(number: int, frame: object) -> None:
+        if stopper.asked:
+            raise KeyboardInterrupt
+        stopper.ask()
+        click.echo("stopping: finishing what is in flight; once more to stop at once", err=True)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
 
 
 def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapsed_s: float) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import Incomplete, InfrastructureError
+from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import CPU, PROGRESS, RunContext, UnitTask
 from synthflow.execute.unit import run_unit
 from synthflow.stores.manifest import ALL, Commit, Graph, Manifest
@@ -44,17 +45,24 @@ class Driver:
     """Executes what a manifest owes."""
 
     def __init__(
-        self, client: Client, manifest: Manifest, context: RunContext, in_flight: int, watcher: Watcher
+        self,
+        client: Client,
+        manifest: Manifest,
+        context: RunContext,
+        in_flight: int,
+        watcher: Watcher,
+        stopper: Stopper,
     ) -> None:
         self.client, self.manifest, self.context = client, manifest, context
         self.graph: Graph = manifest.graph
-        self.in_flight, self.watcher = in_flight, watcher
+        self.in_flight, self.watcher, self.stopper = in_flight, watcher, stopper
         self.failures: dict[Unit, BaseException] = {}
 
     def run(self) -> None:
         """Run until nothing is owed.
 
         Raises:
+            Stopped: if the run was asked to stop before its end.
             Incomplete: if units failed for reasons of infrastructure; the others are committed.
             SynthflowError: the first error that is a user's to mend, or a broken invariant.
         """
@@ -62,10 +70,12 @@ class Driver:
         try:
             for stages in waves(self.graph):
                 self._run_wave(stages)
-                if self.failures:
+                if self.failures or self.stopper.asked:
                     break
         finally:
             self.client.unsubscribe_topic(PROGRESS)
+        if self.stopper.asked and self.manifest.owed():
+            raise Stopped("stopped on request; what was finished is kept: run again to resume")
         if self.failures:
             (stage, _), error = next(iter(self.failures.items()))
             owed = sum(self.manifest.owed().values())
@@ -88,11 +98,11 @@ class Driver:
             if not flight.open_units[unit]:
                 del flight.open_units[unit]
             future.release()
-            if not self.failures:
+            if not self.failures and not self.stopper.asked:
                 self._fill(chains, flight, running)
 
     def _fill(self, chains: Iterator[tuple[str, list[str]]], flight: _Flight, running: Any) -> None:
-        while len(flight.open_units) < self.in_flight:
+        while len(flight.open_units) < self.in_flight and not self.stopper.asked:
             following = next(chains, None)
             if following is None:
                 return
@@ -157,6 +167,8 @@ class Driver:
             self.watcher.committed(commit)
             return
         error = _as_failure(error, future.status)
+        if isinstance(error, Stopped):
+            return
         if not isinstance(error, InfrastructureError):
             raise error
         if all(str(known) != str(error) for known in self.failures.values()):

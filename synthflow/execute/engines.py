@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, SynthflowError
 from synthflow.execute.reporting import Reporter
+from synthflow.execute.stopping import Stopped, StopWatch
 from synthflow.execute.tasks import EngineTask
 from synthflow.ids import canonical
 from synthflow.stores.journal import JournalWriter, lookup
@@ -110,11 +111,14 @@ def _with_retries(
     task: EngineTask, host: EngineHost, writer: JournalWriter, reporter: Reporter, owed: list[SampleRequest]
 ) -> dict[str, SampleResult]:
     results: dict[str, SampleResult] = {}
+    watch = StopWatch(task.context.root, task.context.attempt)
     for attempt in range(task.context.retries + 1):
-        done = _sample_once(task, host, writer, reporter, owed)
+        done = _sample_once(host, writer, reporter, owed, watch)
         results.update(done.results)
         if done.fatal is not None:
             raise done.fatal
+        if watch.asked() and len(done.results) < len(owed):
+            raise Stopped(f"stage {task.stage!r}: stopped on request with requests owed")
         if not done.owed:
             return results
         owed = [request for request, _ in done.owed]
@@ -135,7 +139,7 @@ def _with_retries(
 
 
 def _sample_once(
-    task: EngineTask, host: EngineHost, writer: JournalWriter, reporter: Reporter, requests: list[SampleRequest]
+    host: EngineHost, writer: JournalWriter, reporter: Reporter, requests: list[SampleRequest], watch: StopWatch
 ) -> _Pass:
     state = _Pass()
     open_count = threading.Semaphore(0)
@@ -160,7 +164,7 @@ def _sample_once(
     submitted = 0
     for request in requests:
         host.slots.acquire()
-        if state.fatal is not None:
+        if state.fatal is not None or watch.asked():
             host.slots.release()
             break
         future = host.backend.submit(request)

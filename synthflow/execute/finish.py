@@ -35,6 +35,7 @@ def finish_run(
     ]
     write_text(run.root / "manifest.json", manifest.compact({"reference": [s.to_json() for s in reference]}))
     build_catalog(run.root, catalog_tables(manifest, reference))
+    manifest.append({"kind": "done", "attempt": attempt})
 
 
 def catalog_tables(manifest: Manifest, reference: list[Shard]) -> dict[str, list[str]]:
@@ -50,7 +51,7 @@ def _reference(
 ) -> dict[str, pa.Table]:
     opened = manifest.latest_attempt
     return {
-        "policies": POLICIES.from_rows([_policy(pipeline, name, i) for name, i in identities.items()]),
+        "policies": POLICIES.from_rows(_policies(pipeline, identities)),
         "samplings": SAMPLINGS.from_rows(_samplings(pipeline)),
         "stages": STAGES.from_rows([_stage(r.to_json(), r.stage_id) for r in manifest.graph.stages.values()]),
         "runs": RUNS.from_rows(
@@ -67,6 +68,14 @@ def _reference(
             ]
         ),
     }
+
+
+def _policies(pipeline: Pipeline, identities: Mapping[str, PolicyIdentity]) -> list[dict[str, Any]]:
+    """One row a policy; two names of one model are one policy, under the first name."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, identity in identities.items():
+        rows.setdefault(identity.policy_id, _policy(pipeline, name, identity))
+    return list(rows.values())
 
 
 def _policy(pipeline: Pipeline, name: str, identity: PolicyIdentity) -> dict[str, Any]:

@@ -10,7 +10,7 @@ temporary Parquet file and sorted by DuckDB, which spills to disk.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +60,28 @@ def cut_source(source: Source, record: StageRecord, root: Path, manifest: Manife
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Cut((*kept, *fresh), _write_rejects(source, record, root, manifest, attempt))
+
+
+def check_disjoint(root: Path, manifest: Manifest, records: list[StageRecord], cuts: Mapping[str, Cut]) -> None:
+    """A problem comes from one source, or its rollouts would be counted twice.
+
+    Raises:
+        UserError: naming two sources and a problem that both hold.
+    """
+    import polars as pl
+
+    owner: dict[str, str] = {}
+    for record in records if len(cuts) > 1 else []:
+        graph = Graph([record], {record.name: cuts[record.name].partitions}) if record.name in cuts else None
+        for unit in graph.units(record.name) if graph else []:
+            commit = manifest.find(record.name, unit, graph)
+            shard = _problems_shard(commit) if commit else None
+            if shard is None:
+                continue
+            for problem in pl.read_parquet(root / shard.path, columns=["problem_id"]).to_series():
+                if owner.setdefault(problem, record.name) != record.name:
+                    both = f"sources {owner[problem]!r} and {record.name!r}"
+                    raise UserError(f"{both} both hold problem {problem}; leave it out of one")
 
 
 def _write_rejects(source: Source, record: StageRecord, root: Path, manifest: Manifest, attempt: int) -> str | None:

@@ -21,8 +21,9 @@ from synthflow.errors import UserError
 from synthflow.execute.cluster import ClusterSize, connected
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
-from synthflow.execute.partition import Cut, cut_source
+from synthflow.execute.partition import Cut, check_disjoint, cut_source
 from synthflow.execute.progress import Tracker
+from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
 from synthflow.plan.records import stage_records
@@ -84,7 +85,12 @@ def library_versions() -> dict[str, str]:
 
 
 def run_pipeline(
-    pipeline: Pipeline, out: Path, *, scheduler: str | None = None, display: Display | None = None
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    scheduler: str | None = None,
+    display: Display | None = None,
+    stopper: Stopper | None = None,
 ) -> RunResult:
     """Run a pipeline, or what is still owed of it.
 
@@ -92,13 +98,16 @@ def run_pipeline(
         out: the run directory, made if it is not there.
         scheduler: address of a Dask scheduler; None starts a local cluster.
         display: shows progress while the run lasts.
+        stopper: lets a signal handler ask the run to stop once what is in flight is finished.
 
     Raises:
         UserError: bad input; nothing was sampled.
         Incomplete: some work is owed; running again resumes.
+        Stopped: it was asked to stop; running again resumes.
         RunLocked: another run holds the directory.
     """
     started = time.monotonic()
+    stopper = stopper or Stopper()
     identities = policy_identities(pipeline)
     run = RunDirectory.create(out)
     with RunLock(run.root):
@@ -111,7 +120,7 @@ def run_pipeline(
             {name: cut.partitions for name, cut in cuts.items()},
             {name: cut.left_out for name, cut in cuts.items() if cut.left_out is not None},
         )
-        if _complete(manifest, graph) and run.catalog.exists():
+        if _complete(manifest, graph) and manifest.done_attempt == manifest.attempt and run.catalog.exists():
             return RunResult(run.root, None, time.monotonic() - started)
         attempt = _open(pipeline, run, manifest, records, cuts)
         context = RunContext(
@@ -125,16 +134,19 @@ def run_pipeline(
             max_error_rate=pipeline.execution.max_error_rate,
             requests_in_flight=pipeline.execution.requests_in_flight,
         )
+        run.logs(attempt)
+        stopper.begin(run.root, attempt)
         tracker = Tracker(graph, manifest, run.logs(attempt), expected_requests(pipeline, manifest))
         with display(tracker) if display is not None else nullcontext():
             try:
                 if manifest.owed():
-                    _execute(pipeline, run, manifest, context, tracker, scheduler)
+                    _execute(pipeline, run, manifest, context, tracker, scheduler, stopper)
                 tracker.doing = "building the catalog"
                 finish_run(pipeline, run, manifest, identities, attempt)
                 tracker.finish("done")
             except BaseException as error:
-                tracker.finish("interrupted" if isinstance(error, KeyboardInterrupt) else f"stopped: {error}")
+                interrupted = isinstance(error, KeyboardInterrupt | Stopped)
+                tracker.finish("interrupted" if interrupted else f"stopped: {error}")
                 raise
     return RunResult(run.root, attempt, time.monotonic() - started)
 
@@ -142,11 +154,13 @@ def run_pipeline(
 def _cut_sources(pipeline: Pipeline, records: list[StageRecord], root: Path, manifest: Manifest) -> dict[str, Cut]:
     size = pipeline.execution.partition_size
     by_name = {r.name: r for r in records}
-    return {
+    cuts = {
         node.name: cut_source(node.stage, by_name[node.name], root, manifest, size, manifest.attempt + 1)
         for node in pipeline.nodes
         if isinstance(node.stage, Source)
     }
+    check_disjoint(root, manifest, records, cuts)
+    return cuts
 
 
 def _complete(manifest: Manifest, graph: Graph) -> bool:
@@ -209,13 +223,14 @@ def _execute(
     context: RunContext,
     tracker: Tracker,
     scheduler: str | None,
+    stopper: Stopper,
 ) -> None:
     size = cluster_size(pipeline, manifest)
     watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
     tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"
     with connected(size, scheduler, run.logs(context.attempt)) as client:
         tracker.doing = ""
-        Driver(client, manifest, context, size.partitions, watcher).run()
+        Driver(client, manifest, context, size.partitions, watcher, stopper).run()
 
 
 __all__ = ["RunResult", "UserError", "cluster_size", "policy_identities", "run_pipeline"]

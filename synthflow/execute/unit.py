@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -52,7 +53,8 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
     unit = None if task.unit == ALL else task.unit
     inputs = ShardInputs(context.root, task.ancestors, record.parents, commits, task.sources, unit)
     services = WorkerServices(context, record.name, record.stage_id)
-    name = f"part-{digest(task.key)[:10]}"
+    # A unit that Dask runs twice writes two sets of files; the one that is committed stays as it was hashed.
+    name = f"part-{digest(task.key)[:10]}-{uuid4().hex[:4]}"
     files: dict[str, str] = {}
     if isinstance(stage, ExportStage):
         rejects, files = publish(stage, inputs, services, context.root)

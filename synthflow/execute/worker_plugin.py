@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ class PrintToFile(WorkerPlugin):  # type: ignore[misc]
         self.folder = folder
 
     def setup(self, worker: Any) -> None:
+        # Ctrl-C in a terminal reaches the whole process group; the driver alone decides what it means.
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         path = Path(self.folder) / f"{worker.name}.log"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(fd, 1)
