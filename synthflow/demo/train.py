@@ -162,7 +162,7 @@ class Run:
         self.model.to(self.device)
         self.optimizers = make_optimizers(self.model)
         self.base_rates = [[float(group["lr"]) for group in o.param_groups] for o in self.optimizers]
-        self.first_step = 0 if init is None else CONTINUED_STEP
+        self.first_step = 0 if init is None else CONTINUED_STEP + 100_000 * seed
         self.seed, self.step, self.seconds = seed, self.first_step, 0.0
         self.rank, self.workers = rank, workers
 

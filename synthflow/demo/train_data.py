@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Weight of 1..8 operations in the mixture. Short problems are favoured; the long ones stay rare and hard.
 OPS_WEIGHTS = (8.0, 5.0, 3.5, 2.2, 1.5, 1.1, 0.9, 0.7)
+# Families that a small model learns last get more of the examples.
+HARD_FAMILIES = {"exchange": 3.0}
 # (first step at which it holds, most operations): a short warm-up on short problems
 CURRICULUM = ((0, 2), (150, 4), (400, 8))
 
@@ -40,7 +42,7 @@ def example_text(seed: int, step: int, row: int) -> tuple[str, str]:
     rng = random.Random(f"synthflow-demo/batch/{seed}/{step}/{row}")
     limit = most_ops(step)
     n_ops = rng.choices(range(1, limit + 1), OPS_WEIGHTS[:limit])[0]
-    family = rng.choice(tuple(FAMILIES))
+    family = rng.choices(tuple(FAMILIES), [HARD_FAMILIES.get(f, 1.0) for f in FAMILIES])[0]
     problem = make_problem(family=family, n_ops=n_ops, split="train", key=f"batch/{seed}/{step}/{row}")
     return problem.prompt, "\n".join(solve(Facts.from_json(problem.metadata["facts"]), rng))
 

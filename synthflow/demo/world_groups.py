@@ -100,7 +100,7 @@ def exchange(s: Story, n_ops: int) -> Facts:
         sums[who], left[who] = ([index], [1]), x
         s.tell("start", who=who, x=x, what=what)
     open_ops = n_ops - difference
-    noise = s.rng.randint(0, 1) if not difference else 0
+    noise = s.rng.randint(0, 1) if n_ops > 2 and not difference else 0
     while open_ops or noise:
         kinds = ["noise"] * noise
         if open_ops:
