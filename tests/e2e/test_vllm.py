@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -73,10 +74,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("server") / "log"
-    command = [str(Path(sys.executable).with_name("vllm")), "serve", str(policy_path())]
+    command = [sys.executable, "-P", "-m", "vllm.entrypoints.openai.api_server", "--model", str(policy_path())]
+    # The CPU build cannot split the prefill of a seeded request.
+    command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048", "--enforce-eager"]
     options = ["--served-model-name", "demo", "--max-model-len", "1024", "--host", "127.0.0.1", "--port", str(port)]
+    env = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("w") as out:
-        process = subprocess.Popen([*command, *options], stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen([*command, *options], stdout=out, stderr=out, env=env, start_new_session=True)
     try:
         _wait_until_ready(f"http://127.0.0.1:{port}/health", process, log)
         yield f"http://127.0.0.1:{port}/v1"
