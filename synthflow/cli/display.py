@@ -9,10 +9,11 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from synthflow.cli.text import count, duration
+from synthflow.cli.text import count, duration, money
 from synthflow.execute.progress import Tracker
 
 _LINE_EVERY_S = 10.0
@@ -25,15 +26,44 @@ def facts(stage: dict[str, Any]) -> str:
     if sampled:
         of = f"/{count(stage['expected_requests'])}" if stage["expected_requests"] else ""
         said.append(f"{count(sampled)}{of} rollouts")
-    if stage["rollouts_per_s"]:
-        said.append(f"{stage['rollouts_per_s']:.0f}/s")
-    if stage["tokens_per_s"]:
-        said.append(f"{count(stage['tokens_per_s'])} tok/s")
+    said.extend(_speed(_rate(stage, "rollouts_per_s"), _rate(stage, "tokens_per_s")))
     if not sampled and counts.get("rows"):
         said.append(f"{count(counts['rows'])} rows")
     if stage["pass_rate"] is not None:
         said.append(f"pass rate {stage['pass_rate']:.2f}")
     said.extend(f"{count(counts[name])} {name}" for name in ("unknown", "dropped", "retries") if counts.get(name))
+    return "  ".join(said)
+
+
+def _rate(stage: dict[str, Any], name: str) -> float | None:
+    """The recent rate; for a stage that is done, or where there is none yet, that since it began."""
+    recent: float | None = stage.get(f"recent_{name}")
+    since: float | None = stage[name]
+    return since if recent is None else recent
+
+
+def _speed(rollouts_per_s: float | None, tokens_per_s: float | None) -> list[str]:
+    said = []
+    if rollouts_per_s:
+        said.append(f"{rollouts_per_s:.0f}/s" if rollouts_per_s >= 10 else f"{rollouts_per_s:.2g}/s")
+    if tokens_per_s:
+        said.append(f"{count(tokens_per_s)} tok/s")
+    return said
+
+
+def totals(snapshot: dict[str, Any]) -> str:
+    """What is worth saying of the whole attempt: tokens, speed, cost, ETA; empty while nothing is sampled."""
+    total = snapshot.get("total") or {}
+    if not total.get("tokens"):
+        return ""
+    said = [f"{count(total['tokens'])} tokens"]
+    said.extend(_speed(total.get("rollouts_per_s"), total.get("tokens_per_s")))
+    if total.get("cost") is not None:
+        projected = total.get("cost_projected") or 0.0
+        of = f" of about {money(projected)}" if projected > 1.005 * total["cost"] else ""
+        said.append(f"cost {money(total['cost'])}{of}")
+    if total.get("eta_s") is not None:
+        said.append(f"ETA {duration(total['eta_s'])}")
     return "  ".join(said)
 
 
@@ -58,7 +88,8 @@ class LiveDisplay:
             eta = "" if finished or stage["eta_s"] is None else f"ETA {duration(stage['eta_s'])}"
             bar = ProgressBar(total=1.0, completed=min(1.0, fraction), width=18)
             table.add_row(mark, f"[bold]{stage['stage']}[/]", bar, f"{done}/{total}", facts(stage), eta)
-        table.add_row("", "", "", "", f"[dim]{duration(snapshot['elapsed_s'])} elapsed  {snapshot['doing']}[/]", "")
+        words = (f"{duration(snapshot['elapsed_s'])} elapsed", totals(snapshot), escape(snapshot["doing"]))
+        table.add_row("", "", "", "", f"[dim]{'  '.join(w for w in words if w)}[/]", "")
         return table
 
     def __enter__(self) -> Self:
@@ -102,6 +133,8 @@ class LineDisplay:
             )
             if finished:
                 self._told.add(stage["stage"])
+        if due and totals(snapshot):
+            self._console.print(f"[{duration(snapshot['elapsed_s'])}] in all: {totals(snapshot)}", markup=False)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -31,10 +31,17 @@ Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again)
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
 @click.option("-o", "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the spec.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler to use instead of a local cluster.")
+@click.option("--prometheus", type=click.IntRange(1, 65535), metavar="PORT", help="Serve metrics at /metrics.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON summary on standard output at the end.")
 def run(
-    spec: str, out: Path | None, overrides: tuple[str, ...], scheduler: str | None, quiet: bool, as_json: bool
+    spec: str,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    scheduler: str | None,
+    prometheus: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     from synthflow.cli.display import display_for
     from synthflow.execute.run import run_pipeline
@@ -44,6 +51,8 @@ def run(
     stopper = Stopper()
     _stop_on_signals(stopper)
     screen = console(err=as_json)
+    if prometheus is not None:
+        overrides = (*overrides, f"execution.prometheus_port={prometheus}")
     pipeline = load_pipeline(spec, overrides)
     root = out or Path("runs") / pipeline.name
     if not quiet:

@@ -47,7 +47,7 @@ def run_status(root: Path) -> dict[str, Any]:
         state = "not started"
     else:
         state = "incomplete" if owed else "complete"
-    progress = _last_progress(run.root, manifest.attempt)
+    progress, of_attempt = _last_progress(run.root, manifest.attempt)
     graph = manifest.graph
     return {
         "run": str(root),
@@ -66,20 +66,32 @@ def run_status(root: Path) -> dict[str, Any]:
             for name, record in graph.stages.items()
         ],
         "progress": progress,
+        "progress_attempt": of_attempt,
+        "progress_age_s": None if progress is None else max(0.0, round(time.time() - progress["at"], 3)),
     }
 
 
-def _last_progress(root: Path, attempt: int) -> dict[str, Any] | None:
-    path = root / "logs" / f"attempt-{attempt}" / "progress.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return found
+def _last_progress(root: Path, attempt: int) -> tuple[dict[str, Any] | None, int | None]:
+    """The last progress that was saved, and the attempt it is of: an attempt may die before it saves any."""
+    for number in range(attempt, 0, -1):
+        path = root / "logs" / f"attempt-{number}" / "progress.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            continue
+        return found, number
+    return None, None
+
+
+def _said_when(found: dict[str, Any], progress: dict[str, Any]) -> str:
+    """What the run said of itself last, and how long ago. One that was killed still says that it is running."""
+    doing = f" ({progress['doing']})" if progress.get("doing") else ""
+    state = f"{progress.get('state', 'unknown')}{doing}"
+    return f"progress of attempt {found['progress_attempt']}, {duration(found['progress_age_s'])} ago: {state}"
 
 
 def _print(found: dict[str, Any]) -> None:
-    from synthflow.cli.display import facts
+    from synthflow.cli.display import facts, totals
 
     screen = console()
     screen.print(f"{found['run']}: {found['state']}, attempt {found['attempt']}", markup=False)
@@ -88,15 +100,18 @@ def _print(found: dict[str, Any]) -> None:
         screen.print(f"held by process {holder['pid']} on {holder['host']}", markup=False)
     elif found["died"]:
         screen.print("its last process died without closing; run again to resume", markup=False)
-    progress = found["progress"] or {"stages": [], "at": None}
-    said = {s["stage"]: s for s in progress["stages"]}
+    progress = found["progress"]
+    running = found["state"] == "running"
+    said = {s["stage"]: s for s in progress["stages"]} if progress else {}
     for stage in found["stages"]:
         last = said.get(stage["stage"])
         done, total = stage["units_done"], stage["units_total"]
         mark = "✓" if done >= total else " "
-        eta = f"  ETA {duration(last['eta_s'])}" if last and last["eta_s"] and found["state"] == "running" else ""
+        eta = f"  ETA {duration(last['eta_s'])}" if last and last["eta_s"] and running else ""
         screen.print(f" {mark} {stage['stage']:<16} {done}/{total:<6} {facts(last) if last else ''}{eta}", markup=False)
-    if progress["at"]:
-        screen.print(f"progress of {duration(time.time() - progress['at'])} ago", markup=False)
+    if progress:
+        if totals(progress):
+            screen.print(f"{'in all' if running else 'it last said'}: {totals(progress)}", markup=False)
+        screen.print(_said_when(found, progress), markup=False)
     if found["state"] == "incomplete":
         screen.print(f"work is owed: run the same spec again with --out {found['run']}", markup=False)

@@ -27,6 +27,11 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}"
 
 
+def money(value: float) -> str:
+    """1234.5 -> `1,234.50`; below one, two digits that count."""
+    return f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:.2g}"
+
+
 def size(n_bytes: float) -> str:
     for limit, suffix in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if n_bytes >= limit:

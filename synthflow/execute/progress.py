@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synthflow.execute.rates import RecentRate
 from synthflow.stores.files import write_text
 from synthflow.stores.manifest import Commit, Graph, Manifest
 
@@ -19,17 +20,23 @@ _SAVE_EVERY_S = 2.0
 
 @dataclass
 class StageProgress:
-    """Counts of one stage. `units` are partitions (or 1 for a stage of whole scope)."""
+    """Counts of one stage in this attempt. `units` are partitions (or 1 for a stage of whole scope).
+
+    `answered_before` are the expected requests of units that earlier attempts finished.
+    """
 
     name: str
     use: str
     total_units: int
     done_units: int = 0
     expected_requests: int = 0
+    answered_before: float = 0.0
+    samples: bool = False
     counts: dict[str, float] = field(default_factory=dict)
     doing: str = ""
     first_at: float | None = None
     last_at: float | None = None
+    recent: RecentRate = field(default_factory=RecentRate)
 
     @property
     def pass_rate(self) -> float | None:
@@ -47,19 +54,62 @@ class StageProgress:
         so_far = self.counts.get(what, 0)
         return so_far / self.active_s if so_far and self.active_s > 0.5 else None
 
-    def eta_s(self, started_done: int) -> float | None:
-        """Seconds to go, by requests where they are known and else by units of work of this attempt."""
-        if self.done_units >= self.total_units or self.first_at is None:
-            return None
-        spent = time.monotonic() - self.first_at
+    @property
+    def mean_tokens(self) -> float | None:
+        """Tokens of a rollout, over those sampled in this attempt."""
         sampled = self.counts.get("sampled", 0)
-        if self.expected_requests and sampled:
-            left = max(0, self.expected_requests - sampled - self.counts.get("from_journal", 0))
-            return spent * left / sampled
+        return self.counts.get("tokens", 0) / sampled if sampled else None
+
+    @property
+    def requests_left(self) -> float | None:
+        """Requests still to be answered, where their number is known beforehand."""
+        if not self.expected_requests:
+            return None
+        answered = self.counts.get("sampled", 0) + self.counts.get("from_journal", 0)
+        return max(0.0, self.expected_requests - self.answered_before - answered)
+
+    @property
+    def finished(self) -> bool:
+        return self.done_units >= self.total_units
+
+    def recent_rates(self, now: float) -> tuple[float | None, float | None]:
+        """(rollouts, tokens) a second over the sliding window; none of a stage that is done."""
+        return (None, None) if self.finished else (self.recent.per_s(now) or (None, None))
+
+    def eta_s(self, started_done: int, now: float | None = None) -> float | None:
+        """Seconds to go.
+
+        Where the number of requests is known: requests left, times the mean tokens of a rollout so far, over the
+        tokens per second of the sliding window. Elsewhere by units of work of this attempt.
+        """
+        if self.finished or self.first_at is None:
+            return None
+        now = time.monotonic() if now is None else now
+        spent = now - self.first_at
+        left, mean = self.requests_left, self.mean_tokens
+        if left is not None and mean is not None:
+            per_s = self.recent_rates(now)[1] or self.rate("tokens")
+            if mean and per_s:
+                return left * mean / per_s
+            return spent * left / self.counts["sampled"]
         done = self.done_units - started_done
         return spent * (self.total_units - self.done_units) / done if done > 0 else None
 
-    def to_json(self, started_done: int) -> dict[str, Any]:
+    def projected_tokens(self, started_done: int) -> float | None:
+        """Tokens this attempt will have sampled when the stage is done; None while nobody can tell."""
+        so_far, left, mean = self.counts.get("tokens", 0), self.requests_left, self.mean_tokens
+        if self.finished:
+            return so_far
+        if left is not None and mean is not None:
+            return so_far + left * mean
+        done = self.done_units - started_done
+        return so_far * (self.total_units - started_done) / done if done > 0 else None
+
+    def to_json(self, started_done: int, now: float | None = None, price: float | None = None) -> dict[str, Any]:
+        """A snapshot. `price` is per million tokens; without one the costs are null."""
+        now = time.monotonic() if now is None else now
+        rollouts_per_s, tokens_per_s = self.recent_rates(now)
+        projected = self.projected_tokens(started_done)
         return {
             "stage": self.name,
             "use": self.use,
@@ -71,8 +121,20 @@ class StageProgress:
             "pass_rate": self.pass_rate,
             "tokens_per_s": self.rate("tokens"),
             "rollouts_per_s": self.rate("sampled"),
-            "eta_s": self.eta_s(started_done),
+            "recent_tokens_per_s": tokens_per_s,
+            "recent_rollouts_per_s": rollouts_per_s,
+            "mean_tokens": self.mean_tokens,
+            "requests_left": self.requests_left,
+            "samples": self.samples or bool(self.counts.get("sampled")),
+            "cost": cost(self.counts.get("tokens", 0), price),
+            "cost_projected": cost(projected, price),
+            "eta_s": self.eta_s(started_done, now),
         }
+
+
+def cost(tokens: float | None, price: float | None) -> float | None:
+    """Of sampled tokens, at a price per million of them; None where either is unknown."""
+    return None if tokens is None or price is None else tokens / 1e6 * price
 
 
 class Tracker:
@@ -82,17 +144,29 @@ class Tracker:
     after a crash) and appends the same to `metrics.jsonl`.
     """
 
-    def __init__(self, graph: Graph, manifest: Manifest, logs: Path, expected: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        manifest: Manifest,
+        logs: Path,
+        expected: Mapping[str, int],
+        price_per_million_tokens: float | None = None,
+        sampling: Collection[str] = (),
+    ) -> None:
         self.stages: dict[str, StageProgress] = {}
         self.started_done: dict[str, int] = {}
         for name, record in graph.stages.items():
             units = graph.units(name)
             done = sum(manifest.find(name, unit, graph) is not None for unit in units)
-            self.stages[name] = StageProgress(name, record.use, len(units), done, int(expected.get(name, 0)))
+            requests = int(expected.get(name, 0))
+            before = requests * done / len(units) if units else 0.0
+            samples = name in sampling or requests > 0
+            self.stages[name] = StageProgress(name, record.use, len(units), done, requests, before, samples)
             self.started_done[name] = done
         self.started_at = time.monotonic()
         self.state = "running"
         self.doing = ""
+        self._price = price_per_million_tokens
         self._logs = logs
         self._lock = threading.Lock()
         self._saved_at = 0.0
@@ -109,6 +183,8 @@ class Tracker:
                     stage.counts[name] = stage.counts.get(name, 0) + value
             if len(stage.counts):
                 self._touch(stage)
+            if counts.get("sampled"):
+                stage.recent.add(time.monotonic(), counts["sampled"], counts.get("tokens", 0))
         self.save()
 
     def committed(self, commit: Commit) -> None:
@@ -125,13 +201,17 @@ class Tracker:
             stage.first_at = stage.last_at - 0.5
 
     def snapshot(self) -> dict[str, Any]:
+        """State of the run: `stages`, and `total` over them. Times are seconds, `at` is a Unix time."""
         with self._lock:
+            now = time.monotonic()
+            stages = [s.to_json(self.started_done[s.name], now, self._price) for s in self.stages.values()]
             return {
                 "state": self.state,
                 "doing": self.doing,
                 "at": time.time(),
-                "elapsed_s": round(time.monotonic() - self.started_at, 3),
-                "stages": [s.to_json(self.started_done[s.name]) for s in self.stages.values()],
+                "elapsed_s": round(now - self.started_at, 3),
+                "stages": stages,
+                "total": _total(stages),
             }
 
     def save(self, *, force: bool = False) -> None:
@@ -149,3 +229,26 @@ class Tracker:
     def finish(self, state: str) -> None:
         self.state = state
         self.save(force=True)
+
+
+def _total(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Over all stages, of this attempt. The ETA is that of the stage which takes longest, of those that know theirs."""
+
+    def count(name: str) -> float:
+        return float(sum(s["counts"].get(name, 0) for s in stages))
+
+    def known(name: str) -> list[float]:
+        return [s[name] for s in stages if s[name] is not None]
+
+    projected = [s["cost_projected"] for s in stages if s["samples"]]
+    return {
+        "rollouts": count("sampled"),
+        "from_journal": count("from_journal"),
+        "tokens": count("tokens"),
+        "retries": count("retries"),
+        "tokens_per_s": sum(known("recent_tokens_per_s")) or None,
+        "rollouts_per_s": sum(known("recent_rollouts_per_s")) or None,
+        "cost": sum(known("cost")) if known("cost") else None,
+        "cost_projected": None if not projected or None in projected else sum(projected),
+        "eta_s": max(known("eta_s"), default=None),
+    }

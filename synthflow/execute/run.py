@@ -23,6 +23,7 @@ from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
 from synthflow.execute.partition import Cut, check_disjoint, cut_source
 from synthflow.execute.progress import Tracker
+from synthflow.execute.prometheus import serving
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
@@ -136,8 +137,18 @@ def run_pipeline(
         )
         run.logs(attempt)
         stopper.begin(run.root, attempt)
-        tracker = Tracker(graph, manifest, run.logs(attempt), expected_requests(pipeline, manifest))
-        with display(tracker) if display is not None else nullcontext():
+        tracker = Tracker(
+            graph,
+            manifest,
+            run.logs(attempt),
+            expected_requests(pipeline, manifest),
+            pipeline.execution.price_per_million_tokens,
+            [node.name for node in pipeline.nodes if type(node.stage).policies(node.config)],
+        )
+        with (
+            serving(pipeline.execution, pipeline.name, tracker),
+            display(tracker) if display is not None else nullcontext(),
+        ):
             try:
                 if manifest.owed():
                     _execute(pipeline, run, manifest, context, tracker, scheduler, stopper)
@@ -193,9 +204,22 @@ def _open(
 
 
 def _absolute(policies: Mapping[str, PolicyConfig]) -> dict[str, PolicyConfig]:
-    """Policies whose model is a path, made absolute: workers may run in another folder."""
+    """Policies whose model (or local copy of its weights or tokenizer) is a path, made absolute.
+
+    Workers may run in another folder.
+    """
+
+    def anchored(value: Any) -> Any:
+        named = not isinstance(value, str) or value == "demo" or not Path(value).exists()
+        return value if named else str(Path(value).resolve())
+
     return {
-        name: p.model_copy(update={"model": str(Path(p.model).resolve())}) if Path(p.model).exists() else p
+        name: p.model_copy(
+            update={
+                "model": anchored(p.model),
+                "options": {k: anchored(v) if k in ("weights", "tokenizer") else v for k, v in p.options.items()},
+            }
+        )
         for name, p in policies.items()
     }
 

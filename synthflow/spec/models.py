@@ -61,6 +61,8 @@ class ExecutionSpec(BaseModel):
     max_error_rate: float = Field(0.25, ge=0.0, le=1.0, description="share of failed requests that stops a run")
     retries: int = Field(3, ge=0, le=100, description="attempts after a failure of a machine or server")
     price_per_million_tokens: float | None = Field(None, ge=0.0, description="for the cost estimate, any currency")
+    prometheus_port: int | None = Field(None, ge=1, le=65535, description="serve metrics for Prometheus; null: do not")
+    prometheus_host: str = Field("127.0.0.1", min_length=1, description="the address that the metrics are served on")
 
 
 class PipelineSpec(BaseModel):

@@ -1,0 +1,192 @@
+"""What a run says of its speed, its cost and its end, from fabricated reports on a clock of our own."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthflow.cli.display import facts, totals
+from synthflow.execute.progress import StageProgress, Tracker, cost
+from synthflow.execute.rates import LEAST_REPORTS, RecentRate
+from synthflow.stores.manifest import Commit, Graph, Manifest, StageRecord
+
+
+def _record(name: str, scope: str, parents: tuple[str, ...] = ()) -> StageRecord:
+    return StageRecord(name, f"use.{name}", "1", f"f_{name:0>20}", scope, parents, (), {})  # type: ignore[arg-type]
+
+
+def _commit(graph: Graph, stage: str, unit: str) -> Commit:
+    record = graph.stages[stage]
+    return Commit(stage, record.fingerprint, record.stage_id, unit, graph.key(stage, unit), 1, (), {})
+
+
+GRAPH = Graph(
+    [_record("problems", "source"), _record("rollouts", "partition", ("problems",))], {"problems": ["q_a", "q_b"]}
+)
+
+
+class Clock:
+    """time.monotonic, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "monotonic", made)
+    return made
+
+
+def _tracker(folder: Path, price: float | None = None, done: tuple[tuple[str, str], ...] = ()) -> Tracker:
+    manifest = Manifest(folder)
+    for stage, unit in done:
+        manifest.commit(_commit(GRAPH, stage, unit))
+    return Tracker(GRAPH, manifest, folder, {"rollouts": 1000}, price)
+
+
+def test_a_recent_rate_forgets_what_was_fast() -> None:
+    rate = RecentRate(window_s=10, least=2)
+    for second in range(10):
+        rate.add(second, 100, 5000)
+    assert rate.per_s(9.0) == (100.0, 5000.0)
+    for second in range(10, 40):
+        rate.add(second, 10, 500)
+    assert rate.per_s(39.0) == (10.0, 500.0)
+
+
+def test_silence_lowers_a_recent_rate_and_too_little_tells_nothing() -> None:
+    rate = RecentRate()
+    assert rate.per_s(0.0) is None
+    rate.add(0.0, 1, 10)
+    assert rate.per_s(5.0) is None
+    rate.add(10.0, 1, 10)
+    assert rate.per_s(10.0) == (0.1, 1.0)
+    assert rate.per_s(20.0) == (0.05, 0.5)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 50), st.integers(0, 9), st.integers(0, 999)), min_size=2, max_size=80))
+def test_a_recent_rate_is_tokens_over_time_whatever_comes(reports: list[tuple[float, int, int]]) -> None:
+    rate, now, told = RecentRate(), 0.0, []
+    for gap, rollouts, tokens in reports:
+        now += gap
+        rate.add(now, rollouts, tokens)
+        told.append((now, tokens))
+    kept = [t for t in told if t[0] >= now - rate.window_s]
+    kept = kept if len(kept) >= LEAST_REPORTS else told[-LEAST_REPORTS:]
+    found = rate.per_s(now)
+    if now - kept[0][0] >= 0.5:
+        assert found is not None
+        assert found[1] == pytest.approx(sum(t for _, t in kept[1:]) / (now - kept[0][0]))
+
+
+def test_eta_is_tokens_left_over_recent_tokens_a_second(clock: Clock, tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path, price=2.0)
+    # 100 rollouts of 50 tokens a second for 5 s, and 100 more from the journal: 400 are left, 20,000 tokens.
+    tracker.counted({"stage": "rollouts", "from_journal": 100})
+    for _ in range(5):
+        clock.now += 1
+        tracker.counted({"stage": "rollouts", "sampled": 100, "tokens": 5000})
+    stage = tracker.snapshot()["stages"][1]
+    assert stage["requests_left"] == 400 and stage["mean_tokens"] == 50
+    assert stage["recent_tokens_per_s"] == pytest.approx(5000)
+    assert stage["eta_s"] == pytest.approx(400 * 50 / 5000)
+    assert stage["cost"] == pytest.approx(25_000 / 1e6 * 2)
+    assert stage["cost_projected"] == pytest.approx((25_000 + 20_000) / 1e6 * 2)
+    total = tracker.snapshot()["total"]
+    assert (total["tokens"], total["rollouts"], total["from_journal"]) == (25_000, 500, 100)
+    assert total["eta_s"] == stage["eta_s"] and total["cost_projected"] == stage["cost_projected"]
+
+
+def test_eta_follows_a_server_that_became_slow(clock: Clock, tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path)
+    for _ in range(100):
+        clock.now += 1
+        tracker.counted({"stage": "rollouts", "sampled": 8, "tokens": 400})
+    fast = tracker.snapshot()["stages"][1]["eta_s"]
+    for _ in range(100):
+        clock.now += 1
+        tracker.counted({"stage": "rollouts", "sampled": 1, "tokens": 50})
+    slow = tracker.snapshot()["stages"][1]
+    assert fast == pytest.approx(200 * 50 / 400)
+    assert slow["eta_s"] == pytest.approx(100 * 50 / 50)
+    assert slow["tokens_per_s"] > 4 * slow["recent_tokens_per_s"]
+
+
+def test_what_earlier_attempts_finished_is_not_left(clock: Clock, tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path, done=(("rollouts", "q_a"),))
+    assert tracker.stages["rollouts"].requests_left == 500
+    clock.now += 1
+    tracker.counted({"stage": "rollouts", "sampled": 500, "tokens": 1000})
+    assert tracker.snapshot()["stages"][1]["eta_s"] == 0
+
+
+def test_only_refusals_are_counted_by_requests(clock: Clock) -> None:
+    stage = StageProgress("s", "sample", 2, expected_requests=10, counts={"sampled": 5, "tokens": 0}, first_at=990.0)
+    assert stage.eta_s(0) == pytest.approx(10.0 * 5 / 5)
+
+
+def test_without_known_requests_units_count(clock: Clock) -> None:
+    stage = StageProgress("s", "label", 10, done_units=6, counts={"tokens": 300.0}, first_at=980.0)
+    assert stage.eta_s(started_done=2) == pytest.approx(20.0 * 4 / 4)
+    assert stage.projected_tokens(started_done=2) == pytest.approx(300 * 8 / 4)
+
+
+def test_a_cost_is_projected_only_when_every_sampling_stage_tells(clock: Clock, tmp_path: Path) -> None:
+    graph = Graph([*GRAPH.stages.values(), _record("steps", "partition", ("rollouts",))], GRAPH.partitions)
+    tracker = Tracker(graph, Manifest(tmp_path), tmp_path, {"rollouts": 100}, 1.0, ["rollouts", "steps"])
+    clock.now += 1
+    tracker.counted({"stage": "rollouts", "sampled": 50, "tokens": 500})
+    assert tracker.snapshot()["total"]["cost_projected"] is None
+    clock.now += 1
+    tracker.counted({"stage": "steps", "sampled": 10, "tokens": 100})
+    tracker.committed(_commit(graph, "steps", "q_a"))
+    assert tracker.snapshot()["total"]["cost_projected"] == pytest.approx((1000 + 200) / 1e6)
+
+
+def test_no_price_is_no_cost(clock: Clock, tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path)
+    clock.now += 1
+    tracker.counted({"stage": "rollouts", "sampled": 1, "tokens": 5})
+    total = tracker.snapshot()["total"]
+    assert total["cost"] is None and total["cost_projected"] is None
+    assert cost(None, 1.0) is None and cost(2e6, 1.5) == 3.0
+
+
+def test_the_saved_file_and_the_metrics_say_the_same(clock: Clock, tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path)
+    for _ in range(3):
+        clock.now += 3
+        tracker.counted(
+            {"stage": "rollouts", "sampled": 2, "tokens": 20, "correct": 1, "wrong": 1, "worker": "tcp://x"}
+        )
+    tracker.finish("done")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1] == json.loads((tmp_path / "progress.json").read_text())
+    assert [line["state"] for line in lines] == ["running", "running", "running", "done"]
+    assert lines[-1]["stages"][1]["pass_rate"] == 0.5
+    for key in ("tokens_per_s", "rollouts_per_s", "eta_s", "counts", "units_done", "units_total", "doing"):
+        assert key in lines[-1]["stages"][1], key  # what scripts of earlier versions read
+
+
+def test_people_read_recent_rates_and_old_files_still_show(clock: Clock, tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path, price=10.0)
+    for _ in range(4):
+        clock.now += 1
+        tracker.counted({"stage": "rollouts", "sampled": 25, "tokens": 2500})
+    snapshot = tracker.snapshot()
+    assert facts(snapshot["stages"][1]) == "100/1,000 rollouts  25/s  2,500 tok/s"
+    assert totals(snapshot) == "10,000 tokens  25/s  2,500 tok/s  cost 0.1 of about 1.00  ETA 0:36"
+    old = {"counts": {"sampled": 4}, "doing": "", "expected_requests": 0, "pass_rate": None,
+           "rollouts_per_s": 0.5, "tokens_per_s": 20.0}  # fmt: skip
+    assert facts(old) == "4 rollouts  0.5/s  20 tok/s"
+    assert totals({"stages": [old]}) == ""
