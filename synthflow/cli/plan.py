@@ -15,6 +15,10 @@ Examples:
   synthflow plan quickstart
   synthflow plan pipeline.yaml --out runs/first      what is done there, and what is owed
   synthflow plan pipeline.yaml -o stages.rollouts.n=64 --json
+  synthflow plan pipeline.yaml --pilot          run 16 problems for real, project tokens, hours, disk and yield
+  synthflow plan pipeline.yaml --pilot 64
+
+A pilot changes nothing of the real run, which finds its rollouts and does not sample them again.
 """
 
 
@@ -22,18 +26,40 @@ Examples:
 @click.argument("spec")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
 @click.option("-o", "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the spec.")
+@click.option("--pilot", is_flag=False, flag_value=16, type=click.IntRange(min=1), metavar="[N]",
+              help="Run N problems for real and project the rest.  [N: 16]")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS", help="With --pilot: a Dask scheduler to use.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
-def plan(spec: str, out: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+def plan(
+    spec: str,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    pilot: int | None,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
     from synthflow.plan.plan import make_plan
     from synthflow.spec import load_pipeline
 
     pipeline = load_pipeline(spec, overrides)
     root = out or Path("runs") / pipeline.name
-    planned = make_plan(pipeline, root)
+    planned = make_plan(pipeline, root).to_json()
+    if not as_json:
+        _print(planned)
+    if pilot is not None:
+        from synthflow.cli.display import display_for
+        from synthflow.cli.pilot import print_pilot
+        from synthflow.plan.pilot import run_pilot
+
+        screen = console(err=as_json)
+        found = run_pilot(
+            pipeline, root, pilot, scheduler=scheduler, display=lambda tracker: display_for(tracker, screen)
+        )
+        planned["pilot"] = found.to_json()
+        if not as_json:
+            print_pilot(planned["pilot"])
     if as_json:
-        echo_json(planned.to_json())
-        return
-    _print(planned.to_json())
+        echo_json(planned)
 
 
 def _print(planned: dict[str, Any]) -> None:

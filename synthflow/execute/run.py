@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -226,10 +226,18 @@ def _absolute(policies: Mapping[str, PolicyConfig]) -> dict[str, PolicyConfig]:
 
 def cluster_size(pipeline: Pipeline, manifest: Manifest) -> ClusterSize:
     """Processes for what is owed: engines only if something samples, CPU workers from the cores."""
+    return _size(pipeline, manifest.owed())
+
+
+def full_size(pipeline: Pipeline) -> ClusterSize:
+    """Processes for a run that owes everything."""
+    return _size(pipeline, {node.name for node in pipeline.nodes})
+
+
+def _size(pipeline: Pipeline, owed: Collection[str]) -> ClusterSize:
     from synthflow.backends import open_backend
 
     cores = os.cpu_count() or 1
-    owed = manifest.owed()
     used = {p for node in pipeline.nodes if node.name in owed for p in type(node.stage).policies(node.config)}
     engines = 0
     if used:
@@ -257,4 +265,4 @@ def _execute(
         Driver(client, manifest, context, size.partitions, watcher, stopper).run()
 
 
-__all__ = ["RunResult", "UserError", "cluster_size", "policy_identities", "run_pipeline"]
+__all__ = ["RunResult", "UserError", "cluster_size", "full_size", "policy_identities", "run_pipeline"]

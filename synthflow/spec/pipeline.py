@@ -135,6 +135,14 @@ class Pipeline:
         """`ancestors` as stages may see them: for `Stage.check` and `Inputs.ancestors`."""
         return [other.info() for other in self.ancestors(node)]
 
+    def narrowed(self, nodes: Mapping[str, Node], execution: ExecutionSpec) -> Pipeline:
+        """The same pipeline with fewer stages, or with others in their place; `nodes` holds all that they read."""
+        given = {name: dict(node.given) for name, node in nodes.items()}
+        spec = PipelineSpec.model_construct(
+            name=self.name, seed=self.seed, round=self.round, stages=given, execution=execution
+        )
+        return Pipeline(spec, self.policies, self._policies_resolved, nodes, self.spec_text, self.overrides)
+
     def resolved(self) -> dict[str, Any]:
         """The spec with everything explicit: nulls kept, paths as given. Reading it again gives an equal pipeline."""
         return {
