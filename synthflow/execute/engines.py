@@ -1,7 +1,9 @@
 """One engine a policy a worker process, shared by every stage and every partition that samples from it.
 
 An engine is started by the first request and stays until the worker ends, so its batch drains neither at a
-partition's end nor between stages. A result is journaled in the thread that produced it, before anyone sees it. A
+partition's end nor between stages. Tasks hand in their requests one after the other, in the order in which they came:
+partitions then end one after the other, so that one is verified while the next is sampled, and requests that share a
+prefix stay adjacent. A result is journaled in the thread that produced it, before anyone sees it. A
 request that fails for reasons of infrastructure is retried with back-off; when too many fail, the task stops early
 with the last words of the server, and what was finished is in the journal.
 """
@@ -11,7 +13,9 @@ from __future__ import annotations
 import atexit
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult
@@ -27,8 +31,28 @@ _MIN_ERRORS = 20
 """Fewer failures than this never stop a task early, whatever their rate: our default."""
 
 
+class Turns:
+    """A lock that is given in the order in which it was asked for."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._next_ticket = self._serving = 0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        with self._changed:
+            mine, self._next_ticket = self._next_ticket, self._next_ticket + 1
+            self._changed.wait_for(lambda: self._serving == mine)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._serving += 1
+                self._changed.notify_all()
+
+
 class EngineHost:
-    """A started backend and the bound on its open requests."""
+    """A started backend, the bound on its open requests, and the order in which tasks hand theirs in."""
 
     def __init__(self, policy: PolicyConfig, in_flight: int | None) -> None:
         from synthflow.backends import open_backend
@@ -38,6 +62,7 @@ class EngineHost:
         self.backend.start()
         self.start_s = time.monotonic() - started
         self.slots = threading.BoundedSemaphore(in_flight or self.backend.max_in_flight)
+        self.turns = Turns()
 
 
 _hosts: dict[str, EngineHost] = {}
@@ -162,14 +187,15 @@ def _sample_once(
             open_count.release()
 
     submitted = 0
-    for request in requests:
-        host.slots.acquire()
-        if state.fatal is not None or watch.asked():
-            host.slots.release()
-            break
-        future = host.backend.submit(request)
-        submitted += 1
-        future.add_done_callback(lambda f, r=request: finished(r, f))  # type: ignore[misc]
+    with host.turns.turn():
+        for request in requests:
+            host.slots.acquire()
+            if state.fatal is not None or watch.asked():
+                host.slots.release()
+                break
+            future = host.backend.submit(request)
+            submitted += 1
+            future.add_done_callback(lambda f, r=request: finished(r, f))  # type: ignore[misc]
     for _ in range(submitted):
         open_count.acquire()
     if state.fatal is not None and not isinstance(state.fatal, SynthflowError):
