@@ -28,8 +28,11 @@ from synthflow.errors import ExitCode
 pytestmark = pytest.mark.slow
 
 
-def _kill_and_resume(spec: Path, out: Path, kills: int, seed: int, longest: float) -> int:
-    """Start and kill `kills` times at random moments; returns how many were killed before they were done."""
+def _kill_and_resume(spec: Path, out: Path, kills: int, seed: int, longest: float, last: Path | None = None) -> int:
+    """Start and kill `kills` times at random moments, then run `last` (or `spec`) to its end.
+
+    Returns how many were killed before they were done.
+    """
     rng, killed, kept = random.Random(seed), 0, set[bytes]()
     for _ in range(kills):
         process = start(spec, out)
@@ -41,7 +44,7 @@ def _kill_and_resume(spec: Path, out: Path, kills: int, seed: int, longest: floa
         now = journal_lines(out) if (out / "journal").exists() else set()
         assert kept <= now, "a journaled line is gone or was changed"
         kept = now
-    run_ok(spec, out)
+    run_ok(last or spec, out)
     assert kept <= journal_lines(out)
     return killed
 
@@ -49,10 +52,10 @@ def _kill_and_resume(spec: Path, out: Path, kills: int, seed: int, longest: floa
 def test_ten_kills_on_replay_give_the_same_rows(replay_spec: dict[str, object], tmp_path: Path) -> None:
     whole = write_spec(tmp_path / "whole.yaml", replay_spec)
     run_ok(whole, tmp_path / "whole")
-    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.02})  # type: ignore[dict-item]
+    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.3})  # type: ignore[dict-item]
     spec = write_spec(tmp_path / "slow.yaml", slow)
-    killed = _kill_and_resume(spec, tmp_path / "killed", kills=10, seed=11, longest=9.0)
-    assert killed >= 5
+    killed = _kill_and_resume(spec, tmp_path / "killed", kills=10, seed=11, longest=9.0, last=whole)
+    assert killed >= 8
     assert_same_rows(tmp_path / "whole", tmp_path / "killed")
     assert synthflow("check", tmp_path / "killed").returncode == 0
 
@@ -120,8 +123,9 @@ def test_an_interrupt_gives_back_the_lock_and_resumes(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(5))
 def test_many_more_kills(seed: int, replay_spec: dict[str, object], tmp_path: Path) -> None:
-    run_ok(write_spec(tmp_path / "whole.yaml", replay_spec), tmp_path / "whole")
-    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.05})  # type: ignore[dict-item]
+    whole = write_spec(tmp_path / "whole.yaml", replay_spec)
+    run_ok(whole, tmp_path / "whole")
+    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.3})  # type: ignore[dict-item]
     spec = write_spec(tmp_path / "slow.yaml", slow)
-    _kill_and_resume(spec, tmp_path / "killed", kills=12, seed=100 + seed, longest=8.0)
+    _kill_and_resume(spec, tmp_path / "killed", kills=12, seed=100 + seed, longest=10.0, last=whole)
     assert_same_rows(tmp_path / "whole", tmp_path / "killed")
