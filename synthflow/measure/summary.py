@@ -139,23 +139,25 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def render(console: Console, summary: Summary) -> None:
-    """Draw the summary."""
+def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
+    """Draw the summary; `brief` leaves out what `synthflow stats` shows at leisure."""
     from rich.text import Text
 
     for line in summary_lines(summary):
         console.print(Text(line))
-    for title, section, columns in (
-        ("pass rate by operations", "pass_rate_by_n_ops", ("stage", "n_ops", "n_groups", "n_judged", "pass_rate")),
+    by_operations = ("stage", "n_ops", "n_groups", "n_judged", "pass_rate")
+    sections: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+        ("pass rate by operations", "pass_rate_by_n_ops", by_operations),
         ("pass rate by domain", "pass_rate_by_domain", ("stage", "domain", "n_groups", "n_judged", "pass_rate")),
         ("why unknown", "unknown_reasons", ("stage", "reason", "rollouts")),
         ("left out", "rejects", ("stage", "reason", "rows")),
-    ):
+    )
+    for title, section, columns in sections[:1] if brief else sections:
         if summary[section]:
             rows = [[_short(row[column]) for column in columns] for row in summary[section]]
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
-    if rows:
+    if rows and not brief:
         console.print(_drawn("what each stage retains (means)", ["stage", *(HEADLINE[m] for m in header[1:])], rows))
 
 
