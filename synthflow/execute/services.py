@@ -37,6 +37,7 @@ class WorkerServices:
         self.run_seed = context.run_seed
         self.round = context.round
         self.attempt = context.attempt
+        self.counts_rows = False
         self._context, self._stage = context, stage
         self._reporter = Reporter(stage)
 
@@ -100,7 +101,13 @@ class WorkerServices:
         return judgements, opened.full_version(), content_id("c", verifier, opened.config)
 
     def count(self, **counts: float) -> None:
+        if not self.counts_rows:
+            counts.pop("rows", None)  # counted by `wrote`, for every stage alike
         self._reporter.count(**counts)
+
+    def wrote(self, rows: int) -> None:
+        """Count a finished unit's rows."""
+        self._reporter.count(rows=rows)
 
     def flush(self) -> None:
         self._reporter.flush()
