@@ -38,6 +38,8 @@ def plan(
     scheduler: str | None,
     as_json: bool,
 ) -> None:
+    if scheduler is not None and pilot is None:
+        raise click.UsageError("--scheduler says where a pilot runs; give --pilot with it, or leave it out")
     from synthflow.plan.plan import make_plan
     from synthflow.spec import load_pipeline
 
@@ -49,11 +51,19 @@ def plan(
     if pilot is not None:
         from synthflow.cli.display import display_for
         from synthflow.cli.pilot import print_pilot
+        from synthflow.cli.run import stop_on_signals
+        from synthflow.execute.stopping import Stopper
         from synthflow.plan.pilot import run_pilot
 
-        screen = console(err=as_json)
+        screen, stopper = console(err=as_json), Stopper()
+        stop_on_signals(stopper)
         found = run_pilot(
-            pipeline, root, pilot, scheduler=scheduler, display=lambda tracker: display_for(tracker, screen)
+            pipeline,
+            root,
+            pilot,
+            scheduler=scheduler,
+            stopper=stopper,
+            display=lambda tracker: display_for(tracker, screen),
         )
         planned["pilot"] = found.to_json()
         if not as_json:

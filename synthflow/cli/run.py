@@ -21,7 +21,9 @@ Examples:
   synthflow run pipeline.yaml -o stages.rollouts.n=64      48 more, if there were 16
   synthflow run pipeline.yaml --scheduler tcp://10.0.0.1:8786
 
-Running again on the same directory resumes it: what is finished is kept, what changed is run again.
+\b
+Running again on the same directory resumes it: what is finished is kept, what changed
+is run again.
 Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again), 5 locked, 6 disk full.
 """
 
@@ -49,7 +51,7 @@ def run(
     from synthflow.spec import load_pipeline
 
     stopper = Stopper()
-    _stop_on_signals(stopper)
+    stop_on_signals(stopper)
     screen = console(err=as_json)
     if prometheus is not None:
         overrides = (*overrides, f"execution.prometheus_port={prometheus}")
@@ -71,7 +73,7 @@ def run(
     _summary(root, quiet, as_json, result.attempt, result.elapsed_s)
 
 
-def _stop_on_signals(stopper: Stopper) -> None:
+def stop_on_signals(stopper: Stopper) -> None:
     """The first Ctrl-C (or SIGTERM) finishes what is in flight, the second stops at once."""
 
     def handle(number: int, frame: object) -> None:
@@ -97,7 +99,7 @@ def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapse
         echo_json({"run": str(root), "attempt": attempt, "elapsed_s": round(elapsed_s, 3), **summary})
         return
     screen = console()
-    render_summary(screen, summary)
+    render_summary(screen, summary, brief=True)
     screen.print(f"\nFiles: {root}", markup=False)
     for folder in sorted((root / "exports").glob("[!.]*")):
         screen.print(f"  {folder}/", markup=False)

@@ -88,6 +88,13 @@ def measure(pilot: Path, problems: Sequence[str], sampling: Sequence[str]) -> Me
     for stage in sampling:
         for quantity in ("requests", "tokens", "truncated"):
             book.columns[f"{quantity}/{stage}"] = defaultdict(float)
+    manifest = Manifest(pilot)
+    for record in manifest.graph.stages.values():
+        # A stage that could have given something and gave nothing is a measured zero.
+        if "pairs" in record.writes and isinstance(record.config.get("level"), str):
+            book.columns[f"pairs/{record.config['level']}"] = defaultdict(float)
+        if "step_values" in record.writes:
+            book.columns["steps"] = defaultdict(float)
     with open_catalog(pilot) as con:
         owner = _samples(con, book)
         _yields(con, book)
@@ -95,7 +102,7 @@ def measure(pilot: Path, problems: Sequence[str], sampling: Sequence[str]) -> Me
         seeds = dict(made.fetchall())
         cpu_s = _cpu(con, sampling)
     answers = _journaled(pilot / "journal", problems, owner, book)
-    fixed = _shard_bytes(pilot, seeds, book)
+    fixed = _shard_bytes(pilot, manifest, seeds, book)
     return Measured(book.columns, answers, fixed, cpu_s)
 
 
@@ -161,13 +168,12 @@ def _journaled(folder: Path, problems: Sequence[str], owner: Mapping[str, str], 
     return [answer for answer, _ in found.values()]
 
 
-def _shard_bytes(pilot: Path, seeds: Mapping[str, str], book: _Book) -> float:
+def _shard_bytes(pilot: Path, manifest: Manifest, seeds: Mapping[str, str], book: _Book) -> float:
     """Book what rows take in shards; returns what a partition's shards take without any row.
 
     Shards of a pilot are small, and a small Parquet file is mostly its own schema. So the rows of a stage are packed
     once more, all in one, and the schema is counted apart.
     """
-    manifest = Manifest(pilot)
     parts: dict[tuple[str, str], list[pa.Table]] = defaultdict(list)
     for commit in manifest.active():
         if manifest.graph.stages[commit.stage].scope != "whole":

@@ -8,8 +8,10 @@ so that the two never sample at once.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from synthflow.errors import UserError
 from synthflow.plan.choose import Chosen, ChosenProblems, choose_problems
 from synthflow.plan.measured import Measured, measure
 from synthflow.plan.projection import LEVEL, REPLICATES, Projection, Range, Vector
-from synthflow.plan.speed import Speed, speed_of
+from synthflow.plan.speed import Speed, speed_of, within
 from synthflow.stages.sources import Source
 from synthflow.stores.lock import RunLock
 from synthflow.stores.rundir import RunDirectory
@@ -26,6 +28,7 @@ from synthflow.stores.rundir import RunDirectory
 if TYPE_CHECKING:
     from synthflow.execute.cluster import ClusterSize
     from synthflow.execute.run import Display
+    from synthflow.execute.stopping import Stopper
     from synthflow.spec.nodes import Node
     from synthflow.spec.pipeline import Pipeline
 
@@ -171,6 +174,7 @@ def run_pilot(
     *,
     display: Display | None = None,
     scheduler: str | None = None,
+    stopper: Stopper | None = None,
 ) -> Pilot:
     """Run the pilot of a run directory, or finish one that was interrupted.
 
@@ -181,6 +185,7 @@ def run_pilot(
     Raises:
         UserError: if no stage samples, or an input is bad.
         RunLocked: if a run, or another pilot, is going on in `root`.
+        Stopped: if `stopper` was asked to stop; the same call again resumes.
         Incomplete: if some work is owed; the same call again resumes.
     """
     from synthflow.execute.run import full_size, run_pipeline
@@ -198,15 +203,16 @@ def run_pilot(
         small = _small(pipeline, stages, chosen)
         pilot = _folder(root)
         started_at = time.time()
-        done = run_pipeline(small, pilot, scheduler=scheduler, display=display)
+        done = run_pipeline(small, pilot, scheduler=scheduler, display=display, stopper=stopper)
         measured = measure(pilot, [p for c in chosen.values() for p in c.problems], sampling)
+    own = within(measured.answers, _attempts(pilot))
     fresh = [a for a in measured.answers if a.at >= started_at]
     return Pilot(
         pipeline=pipeline,
         root=pilot,
         measured=measured,
         projection=Projection([measured.of(c) for c in chosen.values()]),
-        speed=speed_of(measured.answers),
+        speed=speed_of(own),
         size=full_size(pipeline),
         elapsed_s=done.elapsed_s,
         start_s=min(a.at - a.elapsed_s for a in fresh) - started_at if fresh else None,
@@ -228,6 +234,16 @@ def _folder(root: Path) -> Path:
                 f"{link}: a link to the run's journal cannot be made here ({error}); give --out on another disk"
             ) from error
     return pilot
+
+
+def _attempts(pilot: Path) -> list[tuple[float, float]]:
+    """When each attempt of the pilot was at work (Unix times), as it said itself, also of one that was killed."""
+    found = []
+    for path in sorted(pilot.glob("logs/attempt-*/progress.json")):
+        with suppress(ValueError, KeyError):  # half-written by a full disk: that attempt measures no speed
+            said = json.loads(path.read_text(encoding="utf-8"))
+            found.append((float(said["at"]) - float(said["elapsed_s"]), float(said["at"])))
+    return found
 
 
 def _stages(pipeline: Pipeline) -> list[Node]:

@@ -80,8 +80,9 @@ class Projection:
         return self.n == self.total
 
     def value(self, name: str) -> float:
-        """The best guess: the mean of each source times its problems."""
-        return float(sum(s.columns[name].mean() * s.total for s in self.sources))
+        """The best guess: what was measured, and the mean of each source for each of its other problems."""
+        guesses = (s.columns[name].sum() + (s.total - s.n) * s.columns[name].mean() for s in self.sources)
+        return float(sum(guesses))
 
     def replicates(self, name: str) -> Vector:
         """Drawn totals, in the same order for every quantity. Shape (REPLICATES,)."""

@@ -63,6 +63,14 @@ def speed_of(answers: Sequence[Answer]) -> Speed | None:
     return Speed(busy, tokens, binned)
 
 
+def within(answers: Sequence[Answer], times: Sequence[tuple[float, float]]) -> list[Answer]:
+    """The answers that came in one of some spans of Unix time, both ends included.
+
+    For a pilot: what a real run sampled of the same problems came amid other requests, so those alone tell no speed.
+    """
+    return [a for a in answers if any(start <= a.at <= end for start, end in times)]
+
+
 def _union(answers: Sequence[Answer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Starts and ends of the disjoint intervals in which some request was open."""
     spans = sorted((a.at - a.elapsed_s, a.at) for a in answers)

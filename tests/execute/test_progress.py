@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synthflow.cli.display import facts, totals
+from synthflow.cli.status import run_status, status
 from synthflow.execute.progress import StageProgress, Tracker, cost
 from synthflow.execute.rates import LEAST_REPORTS, RecentRate
 from synthflow.stores.manifest import Commit, Graph, Manifest, StageRecord
@@ -190,3 +192,44 @@ def test_people_read_recent_rates_and_old_files_still_show(clock: Clock, tmp_pat
            "rollouts_per_s": 0.5, "tokens_per_s": 20.0}  # fmt: skip
     assert facts(old) == "4 rollouts  0.5/s  20 tok/s"
     assert totals({"stages": [old]}) == ""
+
+
+def _crashed(folder: Path) -> Path:
+    """A run whose first attempt was killed at work, and its second before it said anything."""
+    manifest = Manifest(folder)
+    manifest.open_attempt(list(GRAPH.stages.values()), {"name": "crashed"})
+    manifest.set_partitions("problems", ["q_a", "q_b"], None)
+    for unit in ("q_a", "q_b"):
+        manifest.commit(_commit(manifest.graph, "problems", unit))
+    logs = folder / "logs" / "attempt-1"
+    logs.mkdir(parents=True)
+    tracker = Tracker(manifest.graph, manifest, logs, {"rollouts": 1000}, 3.0)
+    tracker.counted({"stage": "rollouts", "sampled": 200, "tokens": 1_000_000, "correct": 3, "wrong": 1})
+    tracker.save(force=True)
+    manifest.open_attempt(list(GRAPH.stages.values()), {"name": "crashed"})
+    dead = {"host": "elsewhere", "pid": 1, "boot": "b", "started": 0.0, "heartbeat": 0.0}
+    (folder / "lock").write_text(json.dumps(dead))
+    return folder
+
+
+def test_status_tells_the_last_that_was_said_also_after_a_crash(tmp_path: Path) -> None:
+    found = run_status(_crashed(tmp_path))
+    assert (found["state"], found["died"], found["attempt"], found["progress_attempt"]) == ("incomplete", True, 2, 1)
+    assert 0 <= found["progress_age_s"] < 60
+    assert found["progress"]["total"]["tokens"] == 1_000_000
+    assert found["progress"]["total"]["cost"] == 3.0
+    shown = CliRunner().invoke(status, [str(tmp_path)])
+    assert shown.exit_code == 0
+    for text in ("incomplete, attempt 2", "its last process died", "200/1,000 rollouts", "pass rate 0.75",
+                 "it last said: 1.0M tokens", "cost 3.00 of about 15.00", "progress of attempt 1, 0:0",
+                 "run the same"):  # fmt: skip
+        assert text in shown.output, f"{text}\n{shown.output}"
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"torn'])
+def test_status_of_a_run_that_said_nothing_or_half_a_thing(tmp_path: Path, text: str) -> None:
+    folder = _crashed(tmp_path)
+    (folder / "logs" / "attempt-1" / "progress.json").write_text(text)
+    found = run_status(folder)
+    assert (found["progress"], found["progress_attempt"], found["progress_age_s"]) == (None, None, None)
+    assert CliRunner().invoke(status, [str(folder)]).exit_code == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.plan.speed import BINS, Answer, speed_of
+from synthflow.plan.speed import BINS, Answer, speed_of, within
 
 ANSWERS = st.lists(
     st.builds(Answer, st.integers(0, 400).map(lambda x: x / 10), st.integers(1, 80).map(lambda x: x / 10),
@@ -31,6 +31,12 @@ def test_a_recording_measures_no_time() -> None:
     assert speed_of([]) is None
     assert speed_of([Answer(5, 0, 40)]) is None
     assert speed_of([Answer(5, 3, 0)]) is None
+
+
+def test_what_came_outside_of_the_pilot_tells_no_speed() -> None:
+    answers = [Answer(1, 1, 5), Answer(2, 1, 6), Answer(50, 1, 7)]
+    assert within(answers, [(0, 1.5), (49, 60)]) == [answers[0], answers[2]]
+    assert within(answers, []) == []
 
 
 @settings(deadline=None)
