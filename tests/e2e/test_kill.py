@@ -98,6 +98,24 @@ def test_a_killed_driver_leaves_no_process_behind(replay_spec: dict[str, object]
     kill_group(process)
 
 
+def test_killed_workers_are_replaced(replay_spec: dict[str, object], tmp_path: Path) -> None:
+    """kill -9 of one worker, and four seconds later of another, in a run that goes on to its end."""
+    whole = write_spec(tmp_path / "whole.yaml", replay_spec)
+    run_ok(whole, tmp_path / "whole")
+    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.2})  # type: ignore[dict-item]
+    process = start(write_spec(tmp_path / "slow.yaml", slow), tmp_path / "run")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((tmp_path / "run").glob("journal/*.jsonl")):
+        time.sleep(0.1)
+    for _ in range(2):
+        workers = [p for p in _descendants(process.pid) if "dask worker" in " ".join(p.cmdline())]
+        assert workers
+        workers[-1].kill()
+        time.sleep(4)
+    assert process.wait(timeout=200) == 0
+    assert_same_rows(tmp_path / "whole", tmp_path / "run")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_gives_back_the_lock_and_resumes(
     number: signal.Signals, replay_spec: dict[str, object], tmp_path: Path
