@@ -39,7 +39,7 @@ class ReplayOptions(BaseModel):
     )
     delay_s: float = Field(0.0, ge=0, le=3600, description="seconds every request takes")
     concurrency: int = Field(8, ge=1, le=1024, description="requests answered at once")
-    cache_mb: int = Field(128, ge=1, description="memory for recorded rollouts, in MiB")
+    cache_mb: int = Field(16, ge=1, description="memory for recorded rollouts, in MiB")
     tokenizer: str | None = Field(
         None, description="demo, a model directory or a hub name: renders prompts, and the text of stand-ins"
     )

@@ -35,6 +35,11 @@ _SETTINGS: Mapping[str, Any] = {
     "distributed.comm.timeouts.connect": "60s",
     "distributed.scheduler.worker-ttl": None,
     "distributed.admin.tick.limit": "1h",
+    # Logs for Dask's dashboard, which we do not start: they grow with the number of tasks, up to these lengths.
+    "distributed.admin.log-length": 200,
+    "distributed.admin.low-level-log-length": 200,
+    # A profiler that stops every thread a hundred times a second, and keeps what it saw.
+    "distributed.worker.profile.enabled": False,
     "logging.distributed": "error",
 }
 
