@@ -38,6 +38,8 @@ N = 16
 """Rollouts a problem."""
 PARTITION = 32
 """Problems in a partition: four partitions, what is in flight at once, hold 2,048 rollouts."""
+CACHE_MB = 2
+"""The replay backend's cache, which has a bound of its own: small enough that both sizes fill it."""
 SAMPLE: dict[str, Any] = {"use": "sample", "of": "problems", "n": N, "max_tokens": 256}
 CLI = Path(sys.executable).with_name("synthflow")
 _POLL_S = 0.05
@@ -47,7 +49,7 @@ def spec(folder: Path) -> dict[str, Any]:
     """The quickstart without step values, which would multiply the rollouts, over what `record` wrote."""
     return {
         "name": "memory",
-        "policy": {"backend": "replay", "model": str(folder / "recording"), "tokenizer": "demo"},
+        "policy": {"backend": "replay", "model": str(folder / "recording"), "tokenizer": "demo", "cache_mb": CACHE_MB},
         "stages": {
             "problems": {"use": "source.jsonl", "path": str(folder / "problems.jsonl")},
             "rollouts": SAMPLE,
