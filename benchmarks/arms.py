@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,19 +49,20 @@ class Timing:
     extra: dict[str, float] = field(default_factory=dict)
 
 
-class Arm:
+class Arm(ABC):
     """What both arms have: their engine's processes, and the clock of its worker."""
 
     def __init__(self) -> None:
         self.engine: list[psutil.Process] = []
         self.start_s = 0.0
 
+    @abstractmethod
     def clock(self) -> Mapping[str, float]:
-        raise NotImplementedError
+        """Seconds that the engine's worker was busy, among other readings."""
 
+    @abstractmethod
     def reset(self) -> None:
         """Empty the prefix cache."""
-        raise NotImplementedError
 
     def timed(self, other: Arm | None, work: Callable[[], tuple[int, int, dict[str, float]]]) -> Timing:
         """Run one repeat; `work` returns tokens, requests, and what else it measured."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +89,13 @@ def test_recipes_parse_and_say_what_they_do(name: str) -> None:
     pipeline = load_pipeline(name)
     assert pipeline.name == name
     assert pipeline.spec_text.startswith(f"# {name}: ")
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_step_labels_reads_a_run(small_run: Path) -> None:
+    script = ROOT / "benchmarks" / "step_truth.py"
+    done = subprocess.run([sys.executable, str(script), str(small_run)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["steps"] > 0
+    assert found["advantage"]["first_wrong"]["mean"] < found["advantage"]["right"]["mean"]

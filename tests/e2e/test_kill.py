@@ -52,7 +52,7 @@ def _kill_and_resume(spec: Path, out: Path, kills: int, seed: int, longest: floa
 def test_ten_kills_on_replay_give_the_same_rows(replay_spec: dict[str, object], tmp_path: Path) -> None:
     whole = write_spec(tmp_path / "whole.yaml", replay_spec)
     run_ok(whole, tmp_path / "whole")
-    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.3})  # type: ignore[dict-item]
+    slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 1.2})  # type: ignore[dict-item]
     spec = write_spec(tmp_path / "slow.yaml", slow)
     killed = _kill_and_resume(spec, tmp_path / "killed", kills=10, seed=11, longest=9.0, last=whole)
     assert killed >= 8
