@@ -1,8 +1,9 @@
 """The engine thread: takes requests from a queue and keeps the batch full.
 
 Invariant: every future that was submitted ends: in a result, or in an `InfrastructureError` that carries the
-cause (`EngineFailed` where a forward pass failed: any of its rows may be to blame). A failure costs the rows in flight and nothing else: the loop goes on with the next requests. Rows enter
-when enough of the batch is free, so that a prefill serves several of them.
+cause (`EngineFailed` where a forward pass failed: any of its rows may be to blame). A failure costs the rows in
+flight and nothing else: the loop goes on with the next requests. Rows enter when enough of the batch is free, so
+that a prefill serves several of them.
 """
 
 from __future__ import annotations

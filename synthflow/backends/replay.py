@@ -22,7 +22,7 @@ from synthflow.backends import models
 from synthflow.backends.local import refusal
 from synthflow.backends.recording import Recorded, Recording
 from synthflow.backends.renderer import Renderer
-from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
+from synthflow.contracts import Backend, FinishReason, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 
 PROBLEMS = 64
@@ -126,7 +126,8 @@ class ReplayBackend(Backend):
 
 def _as_recorded(row: Recorded) -> SampleResult:
     if row.finish_reason in ("refused", "poison"):
-        reason, ended = f"{row.finish_reason} in the recording", "refused" if row.finish_reason == "refused" else "poison"
+        ended: FinishReason = "refused" if row.finish_reason == "refused" else "poison"
+        reason = f"{ended} in the recording"
         return SampleResult(row.rollout_id, "", ended, prompt_tokens=len(row.prompt or ()), reason=reason)
     return SampleResult(
         rollout_id=row.rollout_id,

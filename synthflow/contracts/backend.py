@@ -1,10 +1,10 @@
 """A backend turns sampling requests into completions.
 
 Invariants: `submit` may be called from many threads and never waits for a slot; every future ends in a
-`SampleResult` (a completion or a refusal) or in `InfrastructureError` (the request is owed, and sampled again). An engine
-that fails as a whole ends all its futures in `EngineFailed`: the host starts it again if it is not `alive`, and isolates a
-request that keeps killing it. A backend keeps nothing: whoever submits writes the journal. A request's tokens depend on its own seed only, up
-to the floating-point effects of batching.
+`SampleResult` (a completion or a refusal) or in `InfrastructureError` (the request is owed, and sampled again). An
+engine that fails as a whole ends all its futures in `EngineFailed`: the host starts it again if it is not `alive`,
+and isolates a request that keeps killing it. A backend keeps nothing: whoever submits writes the journal. A
+request's tokens depend on its own seed only, up to the floating-point effects of batching.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A result is journaled in the thread that produced it, before anyone sees it. Failures are of four kinds. A request that
 fails for reasons of infrastructure is retried with back-off; when too many fail, the task stops early with the last
-words of the server. One that is refused or truncated has a result like any other. One that was in flight when the engine
-died is sampled again, and `suspects` finds the one that kills it.
+words of the server. One that is refused, or truncated, has a result like any other. One that was in flight when the
+engine died is sampled again, and `suspects` finds the one that kills it.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Judgement, PolicyIdentity, Question, SampleRequest, SampleResult, Verifier
+from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
-from synthflow.errors import InfrastructureError
 from synthflow.ids import canonical, content_id
 from synthflow.stores.journal import lookup
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 _HAND_OVERS = 5
-"""Times that requests are handed to the engines' workers after Dask gave them up: each time allows six deaths, so that the
-search for a request that kills its worker (`suspects`) comes to an end before."""
+"""Times that requests are handed to the engines' workers, which Dask gives up after six deaths: so the search for a
+request that kills its worker (`suspects`) comes to an end before."""
 
 
 class _Shared:

@@ -1,8 +1,8 @@
 """Verifiers and filters as stages: a registered verifier `x` is the stage `verify.x`, a filter `x` is `filter.x`.
 
-Invariant: an adapter adds nothing to a verdict but what a machine can see before it asks (refused, poison, truncated, no
-gold answer), and every rollout it reads has one score or, if it continues a prefix, one row in `rejects`: the text
-of a continuation alone is no answer, so whoever samples continuations judges them.
+Invariant: an adapter adds nothing to a verdict but what a machine can see before it asks (refused, poison,
+truncated, no gold answer), and every rollout it reads has one score or, if it continues a prefix, one row in
+`rejects`: the text of a continuation alone is no answer, so whoever samples continuations judges them.
 """
 
 from __future__ import annotations

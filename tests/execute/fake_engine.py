@@ -21,7 +21,7 @@ class NoOptions(BaseModel):
 
 
 class FakeEngine(Backend):
-    """Answers in a pool of threads. `poison` kills the engine, and all in flight with it; `fails` fail by themselves."""
+    """Answers in a pool of threads. `poison` kills it, and all in flight with it; `fails` fail by themselves."""
 
     name, Options = "fake", NoOptions
     max_in_flight = 64

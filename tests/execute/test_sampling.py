@@ -39,8 +39,8 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(root: Path, engine: FakeEngine, asked: list[SampleRequest], slots: int = 16, **context: Any) -> Any:
     """The whole of an engine task against this engine."""
-    task = EngineTask(RunContext(root, 1, 0, 0, {"default": POLICY}, {}, **context), "default", "rollouts", (), frozenset())
-    task = EngineTask(task.context, "default", "rollouts", tuple(asked), frozenset())
+    made = RunContext(root, 1, 0, 0, {"default": POLICY}, {}, **context)
+    task = EngineTask(made, "default", "rollouts", tuple(asked), frozenset())
     engines._hosts[canonical(POLICY)] = host_of(engine, slots)
     try:
         return run_engine_task(task)
@@ -108,7 +108,9 @@ def test_a_stop_leaves_the_task_with_requests_owed(tmp_path: Path) -> None:
 def test_a_high_error_rate_stops_early_with_the_last_words(tmp_path: Path) -> None:
     asked = requests(0, 2000)
     engine = FakeEngine(fails=frozenset(r.rollout_id for r in asked[100:]))
-    with pytest.raises(InfrastructureError, match=r"requests failed, more than max_error_rate 0.25; the last said: gone"):
+    with pytest.raises(
+        InfrastructureError, match=r"requests failed, more than max_error_rate 0.25; the last said: gone"
+    ):
         run(tmp_path, engine, asked)
     assert len(engine.asked) < 300, "it stops during the pass, not after it"
     journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
