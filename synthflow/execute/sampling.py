@@ -139,6 +139,7 @@ class Sampler:
             self._deaths.seen[request.rollout_id] += 1
             self._deaths.alone[request.rollout_id] += group.single
             self._words = str(error)
+        self._reporter.tell(f"the engine died: {len(done.felled)} requests are sampled again" if done.felled else "")
         if done.felled:
             self._reporter.count(engine_deaths=1)
             if max(self._deaths.seen.values()) > MOST_DEATHS:
