@@ -8,8 +8,10 @@ engine died is sampled again, and `suspects` finds the one that kills it.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -67,6 +69,11 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
         sampler = Sampler(task, writer, Reporter(task.stage), known)
         try:
             results.update(sampler.sample(owed))
+        except SynthflowError as error:
+            traceback.print_exception(error, file=sys.stderr)  # into the worker's log
+            # What travels to the driver must not need the engine's libraries there.
+            error.__cause__ = error.__context__ = None
+            raise
         finally:
             sampler.close()
     return [results[r.rollout_id] for r in task.requests]

@@ -66,4 +66,5 @@ def probe(request: SampleRequest) -> SampleRequest:
         messages=(("user", "1"),),
         prompt_token_ids=None if tokens is None else tokens[:1],
         params=SamplingParams(max_tokens=1),
+        seed=0,
     )
