@@ -66,7 +66,8 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
     if owed:
         known = deaths(folder, problem_ids, [r.rollout_id for r in owed], context.attempt)
         writer = JournalWriter(folder, problem_ids, context.attempt)
-        sampler = Sampler(task, writer, Reporter(task.stage), known)
+        answered = next((r for r in task.requests if r.rollout_id in results), None)
+        sampler = Sampler(task, writer, Reporter(task.stage), known, answered)
         try:
             results.update(sampler.sample(owed))
         except SynthflowError as error:
@@ -82,12 +83,19 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
 class Sampler:
     """Samples the requests of one task in passes, until each has a result."""
 
-    def __init__(self, task: EngineTask, writer: JournalWriter, reporter: Reporter, known: Deaths) -> None:
+    def __init__(
+        self,
+        task: EngineTask,
+        writer: JournalWriter,
+        reporter: Reporter,
+        known: Deaths,
+        answered: SampleRequest | None = None,
+    ) -> None:
         self._task, self._writer, self._reporter, self._deaths = task, writer, reporter, known
         self._log = OpenedLog(writer.path)
         self._watch = StopWatch(task.context.root, task.context.attempt)
         self._results: dict[str, SampleResult] = {}
-        self._poisoned = 0
+        self._poisoned, self._answered = 0, answered
         self._words = "it died with its process"
 
     def close(self) -> None:
@@ -142,6 +150,8 @@ class Sampler:
         else:
             done = self._alone(host, group)
         self._results.update(done.results)
+        if self._answered is None:
+            self._answered = next((r for r in group.requests if r.rollout_id in done.results), None)
         for request, error in done.felled:
             self._deaths.seen[request.rollout_id] += 1
             self._deaths.alone[request.rollout_id] += group.single
@@ -164,7 +174,7 @@ class Sampler:
         with host.turns.turn():
             host.slots.wait_until_none()
             try:
-                host.submit(probe(group.requests[0])).result()
+                host.submit(probe(group.requests[0], self._answered)).result()
             except InfrastructureError as error:
                 return Pass(fatal=error)
         return sample_once(host, self._writer, self._log, self._reporter, group, self._watch, self._rate)
