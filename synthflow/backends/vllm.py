@@ -12,6 +12,7 @@ import os
 import time
 from concurrent.futures import Future
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ class VllmBackend(Backend):
 
     def identity(self) -> PolicyIdentity:
         return models.identify(self._directory)
+
+    def gpus_per_engine(self) -> int:
+        """GPUs of one copy of the model, times the copies that vLLM itself would run side by side."""
+        given = {"tensor_parallel_size": self.options.tensor_parallel_size, **self.options.engine_args}
+        return prod(int(given.get(f"{kind}_parallel_size") or 1) for kind in ("tensor", "pipeline", "data"))
 
     def start(self) -> None:
         """Start the engine, which takes seconds to minutes.

@@ -7,7 +7,6 @@ and run the stages. On somebody else's scheduler the same resources are expected
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.errors import InfrastructureError, UserError
+from synthflow.execute.gpus import VISIBLE
 from synthflow.execute.tasks import CPU, ENGINE
 
 if TYPE_CHECKING:
@@ -46,11 +46,15 @@ _SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class ClusterSize:
-    """Processes of a local cluster: `engines` hold models, `cpu` run stages, `threads` units each at once."""
+    """Processes of a local cluster: `engines` hold models, `cpu` run stages; `partitions` flow at once.
+
+    `gpus` is CUDA_VISIBLE_DEVICES of each engine, empty where none is dealt.
+    """
 
     cpu: int
     engines: int
     partitions: int
+    gpus: tuple[str, ...] = ()
 
 
 def _worker(name: str, resource: str, threads: int, env: Mapping[str, str]) -> dict[str, Any]:
@@ -71,11 +75,14 @@ def _worker(name: str, resource: str, threads: int, env: Mapping[str, str]) -> d
     }
 
 
-def _engine_env(index: int, engines: int) -> dict[str, str]:
-    """One GPU an engine where there are several; nothing where the user has chosen already."""
-    if engines > 1 and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        return {"CUDA_VISIBLE_DEVICES": str(index)}
-    return {}
+def worker_specs(size: ClusterSize) -> dict[str, dict[str, Any]]:
+    """The workers of a local cluster by name, as Dask's `SpecCluster` takes them; every engine sees its own GPUs."""
+    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+    workers = {f"cpu-{i}": _worker(f"cpu-{i}", CPU, 1, single) for i in range(size.cpu)}
+    for i in range(size.engines):
+        env = {VISIBLE: size.gpus[i]} if size.gpus else {}
+        workers[f"engine-{i}"] = _worker(f"engine-{i}", ENGINE, size.partitions, env)
+    return workers
 
 
 @contextmanager
@@ -104,14 +111,13 @@ def connected(size: ClusterSize, scheduler: str | None, logs: Path) -> Iterator[
 def _local(size: ClusterSize) -> Iterator[Client]:
     from distributed import Client, Scheduler, SpecCluster
 
-    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-    workers = {f"cpu-{i}": _worker(f"cpu-{i}", CPU, 1, single) for i in range(size.cpu)}
-    for i in range(size.engines):
-        workers[f"engine-{i}"] = _worker(f"engine-{i}", ENGINE, size.partitions, _engine_env(i, size.engines))
     options = {"dashboard": False, "host": "127.0.0.1", "port": 0}
     with (
         SpecCluster(
-            workers=workers, scheduler={"cls": Scheduler, "options": options}, silence_logs=40, name="synthflow"
+            workers=worker_specs(size),
+            scheduler={"cls": Scheduler, "options": options},
+            silence_logs=40,
+            name="synthflow",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

@@ -21,6 +21,7 @@ from synthflow.errors import UserError
 from synthflow.execute.cluster import ClusterSize, connected
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
+from synthflow.execute.gpus import Placement, place, visible_gpus
 from synthflow.execute.partition import Cut, check_disjoint, cut_source
 from synthflow.execute.progress import Tracker
 from synthflow.execute.prometheus import serving
@@ -239,13 +240,17 @@ def _size(pipeline: Pipeline, owed: Collection[str]) -> ClusterSize:
 
     cores = os.cpu_count() or 1
     used = {p for node in pipeline.nodes if node.name in owed for p in type(node.stage).policies(node.config)}
-    engines = 0
+    placement = Placement(0)
     if used:
-        wanted = max(open_backend(pipeline.policies[name]).default_engines() for name in used)
-        engines = pipeline.execution.engines or wanted
+        backends = {name: open_backend(pipeline.policies[name]) for name in sorted(used)}
+        per_engine = {name: backend.gpus_per_engine() for name, backend in backends.items()}
+        gpus = visible_gpus() if any(per_engine.values()) else ()
+        default = (backend.default_engines() for backend in backends.values())
+        placement = place(gpus, per_engine, default, pipeline.execution.engines)
+    engines = placement.engines
     cpu = pipeline.execution.cpu_workers or max(1, min(cores - engines, 8))
     partitions = pipeline.execution.partitions_in_flight or max(4, 2 * (engines + cpu))
-    return ClusterSize(cpu=cpu, engines=engines, partitions=partitions)
+    return ClusterSize(cpu=cpu, engines=engines, partitions=partitions, gpus=placement.visible)
 
 
 def _execute(
