@@ -8,6 +8,7 @@ from the engine, the text from the policy's own `Renderer`. When the engine dies
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import time
 from concurrent.futures import Future
@@ -80,11 +81,17 @@ class VllmBackend(Backend):
         """Start the engine, which takes seconds to minutes.
 
         Raises:
-            UserError: if the model or vLLM cannot be found, or vLLM does not take an argument.
+            UserError: if the model or vLLM cannot be found, vLLM does not take an argument, or this process may
+                have no children.
             InfrastructureError: if the engine does not come up.
         """
         _quiet(self.options.verbose)
         self._renderer.stop_token_ids  # noqa: B018 - a missing tokenizer is a user's mistake: say so first
+        if multiprocessing.current_process().daemon:
+            raise UserError(
+                "backend 'vllm' starts a process, which this Dask worker may not; start the engine workers with "
+                "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment (see docs/clusters.md)"
+            )
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
         except ModuleNotFoundError as error:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ def _documents() -> dict[str, Any]:
     return {document["kind"]: document for document in yaml.safe_load_all(text)}
 
 
+@cache
 def _definition(name: str) -> dict[str, Any]:
     """The JSON Schema of one of the operator's resources, as it is installed into a cluster."""
-    crd = yaml.safe_load(files("dask_kubernetes").joinpath(f"{CRDS}/{name}.yaml").read_text())
+    text = files("dask_kubernetes").joinpath(f"{CRDS}/{name}.yaml").read_text()
+    crd = yaml.load(text, Loader=yaml.CSafeLoader)  # ten thousand lines
     schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema
 

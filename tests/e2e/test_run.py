@@ -49,7 +49,7 @@ def test_every_table_has_rows_and_counts_reconcile(small_run: Path) -> None:
 
 def test_stages_run_where_no_engine_is(small_run: Path) -> None:
     parts = sorted((small_run / "tables" / "telemetry").glob("*/*.parquet"))
-    elapsed = pl.concat([pl.read_parquet(p) for p in parts]).filter(pl.col("metric") == "elapsed_s")
+    elapsed = pl.concat([pl.read_parquet(p) for p in parts]).filter(pl.col("target_kind") == "task")
     assert elapsed.filter(pl.col("target_id").str.starts_with("rollouts/")).height == 4  # sampled on an engine's worker
     assert {worker.rpartition("/")[2][:4] for worker in elapsed["worker"]} == {"cpu-"}
 

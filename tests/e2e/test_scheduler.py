@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from synthflow.errors import ExitCode
 
 pytestmark = pytest.mark.slow
 
+PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
 DASK = Path(sys.executable).with_name("dask")
 
 
@@ -36,6 +38,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def _commands(shared: Path) -> list[list[str]]:
+    """The page's commands for a scheduler, a CPU worker and an engine worker."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("dask ")]
+    commands = [shlex.split(line.replace("/shared", str(shared)))[1:] for line in lines]
+    assert [c[0] for c in commands] == ["scheduler", "worker", "worker"]
+    assert [c[-1] for c in commands[1:]] == ["synthflow_cpu=1000", "synthflow_engine=1000"]
+    return commands
+
+
 @dataclass
 class Cluster:
     """The commands of docs/clusters.md, "By hand", as processes that share a directory and nothing else."""
@@ -47,18 +58,14 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """A scheduler, two CPU workers and two engine workers."""
-    file = tmp_path / "scheduler.json"
-    at = ("--no-dashboard", "--scheduler-file", str(file))
-    scheduler = _start("scheduler", *at, "--host", "127.0.0.1", "--port", "0", cwd=tmp_path)
-    kinds = {"cpu": ("1", "synthflow_cpu=1000"), "engine": ("8", "synthflow_engine=1000")}
+    scheduling, cpu, engine = _commands(tmp_path)
+    scheduler = _start(*scheduling, "--host", "127.0.0.1", "--port", "0", cwd=tmp_path)
     workers = {
-        f"{kind}-{i}": _start(
-            "worker", *at, "--name", f"{kind}-{i}", "--nthreads", threads, "--resources", resources, cwd=tmp_path
-        )
-        for kind, (threads, resources) in kinds.items()
+        f"{kind}-{i}": _start(*command, "--name", f"{kind}-{i}", cwd=tmp_path)
+        for kind, command in {"cpu": cpu, "engine": engine}.items()
         for i in range(2)
     }
-    yield Cluster(file, workers)
+    yield Cluster(tmp_path / "scheduler.json", workers)
     for process in (*workers.values(), scheduler):
         _stop(process)
 
@@ -104,20 +111,11 @@ def test_workers_that_never_come_are_asked_for(replay_spec: dict[str, object], t
     )
     spec = write_spec(tmp_path / "spec.yaml", replay_spec)
     try:
-        done = synthflow("run", spec, "--out", tmp_path / "run", "--scheduler", file, "--wait", 5)
+        done = synthflow("run", spec, "--out", tmp_path / "run", "--scheduler", file, "--wait", 3)
     finally:
         _stop(scheduler)
     assert done.returncode == ExitCode.INCOMPLETE, done.stderr
     assert "no worker offers synthflow_cpu or synthflow_engine" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_scheduler_file_that_is_none(replay_spec: dict[str, object], tmp_path: Path) -> None:
-    spec = write_spec(tmp_path / "spec.yaml", replay_spec)
-    (tmp_path / "other.json").write_text('["no", "address"]')
-    for file, said in (("missing.json", "there is no such file"), ("other.json", "not a file that `dask scheduler")):
-        done = synthflow("run", spec, "--out", tmp_path / "run", "--scheduler", tmp_path / file, "--wait", 0)
-        assert done.returncode == ExitCode.USAGE
-        assert said in done.stderr and "Traceback" not in done.stderr
 
 
 def test_no_scheduler_at_the_address(replay_spec: dict[str, object], tmp_path: Path) -> None:
