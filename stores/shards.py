@@ -85,4 +85,5 @@ def _may_hold(file: pq.ParquetFile, group: int, first: str, last: str) -> bool:
     """Whether a row group's statistics leave room for a problem_id in [first, last]."""
     leaf = next(i for i in range(len(file.schema)) if file.schema.column(i).path == "problem_id")
     found = file.metadata.row_group(group).column(leaf).statistics
-    return found is None or not found.has_min_max or (found.min <= last and found.max >= first)
+    low, high = (found.min, found.max) if found is not None and found.has_min_max else (None, None)
+    return not (isinstance(low, str) and isinstance(high, str)) or (low <= last and high >= first)

@@ -72,9 +72,10 @@ class ShardInputs(Inputs):
         if self._problem_ids is None:
             tables = [self.of_stage(s, "problems", ["problem_id"]) for s in self._sources]
             self._problem_ids = pa.concat_tables(tables)["problem_id"].combine_chunks()
-        ends = pc.min_max(self._problem_ids).as_py()
+        ids = self._problem_ids
         wanted = None if columns is None else [*columns, *({"problem_id"} - set(columns))]
-        rows = self._read(commits, table, wanted, None if ends["min"] is None else (ends["min"], ends["max"]))
+        ends = (str(pc.min(ids)), str(pc.max(ids))) if len(ids) else None
+        rows = self._read(commits, table, wanted, ends)
         rows = rows.filter(pc.is_in(rows["problem_id"], value_set=self._problem_ids))
         return rows.select(list(columns)) if columns is not None else rows
 
