@@ -103,7 +103,7 @@ def test_a_run_through_slurm_jobs_though_an_engine_is_killed(
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline and not list(run.glob("journal/*.jsonl")):
             time.sleep(0.1)
         os.killpg(_pid_of(jobs, "engine-0"), signal.SIGKILL)
