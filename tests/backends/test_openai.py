@@ -294,8 +294,7 @@ def test_retry_after_in_all_its_forms() -> None:
     assert pace.retry_after("3") == 3 and pace.retry_after("-5") == 0 and pace.retry_after("1e9") == 120
     in_ten = pace.retry_after(formatdate(time.time() + 10, usegmt=True))
     assert in_ten is not None and 8 < in_ten <= 10
-    assert all(3 <= pace.pause(0, 3.0) <= 3.3 for _ in range(20))
-    assert all(pace.pause(50, None) <= pace.CAP_S for _ in range(20))
+    assert all(pace.pause(5000) <= pace.CAP_S and pace.pause(9, 1.0) <= 1 for _ in range(20))
 
 
 def test_closing_owes_what_is_open(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
