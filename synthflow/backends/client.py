@@ -12,14 +12,15 @@ import asyncio
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from synthflow.backends.pace import retry_after
 
 if TYPE_CHECKING:
-    import httpx
+    import aiohttp
 
 WORDS = 300
 """Characters of a server's message that are kept."""
@@ -62,18 +63,18 @@ class Client:
     """
 
     def __init__(self, key: str | None, timeout_s: float) -> None:
-        import httpx
+        import aiohttp
 
         self._key, self._timeout_s = key, timeout_s
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        self._http = httpx.AsyncClient(
+        self._http = aiohttp.ClientSession(
             headers=headers,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=httpx.Timeout(None, connect=min(_CONNECT_S, timeout_s)),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE_S),
-            follow_redirects=False,
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_S, timeout_s)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
 
     async def post(self, url: str, body: bytes, most_bytes: int) -> Reply:
@@ -82,29 +83,29 @@ class Client:
         Raises:
             NoAnswer: if the connection fails, the time ends, or the answer is too long or compressed.
         """
-        import httpx
+        import aiohttp
 
         reply: Reply | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                async with self._http.stream("POST", url, content=body) as response:
+                async with self._http.post(url, data=body, allow_redirects=False, proxy=_proxy(url)) as response:
                     reply = await self._read(response, most_bytes)
-        except TimeoutError:
-            why = f"no whole answer in {self._timeout_s:g} s"
-        except (httpx.HTTPError, OSError) as error:  # refused, reset, broken off in the middle of a body
+        except (aiohttp.ClientError, OSError) as error:  # refused, reset, broken off in the middle of a body
             why = f"{type(error).__name__} {self.clean(str(error))}".rstrip()
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+                why = f"no whole answer in {self._timeout_s:g} s"
         if reply is None:
             raise NoAnswer(why)  # outside of the except: the error's cause holds the request with its headers
         return reply
 
-    async def _read(self, response: httpx.Response, most_bytes: int) -> Reply:
-        import httpx
+    async def _read(self, response: aiohttp.ClientResponse, most_bytes: int) -> Reply:
+        import aiohttp
 
-        status = response.status_code
+        status = response.status
         if status == 200:
             return Reply(status, await _bounded(response, most_bytes))
         body = b""
-        with suppress(TimeoutError, NoAnswer, httpx.HTTPError):
+        with suppress(TimeoutError, NoAnswer, aiohttp.ClientError):
             async with asyncio.timeout(_ERROR_S):
                 body = await _bounded(response, _ERROR_BYTES)
         words = _message(body)
@@ -117,10 +118,10 @@ class Client:
         return trimmed(text.replace(self._key, "***") if self._key else text)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
 
-async def _bounded(response: httpx.Response, most_bytes: int) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         raise NoAnswer(f"a body in content-encoding {trimmed(coding)}, which was not asked for")
@@ -129,11 +130,18 @@ async def _bounded(response: httpx.Response, most_bytes: int) -> bytes:
     if length.isdecimal() and len(length) < 20 and int(length) > most_bytes:
         raise too_long
     parts = bytearray()
-    async for part in response.aiter_raw():
+    async for part in response.content.iter_any():
         parts += part
         if len(parts) > most_bytes:
             raise too_long
     return bytes(parts)
+
+
+@cache
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), as other tools do."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _host(location: str) -> str:

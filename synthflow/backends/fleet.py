@@ -109,8 +109,11 @@ class Fleet:
         if closed:
             self._timer = asyncio.get_running_loop().call_later(min(closed) - now, self._serve)
 
-    async def back_off(self, server: Pace, attempt: int) -> None:
-        """Wait before the next try of a request that failed at `server`, but not past the recovery of others.
+    async def back_off(self, attempt: int) -> None:
+        """Wait before the next try of a request that has failed, but not past the recovery of others.
+
+        The wait doubles by the request's own tries, but for no more of them than all servers have failed in a row:
+        while others are answered, the fault is the request's bad luck, and a long wait would help nobody.
 
         Raises:
             InfrastructureError: if waiting is given up.
@@ -118,8 +121,7 @@ class Fleet:
         self._raise_if_given_up()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        seconds = pause(0 if self.another_is_healthy(server) else attempt)
-        timer = loop.call_later(seconds, _wake, future)
+        timer = loop.call_later(pause(min(attempt, max(self._streak - 1, 0))), _wake, future)
         self._asleep[future] = None
         try:
             await future
@@ -127,9 +129,9 @@ class Fleet:
             timer.cancel()
             self._asleep.pop(future, None)
 
-    def succeeded(self, server: Pace) -> None:
-        """A server has answered: grow, and wake who sleeps longest."""
-        server.succeeded()
+    def succeeded(self, server: Pace, since: float) -> None:
+        """A server has answered what was sent at `since`: grow, and wake who sleeps longest."""
+        server.succeeded(since)
         self._streak = 0
         for future in list(islice(self._asleep, WOKEN)):
             del self._asleep[future]

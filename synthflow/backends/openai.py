@@ -161,12 +161,12 @@ class OpenAIBackend(Backend):
         """Open the client; asks the server nothing.
 
         Raises:
-            UserError: if httpx is not installed, the key's variable is not set, or a tokenizer is not found.
+            UserError: if aiohttp is not installed, the key's variable is not set, or a tokenizer is not found.
         """
         try:
-            import httpx  # noqa: F401
+            import aiohttp  # noqa: F401
         except ModuleNotFoundError as error:
-            raise UserError("backend 'openai' needs the package 'httpx'; install synthflow[openai]") from error
+            raise UserError("backend 'openai' needs the package 'aiohttp'; install synthflow[openai]") from error
         variable = self.options.api_key_env
         if variable is not None:
             self._key = os.environ.get(variable)
@@ -219,7 +219,7 @@ class OpenAIBackend(Backend):
             if attempt < self.options.retries:
                 self._counts["retries"] += 1
                 if failure.asked is None:  # a pause that was asked for holds for the server, not for the request
-                    await self._fleet.back_off(server, attempt)
+                    await self._fleet.back_off(attempt)
         raise InfrastructureError(f"no answer after {self.options.retries + 1} tries; the last: {failure.words}")
 
     async def _ask(
@@ -235,7 +235,7 @@ class OpenAIBackend(Backend):
             return self._failed(server, since, Failure(f"{server.url}: {error}"))
         said = f"{server.url} answers {reply.status}: {reply.words}"
         if reply.status in REFUSED:
-            self._fleet.succeeded(server)
+            self._fleet.succeeded(server, since)
             return refusal(request, f"the server refuses ({reply.status}): {reply.words}")
         if reply.status in HOPELESS:
             return self._hopeless(server, since, said)
@@ -251,7 +251,7 @@ class OpenAIBackend(Backend):
             words = self._client.clean(reply.body[:1000].decode("utf-8", "replace"))
             why = f"{server.url} answers no completion ({self._client.clean(str(error))}): {words}"
             return self._failed(server, since, Failure(why))
-        self._fleet.succeeded(server)
+        self._fleet.succeeded(server, since)
         return result
 
     def _failed(self, server: Pace, since: float, failure: Failure, *, overload: bool = False) -> Failure:

@@ -1,9 +1,10 @@
 """How fast to ask one server: adaptive concurrency, and when it may be asked again after it failed.
 
 Invariant: the number of requests open at a server never exceeds its limit, and nothing is sent before the end of a
-pause that the server asked for. The limit halves on overload (additive increase, multiplicative decrease: Chiu and
-Jain 1989), once for all requests that were open when the overload showed; it doubles a round trip up to half of what
-was too much, and then grows by one a round trip (slow start and congestion avoidance: RFC 5681). At a limit of
+pause that the server asked for. The limit shrinks once a round of tries, by half of the share that met overload
+(Alizadeh et al. 2010, "Data Center TCP", with each round by itself), so that a server that is full halves it and one
+that sheds a tenth costs a twentieth; a round in which nothing was answered halves it too. It doubles a round up to
+where overload began, and then grows by one a round (slow start and congestion avoidance: RFC 5681). At a limit of
 one, a server that still fails rests between single tries, ever longer. One answer ends that rest.
 """
 
@@ -17,8 +18,8 @@ FIRST_LIMIT = 8
 BASE_S, CAP_S, RETRY_AFTER_CAP_S = 0.5, 30.0, 120.0
 PROBE_S = 2.0
 """Longest rest of a server that fails while there is no better one: what recovery waits for. Our default."""
-SHRINK_AFTER = 3
-"""Failures in a row, other than overload, that halve the limit: one broken answer says nothing of concurrency."""
+SHORTEST_ROUND = 3
+"""Tries in a round at least: one broken answer says nothing of a server."""
 CALM_S = 5.0
 """After so long without overload, what was too much then is forgotten. Our default."""
 
@@ -40,6 +41,7 @@ class Pace:
         self._threshold = float(most)
         self._good = self.limit
         self._shrunk_at = self._overloaded_at = 0.0
+        self._tries = self._answers = self._overloads = 0  # of this round
         self._asked_until = self._resting_until = 0.0
         self._rests = 0
 
@@ -62,8 +64,8 @@ class Pace:
     def has_slot(self) -> bool:
         return self.open < max(1, int(self.limit))
 
-    def succeeded(self) -> None:
-        """One answer: grow."""
+    def succeeded(self, since: float) -> None:
+        """An answer to a request that began at `since`: grow."""
         now = time.monotonic()
         self.streak = self._rests = 0
         self._resting_until = 0.0
@@ -72,6 +74,8 @@ class Pace:
             self._threshold = float(self.most)
         self.limit = min(float(self.most), self.limit + (1.0 if self.limit < self._threshold else 1 / self.limit))
         self._good = self.limit
+        self._answers += 1
+        self._tried(since, CAP_S)
 
     def failed(self, since: float, *, overload: bool = False, asked: float | None = None, rest: float = CAP_S) -> None:
         """A failure of a request that began at `since`.
@@ -87,15 +91,28 @@ class Pace:
             self._asked_until = max(self._asked_until, now + asked + random.uniform(0, 0.1 * asked))
         if overload:
             self._overloaded_at = now
-        if since < self._shrunk_at or not (overload or self.streak >= SHRINK_AFTER):
+            self._overloads += since >= self._shrunk_at
+        self._tried(since, rest)
+
+    def _tried(self, since: float, rest: float) -> None:
+        """Count a try; at the end of a round, shrink if need be. What was sent before the last time tells nothing."""
+        if since < self._shrunk_at:
             return
-        self._shrunk_at = now
-        if overload:
-            self._threshold = max(1.0, self._good / 2)
-        if self.limit < 2:
-            self._resting_until = now + pause(self._rests, rest)
+        self._tries += 1
+        probing = self._rests > 0
+        if self._tries < max(SHORTEST_ROUND, int(self.limit)) and not probing:
+            return
+        full, silent = self._overloads / self._tries, self._answers == 0
+        self._tries = self._answers = self._overloads = 0
+        if full == 0 and not silent:
+            return
+        self._shrunk_at = time.monotonic()
+        if full > 0:
+            self._threshold = max(1.0, self._good * (1 - full / 2))
+        if silent and self.limit < 2:
+            self._resting_until = self._shrunk_at + pause(self._rests, rest)
             self._rests += 1
-        self.limit = max(1.0, self.limit / 2)
+        self.limit = max(1.0, self.limit * (0.5 if silent else 1 - full / 2))
 
 
 def retry_after(header: str | None) -> float | None:
