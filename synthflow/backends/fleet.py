@@ -65,16 +65,19 @@ class Fleet:
             InfrastructureError: if waiting is given up.
         """
         server = await self._acquire(avoid)
+        while server.opens_at > time.monotonic():  # closed while it was being handed over
+            server.open -= 1
+            server = await self._acquire(avoid, first=True)
         try:
             yield server, time.monotonic()
         finally:
             server.open -= 1
             self._serve()
 
-    async def _acquire(self, avoid: Pace | None) -> Pace:
+    async def _acquire(self, avoid: Pace | None, first: bool = False) -> Pace:
         self._raise_if_given_up()
         future: asyncio.Future[Pace] = asyncio.get_running_loop().create_future()
-        self._waiting.append((future, avoid))
+        (self._waiting.appendleft if first else self._waiting.append)((future, avoid))
         self._serve()
         try:
             return await future
