@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_load import MIXED, OUTAGES, policy, recovery, requests
 from fault_server import FaultServer, text_of
 
 from synthflow.backends import client, fleet, open_backend, pace
-from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
+from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute.engines import close_engines, run_engine_task
 from synthflow.execute.tasks import EngineTask, RunContext
 from synthflow.stores.journal import decode, lookup
-
-MIXED = {"429": 0.1, "500": 0.1, "hang": 0.05, "half": 0.05, "wrong": 0.05, "drip": 0.05, "reset": 0.05}
-
-
-def policy(servers: FaultServer, **options: Any) -> PolicyConfig:
-    options = {"base_url": servers.urls, "endpoint": "chat", **options}
-    return PolicyConfig(backend="openai", model="org/served", options=options)
-
-
-def requests(n: int) -> list[SampleRequest]:
-    ask = (("user", "1 + 1?"),)
-    return [SampleRequest(f"r_{i:08x}", f"p_{i % 40:08x}", ask, None, SamplingParams(), i) for i in range(n)]
 
 
 def task(root: Path, served: PolicyConfig, asked: list[SampleRequest]) -> EngineTask:
@@ -90,77 +78,6 @@ def test_two_thousand_requests_all_end_and_none_is_paid_twice(tmp_path: Path, mo
     assert len(again) <= 20
     assert min(counts["faults"][kind] for kind in MIXED) > 50, counts["faults"]
     assert sum(counts["asked"].values()) > 3000
-
-
-class Pump:
-    """Keeps a backend's slots full from a thread, and notes when each answer came."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.done_at: deque[float] = deque()
-        self.errors: list[BaseException] = []
-        self._backend, self._stop = backend, threading.Event()
-        self._slots = threading.Semaphore(backend.max_in_flight)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        seed = 0
-        while not self._stop.is_set():
-            self._slots.acquire()
-            request = SampleRequest(f"r_{seed}", "p", (("user", "?"),), None, SamplingParams(), seed)
-            self._backend.submit(request).add_done_callback(self._ended)
-            seed += 1
-
-    def _ended(self, future: Any) -> None:
-        error = future.exception()
-        if error is None:
-            self.done_at.append(time.monotonic())
-        else:
-            self.errors.append(error)
-        self._slots.release()
-
-    def per_s(self, since: float, until: float) -> float:
-        return sum(since <= at < until for at in list(self.done_at)) / (until - since)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._slots.release()
-        self._thread.join()
-
-
-def recovery(backend: Backend, servers: FaultServer, rates: dict[str, float], fault_s: float = 3.0) -> float:
-    """Seconds from a fault's end until a second of at least half the throughput that was before it began."""
-    pump = Pump(backend)
-    try:
-        time.sleep(2.5)
-        began = time.monotonic()
-        before = pump.per_s(began - 1.5, began)
-        servers.control(rates=rates)
-        time.sleep(fault_s)
-        broken = pump.per_s(began + fault_s / 2, time.monotonic())
-        servers.control(rates={})
-        ended = time.monotonic()
-        assert before > 20 and broken < before / 3, (before, broken)
-        while time.monotonic() < ended + 20:
-            time.sleep(0.1)
-            now = time.monotonic()
-            if now - 1 >= ended and pump.per_s(now - 1, now) >= before / 2:
-                assert not pump.errors, pump.errors[0]
-                return now - 1 - ended
-        raise AssertionError(f"{pump.per_s(now - 1, now)} a second after 20 s; before the fault {before}")
-    finally:
-        pump.stop()
-
-
-OUTAGES: dict[str, dict[str, float]] = {
-    "mixed": {"500": 0.3, "503": 0.2, "reset": 0.2, "half": 0.1, "wrong": 0.1, "429": 0.1},
-    "errors": {"500": 1.0},
-    "overload": {"503": 1.0},
-    "rate limit": {"429": 1.0},
-    "reset": {"reset": 1.0},
-    "silence": {"hang": 1.0},
-    "nine in ten": {"500": 0.9},
-}
 
 
 @pytest.mark.slow
