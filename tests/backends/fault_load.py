@@ -87,7 +87,8 @@ def recovery(backend: Backend, servers: FaultServer, rates: dict[str, float], fa
             time.sleep(0.1)
             now = time.monotonic()
             if now - 1 >= ended and pump.per_s(now - 1, now) >= before / 2:
-                assert not pump.errors, pump.errors[0]
+                # Where some tries are answered, requests use up theirs; in an outage they wait.
+                assert not pump.errors or sum(rates.values()) < 1, pump.errors[0]
                 return now - 1 - ended
         raise AssertionError(f"{pump.per_s(now - 1, now)} a second after 20 s; before the fault {before}")
     finally:
