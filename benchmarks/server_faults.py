@@ -30,7 +30,8 @@ from fault_load import MIXED, OUTAGES, policy, recovery, requests
 from fault_server import FaultServer, text_of
 
 from synthflow.backends import open_backend
-from synthflow.execute.engines import close_engines, run_engine_task
+from synthflow.execute.engines import close_engines
+from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import EngineTask, RunContext
 
 OPEN = 64

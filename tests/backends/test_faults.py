@@ -16,7 +16,8 @@ from fault_server import FaultServer, text_of
 from synthflow.backends import client, fleet, open_backend, pace
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
-from synthflow.execute.engines import close_engines, run_engine_task
+from synthflow.execute.engines import close_engines
+from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import EngineTask, RunContext
 from synthflow.stores.journal import decode, lookup
 
@@ -94,7 +95,7 @@ def test_a_server_that_fails_everything_stops_the_task_early_with_its_last_words
     monkeypatch.setattr(fleet, "UNPROVEN_S", 1.0)
     with FaultServer(2, rates={"500": 1.0}) as servers:
         began = time.monotonic()
-        with pytest.raises(InfrastructureError, match=r"500 of 500 requests failed.*every server failed.*it broke"):
+        with pytest.raises(InfrastructureError, match=r"\d+ of \d+ requests failed.*every server failed.*it broke"):
             run_engine_task(task(tmp_path, policy(servers), requests(500)))
         assert time.monotonic() - began < 15
         assert sum(servers.counts()["asked"].values()) < 500, "not every request tries for itself"
