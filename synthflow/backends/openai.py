@@ -12,11 +12,11 @@ import json
 import os
 import time
 from concurrent.futures import Future
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synthflow import ids
 from synthflow.backends import models, wire
@@ -24,6 +24,7 @@ from synthflow.backends.aio import LoopThread
 from synthflow.backends.local import Admitted, admit, done, refusal
 from synthflow.backends.pace import Pace, pause, retry_after
 from synthflow.backends.renderer import Renderer
+from synthflow.backends.serve import ServeOptions, Servers
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 
@@ -40,7 +41,10 @@ class OpenAIOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_url: tuple[str, ...] = Field(description="where the server is, such as http://host:8000/v1; one or several")
+    base_url: tuple[str, ...] = Field(
+        (), description="where the server is, such as http://host:8000/v1; one or several"
+    )
+    serve: ServeOptions | None = Field(None, description="instead of base_url: start vLLM's server, and watch it")
     endpoint: wire.Endpoint | None = Field(
         None, description="completions (prompts as token ids) or chat; default: completions if the tokenizer is here"
     )
@@ -67,14 +71,21 @@ class OpenAIOptions(BaseModel):
         for url in value:
             if not url.startswith(("http://", "https://")):
                 raise ValueError(f"{url!r} is no http(s) address; write it as http://host:8000/v1")
-        if not value:
-            raise ValueError("give at least one address")
         return tuple(url.rstrip("/") for url in value)
+
+    @model_validator(mode="after")
+    def _served_somewhere(self) -> OpenAIOptions:
+        if bool(self.base_url) == (self.serve is not None):
+            raise ValueError(
+                "give either base_url, the address of a server that runs, or serve, to start one (serve: {} will do)"
+                + ("; not both" if self.base_url else "")
+            )
+        return self
 
 
 def _local_copy(policy: PolicyConfig, options: OpenAIOptions) -> Path | None:
-    if options.weights is not None:
-        return models.resolve_model(options.weights)
+    if options.weights is not None or options.serve is not None:
+        return models.resolve_model(options.weights or policy.model)
     try:
         return models.resolve_model(policy.model)
     except UserError:  # served elsewhere: nobody promised a copy
@@ -90,7 +101,8 @@ class OpenAIBackend(Backend):
     def __init__(self, policy: PolicyConfig) -> None:
         super().__init__(policy)
         o = self.options
-        self.max_in_flight = o.max_concurrency * len(o.base_url)
+        self.max_in_flight = o.max_concurrency * (len(o.base_url) if o.serve is None else o.serve.servers)
+        self._servers: Servers | None = None
         self._loop: LoopThread | None = None
         self._client: httpx.AsyncClient | None = None
         self._paces: list[Pace] = []
@@ -122,7 +134,8 @@ class OpenAIBackend(Backend):
     @cached_property
     def _server(self) -> wire.Server:
         chosen: wire.Server | None = self.options.server
-        return chosen or ("vllm" if self._endpoint == "completions" else "openai")
+        ours = self.options.serve is not None
+        return chosen or ("vllm" if ours or self._endpoint == "completions" else "openai")
 
     def identity(self) -> PolicyIdentity:
         """Of the local copy where there is one; else what the spec declares, which nobody can check."""
@@ -134,11 +147,17 @@ class OpenAIBackend(Backend):
             ids.policy_id(declared, declared, declared), declared, declared, declared, {"declared": True}
         )
 
+    def gpus_per_engine(self) -> int:
+        """What servers of our own take."""
+        return 0 if self.options.serve is None else int(self.options.serve.gpus())
+
     def start(self) -> None:
-        """Open the client; asks the server nothing.
+        """Open the client; asks a server that runs already nothing. Servers of our own are started and waited for.
 
         Raises:
-            UserError: if httpx is not installed, the key's variable is not set, or a tokenizer is not found.
+            UserError: if httpx or vLLM is not installed, the key's variable is not set, a tokenizer is not found, or
+                a port is taken.
+            InfrastructureError: if a server of our own does not come up.
         """
         try:
             import httpx  # noqa: F401
@@ -150,8 +169,18 @@ class OpenAIBackend(Backend):
             if not self._key:
                 raise UserError(f"api_key_env: the environment variable {variable} is not set; export the key in it")
         self._endpoint  # noqa: B018 - a missing tokenizer is a user's mistake: say so first
+        if self.options.serve is not None:
+            self._serve(self.options.serve)
         self._loop = LoopThread("the openai client's loop")
         self._loop.call(self._open())
+
+    def _serve(self, options: ServeOptions) -> None:
+        directory = _local_copy(self.policy, self.options)
+        assert directory is not None
+        context = Renderer.load(directory).max_context
+        name = self.options.served_name or self.policy.model
+        self._servers = Servers(options, directory, context, name, self.options.api_key_env, self.logs)
+        self._servers.start()
 
     async def _open(self) -> None:
         import httpx
@@ -163,7 +192,8 @@ class OpenAIBackend(Backend):
             timeout=httpx.Timeout(o.timeout_s, connect=min(10.0, o.timeout_s)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
         )
-        self._paces = [Pace(url, o.max_concurrency) for url in o.base_url]
+        urls = o.base_url if self._servers is None else self._servers.urls
+        self._paces = [Pace(url, o.max_concurrency) for url in urls]
 
     def submit(self, request: SampleRequest) -> Future[SampleResult]:
         if self._loop is None:
@@ -205,8 +235,12 @@ class OpenAIBackend(Backend):
         import httpx
 
         assert self._client is not None
+        send = partial(self._client.post, f"{server.url}/{wire.PATHS[self._endpoint]}", json=sent)
         try:
-            response = await self._client.post(f"{server.url}/{wire.PATHS[self._endpoint]}", json=sent)
+            if self._servers is None:
+                response = await send()
+            else:
+                response = await self._servers.exchange(server.url, send, lambda answer: answer.status_code)
         except httpx.TransportError as error:  # refused, timed out, broken off in the middle of a body
             server.overloaded(since)
             return f"{server.url}: {type(error).__name__} {self._clean(str(error))}".rstrip(), None
@@ -235,6 +269,9 @@ class OpenAIBackend(Backend):
         if loop is not None:
             loop.close(None if self._client is None else self._client.aclose())
             self._client = None
+        servers, self._servers = self._servers, None
+        if servers is not None:
+            servers.close()
 
     def load(self) -> dict[str, float]:
         limit = sum(int(p.limit) for p in self._paces)
