@@ -12,13 +12,13 @@ import os
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synthflow import ids
 from synthflow.backends import answer, models, wire
@@ -28,6 +28,7 @@ from synthflow.backends.fleet import Fleet
 from synthflow.backends.local import Admitted, admit, done, refusal
 from synthflow.backends.pace import CAP_S, Pace
 from synthflow.backends.renderer import Renderer
+from synthflow.backends.serve import ServeOptions, Servers
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 
@@ -51,7 +52,10 @@ class OpenAIOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    base_url: tuple[str, ...] = Field(description="where the server is, such as http://host:8000/v1; one or several")
+    base_url: tuple[str, ...] = Field(
+        (), description="where the server is, such as http://host:8000/v1; one or several"
+    )
+    serve: ServeOptions | None = Field(None, description="instead of base_url: start vLLM's server, and watch it")
     endpoint: wire.Endpoint | None = Field(
         None, description="completions (prompts as token ids) or chat; default: completions if the tokenizer is here"
     )
@@ -85,14 +89,21 @@ class OpenAIOptions(BaseModel):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(f"{url!r} is no http(s) address; write it as http://host:8000/v1")
-        if not value:
-            raise ValueError("give at least one address")
         return tuple(url.rstrip("/") for url in value)
+
+    @model_validator(mode="after")
+    def _served_somewhere(self) -> OpenAIOptions:
+        if bool(self.base_url) == (self.serve is not None):
+            raise ValueError(
+                "give either base_url, the address of a server that runs, or serve, to start one (serve: {} will do)"
+                + ("; not both" if self.base_url else "")
+            )
+        return self
 
 
 def _local_copy(policy: PolicyConfig, options: OpenAIOptions) -> Path | None:
-    if options.weights is not None:
-        return models.resolve_model(options.weights)
+    if options.weights is not None or options.serve is not None:
+        return models.resolve_model(options.weights or policy.model)
     try:
         return models.resolve_model(policy.model)
     except UserError:  # served elsewhere: nobody promised a copy
@@ -108,7 +119,8 @@ class OpenAIBackend(Backend):
     def __init__(self, policy: PolicyConfig) -> None:
         super().__init__(policy)
         o = self.options
-        self.max_in_flight = o.max_concurrency * len(o.base_url)
+        self.max_in_flight = o.max_concurrency * (len(o.base_url) if o.serve is None else o.serve.servers)
+        self._servers: Servers | None = None
         self._loop: LoopThread | None = None
         self._client: Client | None = None
         self._fleet: Fleet | None = None
@@ -140,7 +152,8 @@ class OpenAIBackend(Backend):
     @cached_property
     def _server(self) -> wire.Server:
         chosen: wire.Server | None = self.options.server
-        return chosen or ("vllm" if self._endpoint == "completions" else "openai")
+        ours = self.options.serve is not None
+        return chosen or ("vllm" if ours or self._endpoint == "completions" else "openai")
 
     @cached_property
     def _vocabulary(self) -> int | None:
@@ -157,11 +170,17 @@ class OpenAIBackend(Backend):
             ids.policy_id(declared, declared, declared), declared, declared, declared, {"declared": True}
         )
 
+    def gpus_per_engine(self) -> int:
+        """What servers of our own take."""
+        return 0 if self.options.serve is None else int(self.options.serve.gpus())
+
     def start(self) -> None:
-        """Open the client; asks the server nothing.
+        """Open the client; asks a server that runs already nothing. Servers of our own are started and waited for.
 
         Raises:
-            UserError: if aiohttp is not installed, the key's variable is not set, or a tokenizer is not found.
+            UserError: if aiohttp or vLLM is not installed, the key's variable is not set, a tokenizer is not found,
+                or a port is taken.
+            InfrastructureError: if a server of our own does not come up.
         """
         try:
             import aiohttp  # noqa: F401
@@ -178,13 +197,24 @@ class OpenAIBackend(Backend):
                     "outside of ASCII, which no HTTP header takes; export the key alone"
                 )
         self._endpoint  # noqa: B018 - a missing tokenizer is a user's mistake: say so first
+        if self.options.serve is not None:
+            self._serve(self.options.serve)
         self._loop = LoopThread("the openai client's loop")
         self._loop.call(self._open())
 
+    def _serve(self, options: ServeOptions) -> None:
+        directory = _local_copy(self.policy, self.options)
+        assert directory is not None
+        context = Renderer.load(directory).max_context
+        name = self.options.served_name or self.policy.model
+        self._servers = Servers(options, directory, context, name, self.options.api_key_env, self.logs)
+        self._servers.start()
+
     async def _open(self) -> None:
         o = self.options
+        urls = o.base_url if self._servers is None else self._servers.urls
         self._client = Client(self._key, o.timeout_s)
-        self._fleet = Fleet([Pace(url, o.max_concurrency) for url in o.base_url], o.patience_s)
+        self._fleet = Fleet([Pace(url, o.max_concurrency) for url in urls], o.patience_s)
 
     def submit(self, request: SampleRequest) -> Future[SampleResult]:
         if self._loop is None:
@@ -229,8 +259,12 @@ class OpenAIBackend(Backend):
         assert self._client is not None and self._fleet is not None
         limit = request.params.max_tokens if admitted is None else admitted.limit
         most = answer.most_bytes(limit + len(request.prompt_token_ids or ()))
+        send = partial(self._client.post, f"{server.url}/{wire.PATHS[self._endpoint]}", body, most)
         try:
-            reply = await self._client.post(f"{server.url}/{wire.PATHS[self._endpoint]}", body, most)
+            if self._servers is None:
+                reply = await send()
+            else:
+                reply = await self._servers.exchange(server.url, send, lambda reply: reply.status)
         except NoAnswer as error:
             return self._failed(server, since, Failure(f"{server.url}: {error}"))
         said = f"{server.url} answers {reply.status}: {reply.words}"
@@ -273,6 +307,9 @@ class OpenAIBackend(Backend):
         if loop is not None:
             loop.close(None if self._client is None else self._client.close())
             self._client = None
+        servers, self._servers = self._servers, None
+        if servers is not None:
+            servers.close()
 
     def load(self) -> dict[str, float]:
         servers = [] if self._fleet is None else self._fleet.servers

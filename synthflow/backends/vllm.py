@@ -17,32 +17,21 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synthflow.backends import models
 from synthflow.backends.aio import LoopThread
 from synthflow.backends.local import Admitted, admit, cut_at_stop, done, refusal
 from synthflow.backends.renderer import Renderer
+from synthflow.backends.vllm_arguments import EngineOptions, engine_arguments, environment
 from synthflow.backends.vllm_guard import OWNER
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError, UserError
 
-CPU_KV_CACHE_GB = 2.0
-CPU_BATCH_TOKENS = 2048
 
-
-class VllmOptions(BaseModel):
+class VllmOptions(EngineOptions):
     """Options of the vLLM backend; what is not given is vLLM's own choice."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    gpu_memory_utilization: float | None = Field(None, gt=0, le=1, description="share of the GPU's memory to take")
-    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share one copy of the model")
-    dtype: str = Field("auto", description="number type of the weights, such as bfloat16")
-    max_model_len: int | None = Field(None, ge=2, description="most tokens of prompt and completion together")
-    max_num_seqs: int = Field(256, ge=1, description="requests that the engine runs at once")
-    kv_cache_gb: float | None = Field(None, gt=0, description="memory for keys and values in GiB; on a CPU 2")
-    enforce_eager: bool | None = Field(None, description="no compiled graphs; on a CPU true")
     verbose: bool = Field(False, description="show vLLM's own log")
     engine_args: dict[str, Any] = Field(default_factory=dict, description="any other argument of vLLM's engine")
 
@@ -118,31 +107,7 @@ class VllmBackend(Backend):
         from vllm.platforms import current_platform
 
         o, cpu = self.options, current_platform.is_cpu()
-        kv_cache_gb = o.kv_cache_gb if o.kv_cache_gb is not None or not cpu else CPU_KV_CACHE_GB
-        chosen = {
-            "model": str(self._directory),
-            "tensor_parallel_size": o.tensor_parallel_size,
-            "dtype": o.dtype,
-            "max_num_seqs": o.max_num_seqs,
-            "enforce_eager": cpu if o.enforce_eager is None else o.enforce_eager,
-            "enable_prefix_caching": True,
-            "logprobs_mode": "raw_logprobs",
-            "generation_config": "vllm",  # the request's parameters count, not the model's defaults
-            "disable_log_stats": True,
-            "worker_extension_cls": "synthflow.backends.vllm_guard.Guard",
-        }
-        optional: dict[str, Any] = {
-            "gpu_memory_utilization": o.gpu_memory_utilization,
-            "max_model_len": o.max_model_len,
-        }
-        if kv_cache_gb is not None:
-            optional["kv_cache_memory_bytes"] = int(kv_cache_gb * 2**30)
-        if cpu:
-            # A prompt prefilled in two parts kills the engine if its request has a seed: vLLM then winds the
-            # generator back, which PyTorch's generators on a CPU cannot. So every prompt goes in whole.
-            longest = o.max_model_len or self._renderer.max_context
-            optional |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(CPU_BATCH_TOKENS, longest)}
-        return {**chosen, **{k: v for k, v in optional.items() if v is not None}, **o.engine_args}
+        return {**engine_arguments(o, self._directory, self._renderer.max_context, cpu=cpu), **o.engine_args}
 
     def submit(self, request: SampleRequest) -> Future[SampleResult]:
         if self._loop is None or self._engine is None:
@@ -205,12 +170,7 @@ class VllmBackend(Backend):
 
 def _quiet(verbose: bool) -> None:
     """Settings that vLLM reads from the environment when it is imported; what the user has set stays."""
-    for name, value in {
-        "HF_HUB_OFFLINE": "1",  # the model lies here: nobody is to be asked about it
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "VLLM_LOGGING_LEVEL": "INFO" if verbose else "ERROR",
-    }.items():
+    for name, value in environment(verbose=verbose).items():
         os.environ.setdefault(name, value)
     os.environ[OWNER] = str(os.getpid())
 

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -100,6 +101,8 @@ class Backend(ABC):
     Options: ClassVar[type[BaseModel]]
     max_in_flight: int = 256
     """Requests that keep the engine full; the caller holds no more than this many open."""
+    logs: Path | None = None
+    """Folder for the logs of processes that the backend starts; set by the host before `start`."""
 
     def __init__(self, policy: PolicyConfig) -> None:
         self.policy = policy

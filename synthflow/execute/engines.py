@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
@@ -72,8 +73,8 @@ class Slots:
 class EngineHost:
     """A started backend, the bound on its open requests, and the order in which tasks hand theirs in."""
 
-    def __init__(self, policy: PolicyConfig, in_flight: int | None) -> None:
-        self._policy = policy
+    def __init__(self, policy: PolicyConfig, in_flight: int | None, logs: Path | None = None) -> None:
+        self._policy, self._logs = policy, logs
         self._life = threading.RLock()
         self._deaths = 0
         started = time.monotonic()
@@ -86,6 +87,7 @@ class EngineHost:
         from synthflow.backends import open_backend
 
         backend = open_backend(self._policy)
+        backend.logs = self._logs
         backend.start()
         return backend
 
@@ -123,12 +125,12 @@ _hosts: dict[str, EngineHost] = {}
 _opening = threading.Lock()
 
 
-def host_for(policy: PolicyConfig, in_flight: int | None) -> EngineHost:
+def host_for(policy: PolicyConfig, in_flight: int | None, logs: Path | None = None) -> EngineHost:
     """The engine of this process for a policy; started once."""
     key = canonical(policy)
     with _opening:
         if key not in _hosts:
-            _hosts[key] = EngineHost(policy, in_flight)
+            _hosts[key] = EngineHost(policy, in_flight, logs)
         return _hosts[key]
 
 

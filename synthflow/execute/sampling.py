@@ -21,7 +21,7 @@ from synthflow.contracts import SampleRequest, SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError, NoSpace, SynthflowError
 from synthflow.execute.engines import MOST_DEATHS, EngineHost, host_for, is_open
 from synthflow.execute.reporting import Reporter
-from synthflow.execute.stopping import Stopped, StopWatch
+from synthflow.execute.stopping import Stopped, StopWatch, logs_of
 from synthflow.execute.suspects import Group, is_poison, next_group, poison, probe
 from synthflow.execute.tasks import EngineTask
 from synthflow.stores.journal import JournalWriter, lookup
@@ -136,7 +136,7 @@ class Sampler:
         self._reporter.tell(f"loading {policy.model} on {policy.backend}")
         self._log.loading()
         try:
-            return host_for(policy, context.requests_in_flight)
+            return host_for(policy, context.requests_in_flight, logs_of(context.root, context.attempt))
         finally:
             self._log.loaded()
             self._reporter.tell("")

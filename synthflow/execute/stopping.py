@@ -19,8 +19,13 @@ class Stopped(SynthflowError):
     exit_code = ExitCode.INTERRUPTED
 
 
+def logs_of(root: Path, attempt: int) -> Path:
+    """The attempt's log folder; `RunDirectory.logs` makes it."""
+    return root / "logs" / f"attempt-{attempt}"
+
+
 def stop_file(root: Path, attempt: int) -> Path:
-    return root / "logs" / f"attempt-{attempt}" / "stop"
+    return logs_of(root, attempt) / "stop"
 
 
 class Stopper:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-import psutil
 import pytest
 
 from synthflow.backends import load_renderer, open_backend
+from synthflow.backends.openai import OpenAIBackend
 from synthflow.contracts import PolicyConfig, SampleRequest, SamplingParams
 
 if importlib.util.find_spec("vllm") is None and os.environ.get("CI") != "true":
@@ -26,56 +20,26 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def server(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("serve") / "log"
-    quiet = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "NO_COLOR": "1"}
-    # Whole prompts: see the note on chunked prefill and seeds in synthflow/backends/vllm.py.
-    whole = ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048"]
-    # The module behind `vllm serve`, whose own script asks for a distribution called vllm and fails under vllm-cpu.
-    command = [sys.executable, "-P", "-m", "vllm.entrypoints.openai.api_server"]
-    command += ["--model", str(policy_dir), "--served-model-name", "tiny"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", *whole]
-    with log.open("w") as out:
-        process = subprocess.Popen(command, env=os.environ | quiet, stdout=out, stderr=out)
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 400
-    try:
-        while True:
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-4000:]
-            try:
-                if httpx.get(f"{url}/health", timeout=5).status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(1)
-        yield f"{url}/v1"
-    finally:
-        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        for child in family:
-            if child.is_running():
-                child.kill()
+def serving(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIBackend]:
+    """A backend that runs the server itself."""
+    serve = {"dtype": "float32", "kv_cache_gb": 0.25, "ready_s": 400}
+    options = {"serve": serve, "weights": str(policy_dir), "max_concurrency": 8}
+    backend = open_backend(PolicyConfig(backend="openai", model="tiny", options=options))
+    assert isinstance(backend, OpenAIBackend)
+    backend.logs = tmp_path_factory.mktemp("logs")
+    backend.start()
+    yield backend
+    backend.close()
+    assert [path.name for path in backend.logs.iterdir()] == ["server-0.1.log"]
 
 
-def test_tokens_logprobs_and_text_of_a_real_server(server: str, policy_dir: Path) -> None:
+def test_tokens_logprobs_and_text_of_a_real_server(serving: OpenAIBackend, policy_dir: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    policy = PolicyConfig(
-        backend="openai",
-        model="tiny",
-        options={"base_url": server, "weights": str(policy_dir), "max_concurrency": 8},
-    )
-    renderer = load_renderer(policy)
+    backend, renderer = serving, load_renderer(serving.policy)
     assert renderer is not None
     prompt = tuple(renderer.render([("user", "Tom has 12 apples")]))
-    backend = open_backend(policy)
-    backend.start()
     kinds = [{"temperature": 1.0}, {"temperature": 0.6, "top_p": 0.9, "top_k": 30}]
     requests = [
         SampleRequest(f"r_{i}", "p", (), prompt, SamplingParams(max_tokens=60, **kinds[i % 2]), i) for i in range(24)
@@ -94,11 +58,11 @@ def test_tokens_logprobs_and_text_of_a_real_server(server: str, policy_dir: Path
     again = backend.submit(requests[0]).result(300)
     assert again.token_ids is not None and results[0].token_ids is not None
     assert again.token_ids[:5] == results[0].token_ids[:5], "the seed decides"
-    backend.close()
 
 
-def test_chat_and_a_refusal_of_a_real_server(server: str) -> None:
-    options = {"base_url": server, "endpoint": "chat", "server": "vllm", "max_concurrency": 4}
+def test_chat_and_a_refusal_of_a_real_server(serving: OpenAIBackend) -> None:
+    assert serving._servers is not None
+    options = {"base_url": serving._servers.urls, "endpoint": "chat", "server": "vllm", "max_concurrency": 4}
     backend = open_backend(PolicyConfig(backend="openai", model="tiny", options=options))
     backend.start()
     message = (("user", "Tom has 12 apples"),)

@@ -6,20 +6,16 @@ import math
 import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
-from kills import Killed, engine_core, engine_worker, in_flight, journaled, sampled_again
+from kills import Killed, engine_core, engine_worker, family, in_flight, journaled, sampled_again
 from support import SMALL, run_ok, start, synthflow, tables, with_changes, write_spec
 
-from synthflow.demo import policy_path
+from synthflow.backends import launcher
 from synthflow.errors import ExitCode
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -156,46 +152,29 @@ def test_a_request_that_kills_the_engine_is_isolated(
     assert synthflow("check", tmp_path / "run").returncode == 0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real `vllm serve` of the demo policy."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
-    command = [sys.executable, "-P", "-m", "vllm.entrypoints.openai.api_server", "--model", str(policy_path())]
-    # The CPU build cannot split the prefill of a seeded request.
-    command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048", "--enforce-eager"]
-    options = ["--served-model-name", "demo", "--max-model-len", "1024", "--host", "127.0.0.1", "--port", str(port)]
-    env = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
-    with log.open("w") as out:
-        process = subprocess.Popen([*command, *options], stdout=out, stderr=out, env=env, start_new_session=True)
-    try:
-        _wait_until_ready(f"http://127.0.0.1:{port}/health", process, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        from support import kill_group
-
-        kill_group(process)  # type: ignore[arg-type]
+def _server(driver: psutil.Process) -> list[psutil.Process]:
+    """The server that an engine's worker runs, and the processes below it."""
+    for process in driver.children(recursive=True):
+        command = process.cmdline()
+        if "vllm.entrypoints.openai.api_server" in command and launcher.__file__ not in command:
+            return family(process)
+    return []
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[str] | subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()[-3000:]
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(log.read_text()[-3000:])
-
-
-def test_behind_a_server(reference: Path, server: str, tmp_path: Path) -> None:
-    policy = {"backend": "openai", "model": "demo", "base_url": server, "weights": "demo"}
-    spec = write_spec(tmp_path / "spec.yaml", with_changes(SMALL, policy=policy, stages=STAGES))
-    run_ok(spec, tmp_path / "run", timeout=400)
-    _agrees(reference, tmp_path / "run")
-    assert _first(tmp_path / "run")["token_ids"].null_count() == 0
-    assert synthflow("check", tmp_path / "run").returncode == 0
+def test_behind_a_server_of_its_own_that_is_killed(reference: Path, tmp_path: Path) -> None:
+    """kill -9 of the server in a run that goes on: it starts again, and the run ends as if nothing had been."""
+    policy = {"backend": "openai", "model": "demo", "serve": {"max_model_len": 1024, "kv_cache_gb": 1}}
+    changed = with_changes(SMALL, policy=policy, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
+    spec, killed = write_spec(tmp_path / "spec.yaml", changed), Killed(tmp_path / "run", random.Random(6))
+    process = start(spec, killed.run)
+    hits = killed.kill_within(process, _server, 1, 0.5)
+    assert process.wait(timeout=400) == 0
+    assert hits == 1
+    killed.look()
+    assert sampled_again(killed.run) <= IN_FLIGHT
+    assert max(journaled(killed.run).values()) == 1, "what had a result was not sampled again"
+    _agrees(reference, killed.run)
+    assert _first(killed.run)["token_ids"].null_count() == 0
+    logs = sorted(path.name for path in (killed.run / "logs" / "attempt-1").glob("server-*"))
+    assert logs == ["server-0.1.log", "server-0.2.log"]
+    assert synthflow("check", killed.run).returncode == 0
