@@ -1,9 +1,9 @@
 """A rubric's criteria, each judged alone, added up late.
 
-Invariants: the score is sum(w v) / sum(w over w > 0), cut to [0, 1], v in [0, 1] how far a criterion is met (so HealthBench
-counts, Arora et al. 2025, where negative weights are for faults); a required criterion that is not met vetoes. What is
-unknown about a criterion stays open: the verdict is given only if it is the same whatever the unknown ones turn out to
-be, so unknown never counts as not met.
+Invariants: the score is sum(w v) / sum(w over w > 0), cut to [0, 1], with v in [0, 1] how far a criterion is met (so
+HealthBench counts, Arora et al. 2025, where negative weights are for faults); a required criterion that is not met
+vetoes. An unknown criterion stays open: the verdict is given only if it is the same whatever the unknown ones turn out
+to be, so unknown never counts as not met.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def judge(criteria: Sequence[Met], limits: Thresholds, met_from: float = 0.5) ->
 
     Returns:
         Wrong with `veto: NAME` where a required criterion is not met; else by the score. Its value is the score, or
-        where some criterion is unknown the end of the range that decided. Unknown reasons: criterion_unknown, undecided.
+        where some criterion is unknown the end of the range that decided. Unknown reasons: criterion_unknown,
+        undecided.
     """
     vetoes = [c.name for c in criteria if c.required and c.value is not None and c.value < met_from]
     if vetoes:

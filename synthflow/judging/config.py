@@ -17,6 +17,10 @@ from synthflow.verifiers.readings import Answer, Layout
 Found = Iterable[tuple[str, str, str]]
 CONDITION = "judge"
 """Stands in the sampling_id of what judges write."""
+_VERDICT = (0.5, 0.5)
+_AGAINST = {"reference": (0.5, 0.5), "group": (0.6, 0.4)}
+"""Shares of wins from which an answer is correct, and below which it is wrong: our default. As good as the reference is
+good enough; as good as the others says nothing."""
 
 
 class JudgingConfig(VerifyConfig):
@@ -58,9 +62,7 @@ class JudgeConfig(JudgingConfig):
 
     policy: str = Field(description="the policy that judges")
     mode: Literal["pointwise", "pairwise"] = Field("pointwise", description="judge answers alone, or two at a time")
-    ask: Literal["verdict", "score"] = Field(
-        "verdict", description="of a pointwise judge: correct or wrong, or a score"
-    )
+    ask: Literal["verdict", "score"] = Field("verdict", description="pointwise: correct or wrong, or a score")
     scale: tuple[float, float] = Field((0.0, 10.0), description="least and most of a score")
     against: Literal["group", "reference"] = Field(
         "group", description="a pairwise judge compares with the other rollouts of the group, or with the reference"
@@ -72,9 +74,13 @@ class JudgeConfig(JudgingConfig):
         None, description="what the judge may take for right: answer (the gold answer), or metadata.KEY of the problem"
     )
     correct_from: float | None = Field(
-        None, description="score, or share of comparisons won, from which an answer is correct; pairwise: 0.5"
+        None,
+        description="score, or share of comparisons won, from which an answer is correct; null: 0.6 of the group, "
+        "0.5 against a reference",
     )
-    wrong_below: float | None = Field(None, description="below it an answer is wrong; null: correct_from")
+    wrong_below: float | None = Field(
+        None, description="below it an answer is wrong; null: correct_from, or 0.4 of the group where that is null"
+    )
     min_decided: float = Field(0.5, ge=0, le=1, description="share of its comparisons that must have a result")
 
     def answer(self) -> Answer:
@@ -99,8 +105,10 @@ class JudgeConfig(JudgingConfig):
         if self.mode == "pointwise" and self.ask == "score":
             correct = self.unit(self.correct_from if self.correct_from is not None else self.scale[1])
             return Thresholds(correct, correct if self.wrong_below is None else self.unit(self.wrong_below))
-        correct = 0.5 if self.correct_from is None else self.correct_from
-        return Thresholds(correct, correct if self.wrong_below is None else self.wrong_below)
+        if self.correct_from is not None:
+            return Thresholds(self.correct_from, self.correct_from if self.wrong_below is None else self.wrong_below)
+        correct, wrong = _AGAINST[self.against] if self.mode == "pairwise" else _VERDICT
+        return Thresholds(correct, wrong if self.wrong_below is None else self.wrong_below)
 
     def unit(self, score: float) -> float:
         """A score on the scale as a value in [0, 1]."""
@@ -123,7 +131,7 @@ class JudgeConfig(JudgingConfig):
             yield "correct_from", "missing", f"say from which score on {list(self.scale)} an answer is correct"
             return
         low, high = self.scale if is_score else (0.0, 1.0)
-        correct = self.correct_from if self.correct_from is not None else 0.5
+        correct = self.correct_from if self.correct_from is not None else self.limits().correct_from
         if not low < correct <= high:
             yield "correct_from", f"{correct:g} is not above {low:g} and at most {high:g}", "choose one that divides"
         if self.wrong_below is not None and not low < self.wrong_below <= correct:

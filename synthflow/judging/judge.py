@@ -63,7 +63,8 @@ class Judge(Stage):
     summary = "Ask a language model: pointwise, pairwise in both orders, or against a reference."
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
-        return self.config.mistakes()
+        config: JudgeConfig = self.config
+        return config.mistakes()
 
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [judge_sampling(self.config, self.config.template())]

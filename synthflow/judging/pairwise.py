@@ -1,9 +1,9 @@
 """Two answers at a time, in both orders: the other rollouts of the group, or a reference.
 
-Invariants: a comparison has a result only if the two orders name the same one, or both say tie; equal texts tie
-unasked; a rollout's value is its share of wins, ties counting half, over its comparisons with a result, and where too
-few have one it is unknown with the commonest reason. Who is compared with whom depends on the group's rollout_ids
-alone.
+Invariants: a comparison has a result only if the two orders name the same one, or both say tie; rollouts with equal
+texts are not compared, and what equals the reference ties with it unasked; a rollout's value is its share of wins,
+ties counting half, over its comparisons with a result, and where too few have one it is unknown with the commonest
+reason. Who is compared with whom depends on the group's rollout_ids and texts alone.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def judge(candidates: Sequence[Candidate], config: JudgeConfig, panel: Panel) ->
     matches: list[tuple[Candidate, Candidate | None]] = (
         [(c, None) for c in candidates] if config.against == "reference" else list(_matches(candidates, config))
     )
-    asks = [ask for match in matches for ask in _asks(*match)]
+    asks = [ask for match in matches for ask in _asks(*match)]  # none where the texts are equal
     heard, artifacts = panel.hear(asks, [config.answer()] * len(asks))
     given = iter(heard)
     for one, other in matches:
         texts = _texts(one, other)
-        if texts[0] == texts[1]:
-            result, reason, took = "tie", None, 0.0
-        else:
+        result: Result | None = "tie"
+        reason, took = None, 0.0
+        if texts[0] != texts[1]:
             forward, backward = next(given), next(given)
             result, reason = _result(forward, backward, config.min_agreement)
             took = sum(sample.elapsed_s for sample in (*forward, *backward))
@@ -82,7 +82,7 @@ def _matches(candidates: Sequence[Candidate], config: JudgeConfig) -> list[tuple
         n = len(members)
         reach = n - 1 if config.opponents is None else min(config.opponents, n - 1)
         pairs = {tuple(sorted((i, (i + step) % n))) for i in range(n) for step in range(1, reach + 1)}
-        found += [(members[i], members[j]) for i, j in sorted(pairs)]
+        found += [(members[i], members[j]) for i, j in sorted(pairs) if members[i].text != members[j].text]
     return found
 
 

@@ -1,7 +1,7 @@
 """Sampling what judges write, and reading it.
 
-Invariants: a judge's completion is known by its prompt (its id is H(problem, judge, round, sampling, messages, index, run
-seed)), so the same question is asked once however many rollouts it is about, one more of the k samples leaves the
+Invariants: a judge's completion is known by its prompt (its id is H(problem, judge, round, sampling, messages, index,
+run seed)), so the same question is asked once however many rollouts it is about, one more of the k samples leaves the
 others as they are, and another stage with the same prompt finds it in the journal; every completion, whatever it
 holds, is an artifact of kind critique with its prompt and what was read in it; and one that ran into its token limit
 is not read at all, since its last line may be cut.

@@ -50,7 +50,7 @@ def shipped_version() -> str:
 
 
 def mistakes(template: str, wanted: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """What is wrong with a user's template, and what to do: unknown placeholders, and `wanted` ones that are missing."""
+    """What is wrong with a user's template, and what to do: unknown placeholders, and missing ones of `wanted`."""
     held = set(_PLACEHOLDER.findall(template))
     known = [*wanted, *_OWN]
     for name in sorted(held - set(known)):

@@ -33,7 +33,7 @@ class Scorer:
     config_hash: str
 
 
-def read(inputs: Inputs, columns: Sequence[str] = COLUMNS) -> pl.DataFrame:
+def read(inputs: Inputs, columns: Sequence[str] | None = COLUMNS) -> pl.DataFrame:
     """The nearest rollouts, sorted by group and id."""
     return inputs.frame("rollouts", columns, nearest=True).sort(*GROUP, "rollout_id")
 
