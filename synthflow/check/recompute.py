@@ -2,7 +2,8 @@
 
 Invariants: problem_id = H(messages), rollout_id = H(its parts and the run's seed), the seed of a rollout is that of
 its id, prefix_id = H(problem, prefix tokens), artifact_id = H(kind, text, problem, source), step_id = H(rollout,
-segmenter, index), completion_hash = H(completion). The hash is BLAKE2b, which no query engine has: rows are streamed in batches and hashed one by one.
+segmenter, index), completion_hash = H(completion). The hash is BLAKE2b, which no query engine has: rows are streamed
+in batches and hashed one by one.
 """
 
 from __future__ import annotations
