@@ -42,7 +42,8 @@ def recompute(rows: Rows, run_seed: int | None) -> None:
         "branch_token", "prompt", "prompt_token_ids", "completion", "completion_hash",
     )  # fmt: skip
     _each(rows, "rollout_id", "rollouts", columns, lambda batch: _rollout_faults(batch, run_seed))
-    _each(rows, "artifact_id", "artifacts", _ARTIFACT, _artifact_faults)
+    if rows.placed("artifacts"):
+        _each(rows, "artifact_id", "artifacts", _ARTIFACT, _artifact_faults)
     _each(rows, "step_id", "steps", ("step_id", "rollout_id", "segmenter", "index"), _step_faults)
 
 

@@ -378,3 +378,18 @@ def test_every_fault_is_found_in_one_pass(world: World) -> None:
     (root / "exports/dpo/README.md").unlink()
     kinds = {f.kind for f in check_run(root).errors}
     assert kinds == {"pair_margin", "advantage", "steps_rejoin", "no_reason", "missing"}
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({"kind": "hint"}, {"artifact_id"}),
+        ({"sampling_id": "g_nowhere"}, {"reference"}),
+        ({"policy_id": "m_nobody"}, {"reference"}),
+        ({"source_rollout_id": "r_nowhere"}, {"reference"}),
+    ],
+)
+def test_faults_of_an_artifact(world: World, change: Row, kinds: set[str]) -> None:
+    world.judge()
+    world.rows["judged", "artifacts"][1].update(change)
+    assert {f.kind for f in check_run(world.write()).findings} == kinds
