@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from synthflow.contracts import Inputs, Judgement, Services
 from synthflow.schema import REJECTS, SCORES, TELEMETRY
-from synthflow.stages.adapters import MAX_NOTE_CHARS
 from synthflow.stages.rollouts import utf8
 
 GROUP = ("problem_id", "policy_id", "round", "sampling_id")
+MAX_NOTE_CHARS = 2000  # of a reason or detail, which may quote model text
 COLUMNS = ("rollout_id", *GROUP, "completion", "finish_reason", "condition")
 
 
