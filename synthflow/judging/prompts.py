@@ -63,7 +63,7 @@ def mistakes(template: str, wanted: Sequence[str]) -> Iterable[tuple[str, str]]:
 _MEANS = {
     "question": "the problem",
     "answer": "the answer that is judged",
-    "format": "how to answer (the reader of verdicts knows no other form)",
+    "format": "the form of the judge's answer, which is the only one that is read,",
     "first": "answer A",
     "second": "answer B",
 }

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 from support import assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
+from synthflow.plan.measured import measure
 from synthflow.stores.catalog import open_catalog
 
 pytestmark = pytest.mark.slow
@@ -89,6 +90,15 @@ def test_a_judge_that_writes_rubbish_decides_nothing_and_the_run_is_sound(judged
     assert sound.returncode == 0, sound.stdout
     sampled = tables(judged_run)["rollouts"].height + artifacts["sample_id"].n_unique()
     assert len(journal_lines(judged_run)) == sampled, "every completion is journaled once"
+
+
+def test_a_pilot_would_count_what_judges_write(judged_run: Path) -> None:
+    artifacts = tables(judged_run)["artifacts"]
+    problems = artifacts["problem_id"].unique().to_list()
+    measured = measure(judged_run, problems, ["rollouts", "judged", "pairs", "rubric"])
+    asked = sum(sum(measured.columns[f"requests/{stage}"].values()) for stage in ("judged", "pairs", "rubric"))
+    tokens = sum(sum(measured.columns[f"tokens/{stage}"].values()) for stage in ("judged", "pairs", "rubric"))
+    assert (asked, tokens) == (artifacts.height, artifacts["n_tokens"].sum())
 
 
 def test_nothing_is_sampled_twice(judged_run: Path, tmp_path: Path) -> None:
