@@ -53,7 +53,7 @@ JUDGED: dict[str, Any] = {
         "report": {"use": "measure.qdc", "of": ["judged", "pairs", "rubric", "certain", "gold"], "verdicts": "gold"},
         "sft": {"use": "export.sft", "of": "length", "verdicts": "majority"},
     },
-    "execution": {"partition_size": 2},
+    "execution": {"partition_size": 2, "cpu_workers": 1, "engines": 1},
 }  # fmt: skip
 
 
