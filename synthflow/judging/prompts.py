@@ -41,7 +41,7 @@ _CONTROL = re.compile(
 @cache
 def shipped(name: str) -> str:
     """The text of a prompt that comes with the package."""
-    return resources.files("synthflow.judging").joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8").strip()
+    return resources.files("synthflow.judging").joinpath("templates", f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
 def shipped_version() -> str:
