@@ -91,6 +91,11 @@ def pair_id(level: str, prefix: str, chosen: str, rejected: str, rule: str) -> s
     return content_id("d", level, prefix, chosen, rejected, rule)
 
 
+def artifact_id(kind: str, text: str, problem: str, source: str) -> str:
+    """H(kind, text, problem, source); source is the id it was sampled under, or the rollout it was made from."""
+    return content_id("a", kind, text, problem, source)
+
+
 def text_hash(text: str) -> str:
     return f"t_{digest(text)}"
 

@@ -224,12 +224,18 @@ ARTIFACTS = TableSpec(
     "hints, critiques, rubrics, behaviours, goals",
     ("artifact_id",),
     (
-        _c("artifact_id", STRING, "H(kind, text, problem, source)"),
+        _c("artifact_id", STRING, "H(kind, text, problem, source): sample_id, or source_rollout_id"),
         _PROBLEM_ID,
         _c("kind", STRING, "hint, critique, rubric, behaviour or goal"),
         _c("text", STRING, "what it says"),
         _c("source_rollout_id", STRING, "the rollout it was made from", True),
         _c("policy_id", STRING, "the policy that wrote it", True),
+        _c("sample_id", STRING, "the id it was sampled and journaled under; null if nobody sampled it", True),
+        _c("sampling_id", STRING, "how it was sampled", True),
+        _c("prompt", MESSAGES, "the prompt as sampled", True),
+        _c("finish_reason", STRING, "stop, length (truncated), or refused", True),
+        _c("n_tokens", I32, "tokens of the text, as sampled", True),
+        _c("details", STRING, "what it is about and what was read in it: one JSON object", True),
         _STAGE_ID,
     ),
 )
@@ -313,7 +319,7 @@ SAMPLINGS = TableSpec(
     ("sampling_id",),
     (
         _c("sampling_id", STRING, "H(sampling parameters, template, condition)"),
-        _c("condition", STRING, "none, prefix, gold, hint, critique, feedback, scaffold"),
+        _c("condition", STRING, "none, prefix, gold, hint, critique, feedback, scaffold; judge: of artifacts"),
         _c("template", STRING, "prompt template"),
         _c("temperature", F32, "softmax temperature"),
         _c("top_p", F32, "nucleus; 1 is off"),

@@ -104,6 +104,12 @@ class Renderer:
         text = encodable(self._template.render(messages))
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The texts that `render` reads as control tokens wherever they stand, longest first."""
+        found = {token.content for token in self._tokenizer.get_added_tokens_decoder().values() if token.special}
+        return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
     def encode(self, text: str) -> list[int]:
         """Tokens of plain text. A special token spelled out in it is text like any other."""
         if self._plain is None:

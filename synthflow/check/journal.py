@@ -1,9 +1,10 @@
 """What was journaled is what stands in the tables.
 
 Invariants: of the records of one rollout the earliest counts, and its text, tokens, log probabilities and ending are
-those of the rollout's row, bit for bit; lone surrogates, which Parquet cannot hold, are replaced there. A line whose
-CRC does not fit is no record: its rollout is owed again unless another line has it, so it is a warning. The journal
-is read once, in order, and only hashes are kept, in DuckDB's file on disk.
+those of the rollout's row, or of the artifact's that was sampled under that id, bit for bit; lone surrogates, which
+Parquet cannot hold, are replaced there. A line whose CRC does not fit is no record: its rollout is owed again unless
+another line has it, so it is a warning. The journal is read once, in order, and only hashes are kept, in DuckDB's
+file on disk.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ _RESTORE = "restore the shard, or the journal segment, from a copy: one of them 
 
 def check_journal(folder: Path, rows: Rows) -> None:
     """Compare the journal with the rollouts table."""
-    if not rows.placed("rollouts"):
+    if not rows.placed("rollouts") and not rows.placed("artifacts"):
         return
     fields = ", ".join(f"{name} {'BIGINT' if name in _NUMBERS else 'VARCHAR'}" for name in _COLUMNS)
     rows.connection.execute(f"CREATE OR REPLACE TABLE journaled ({fields})")
     rows.connection.execute(f"CREATE OR REPLACE TABLE sampled ({fields}, sf_path VARCHAR)")
     _load(rows, "journaled", _COLUMNS, _journal_rows(folder, rows))
     _load(rows, "sampled", (*_COLUMNS, "sf_path"), _table_rows(rows))
-    rows.found.checked["journal_changed"] += sum(p.shard.rows for p in rows.placed("rollouts"))
+    _load(rows, "sampled", (*_COLUMNS, "sf_path"), _artifact_rows(rows))
+    sampled = [*rows.placed("rollouts"), *rows.placed("artifacts")]
+    rows.found.checked["journal_changed"] += sum(p.shard.rows for p in sampled)
     rows.connection.execute(
         "CREATE OR REPLACE VIEW earliest AS SELECT * FROM journaled "
         "QUALIFY row_number() OVER (PARTITION BY rollout_id ORDER BY t, segment, line) = 1"
@@ -145,6 +148,17 @@ def _table_rows(rows: Rows) -> Iterator[tuple[object, ...]]:
                 row["n_tokens"],
                 place.shard.path,
             )
+
+
+def _artifact_rows(rows: Rows) -> Iterator[tuple[object, ...]]:
+    """What a judge wrote, say: artifacts that were sampled. Their tokens stand in the journal alone."""
+    columns = ("sample_id", "text", "finish_reason", "n_tokens")
+    for place, batch in batches(rows, "artifacts", columns):
+        for row in batch.to_pylist():
+            if row["sample_id"] is not None:
+                hashed = text_hash(row["text"])
+                told = (row["finish_reason"], row["n_tokens"], place.shard.path)
+                yield row["sample_id"], 0, "", 0, hashed, hashed, None, None, *told
 
 
 def _numbers(values: Any, dtype: str) -> NDArray[Any] | None:

@@ -27,6 +27,7 @@ class Reference:
 
 
 _OF_A_PROBLEM = ("rollouts", "scores", "steps", "step_values", "pairs", "problem_stats", "artifacts", "rejects")
+_OF_A_POLICY = ("rollouts", "step_values", "problem_stats", "artifacts")
 _TARGETS = (
     ("rollout", "rollouts", "rollout_id"),
     ("problem", "problems", "problem_id"),
@@ -46,8 +47,8 @@ REFERENCES: tuple[Reference, ...] = (
     Reference("pairs", "rejected_rollout_id", "rollouts", "rollout_id"),
     Reference("pairs", "chosen_step_id", "steps", "step_id"),
     Reference("pairs", "rejected_step_id", "steps", "step_id"),
-    *(Reference(t, "policy_id", "policies", "policy_id") for t in ("rollouts", "step_values", "problem_stats")),
-    *(Reference(t, "sampling_id", "samplings", "sampling_id") for t in ("rollouts", "problem_stats")),
+    *(Reference(t, "policy_id", "policies", "policy_id") for t in _OF_A_POLICY),
+    *(Reference(t, "sampling_id", "samplings", "sampling_id") for t in ("rollouts", "problem_stats", "artifacts")),
 )
 
 

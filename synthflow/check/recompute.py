@@ -1,8 +1,9 @@
 """Ids are hashes of what they stand for, so they can be made again and compared.
 
 Invariants: problem_id = H(messages), rollout_id = H(its parts and the run's seed), the seed of a rollout is that of
-its id, prefix_id = H(problem, prefix tokens), step_id = H(rollout, segmenter, index), completion_hash =
-H(completion). The hash is BLAKE2b, which no query engine has: rows are streamed in batches and hashed one by one.
+its id, prefix_id = H(problem, prefix tokens), artifact_id = H(kind, text, problem, source), step_id = H(rollout,
+segmenter, index), completion_hash = H(completion). The hash is BLAKE2b, which no query engine has: rows are streamed
+in batches and hashed one by one.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from synthflow.check.shards import Placed
 
 BATCH = 1024
 _FIX = "restore the shard from a copy; if it is as it was written, the stage that made this id is at fault: report it"
+_ARTIFACT = ("artifact_id", "kind", "text", "problem_id", "sample_id", "source_rollout_id")
 Fault = tuple[str, str, str]
 """Kind, id of the row, what is wrong."""
 
 
 def recompute(rows: Rows, run_seed: int | None) -> None:
-    """Recompute the ids of problems, rollouts and steps.
+    """Recompute the ids of problems, rollouts, artifacts and steps.
 
     Args:
         run_seed: the seed of the latest attempt; None where the manifest does not say, and then rollout ids are
@@ -40,6 +42,8 @@ def recompute(rows: Rows, run_seed: int | None) -> None:
         "branch_token", "prompt", "prompt_token_ids", "completion", "completion_hash",
     )  # fmt: skip
     _each(rows, "rollout_id", "rollouts", columns, lambda batch: _rollout_faults(batch, run_seed))
+    if rows.placed("artifacts"):
+        _each(rows, "artifact_id", "artifacts", _ARTIFACT, _artifact_faults)
     _each(rows, "step_id", "steps", ("step_id", "rollout_id", "segmenter", "index"), _step_faults)
 
 
@@ -72,6 +76,14 @@ def _step_faults(batch: pa.RecordBatch) -> Iterator[Fault]:
         made = ids.step_id(row["rollout_id"], row["segmenter"], row["index"])
         if made != row["step_id"]:
             yield "step_id", row["step_id"], f"H(rollout, segmenter, index) is {made}"
+
+
+def _artifact_faults(batch: pa.RecordBatch) -> Iterator[Fault]:
+    for row in batch.to_pylist():
+        source = row["sample_id"] or row["source_rollout_id"] or ""
+        made = ids.artifact_id(row["kind"], row["text"], row["problem_id"], source)
+        if made != row["artifact_id"]:
+            yield "artifact_id", row["artifact_id"], f"H(kind, text, problem, source) is {made}"
 
 
 def _rollout_faults(batch: pa.RecordBatch, run_seed: int | None) -> Iterator[Fault]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow as pa
 
-from synthflow import ids
+from synthflow import ids, registry
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.labels import continuations as sampled
 from synthflow.labels.config import LABELER, LABELER_VERSION, TEMPLATE, MonteCarloConfig
@@ -49,7 +49,12 @@ class MonteCarlo(Stage):
     summary = "Value every step by continuing its prefix n times; advantages with standard errors."
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
-        return check_verdicts(ancestors, self.config.verdicts)
+        yield from check_verdicts(ancestors, self.config.verdicts)
+        known = verify_stages(ancestors)
+        chosen = known[0] if self.config.verdicts is None and len(known) == 1 else self.config.verdicts
+        for stage in ancestors:
+            if stage.name == chosen and chosen in known:
+                yield from _cannot_continue(stage)
 
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [sampling_row(self.config.params(), TEMPLATE, "prefix")]
@@ -129,6 +134,13 @@ class MonteCarlo(Stage):
             "scores": sampled.score_rows(found, verdicts, services.stage_id),
             "telemetry": sampled.telemetry_rows(found, verdicts, services),
         }
+
+
+def _cannot_continue(verify: StageInfo) -> Iterable[tuple[str, str, str]]:
+    """A stage that asks a model or a group about whole rollouts has nothing to say about one continuation."""
+    if verify.use.removeprefix("verify.") not in registry.names("verifiers"):
+        what = f"{verify.use} ({verify.name!r}) judges rollouts, and no continuation of one"
+        yield "verdicts", what, "name the stage of a verifier, such as verify.math"
 
 
 def _plan(renderer: Renderer, config: MonteCarloConfig) -> PrefixPlan:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 _SEEDS = "LEFT JOIN (SELECT problem_id AS made, seed_problem_id AS from_problem FROM problems) ON made = "
 
+_SAMPLED = """(SELECT rollout_id AS sample_id, problem_id, stage_id, n_tokens, finish_reason FROM rollouts UNION ALL
+    SELECT sample_id, problem_id, stage_id, n_tokens, finish_reason FROM artifacts WHERE sample_id IS NOT NULL)"""
+"""Everything that was sampled: rollouts, and what judges wrote."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -111,13 +115,13 @@ def _samples(con: duckdb.DuckDBPyConnection, book: _Book) -> dict[str, str]:
     rows = con.execute(
         f"""SELECT coalesce(from_problem, problem_id), st.name, count(*), sum(n_tokens),
                 count(*) FILTER (WHERE finish_reason = 'length')
-            FROM rollouts JOIN stages st USING (stage_id) {_SEEDS} problem_id GROUP BY ALL"""
+            FROM {_SAMPLED} JOIN stages st USING (stage_id) {_SEEDS} problem_id GROUP BY ALL"""
     ).fetchall()
     for problem, stage, requests, tokens, truncated in rows:
         book.add(f"requests/{stage}", problem, requests)
         book.add(f"tokens/{stage}", problem, tokens or 0)
         book.add(f"truncated/{stage}", problem, truncated)
-    owners = con.execute(f"SELECT rollout_id, coalesce(from_problem, problem_id) FROM rollouts {_SEEDS} problem_id")
+    owners = con.execute(f"SELECT sample_id, coalesce(from_problem, problem_id) FROM {_SAMPLED} {_SEEDS} problem_id")
     return dict(owners.fetchall())
 
 

@@ -29,6 +29,7 @@ SEED, POLICY = 7, ids.policy_id("weights", "tokenizer", "template")
 PARAMS = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 64, "stop": []}
 SAMPLING = ids.sampling_id(PARAMS, "{prompt}", "none")
 CONTINUED = ids.sampling_id(PARAMS, "continue", "prefix")
+JUDGED = ids.sampling_id(PARAMS, "{answer}", "judge")
 Row = dict[str, Any]
 
 VERDICTS = {
@@ -65,7 +66,8 @@ PLAN = [
     record("pairs", "mine.pairs", ("labels",), ("pairs",), covers("problems", "problem_id", pairs="problem_id")),
     record("dpo", "export.preference", ("pairs", "difficulty"), ("rejects",), None),
 ]  # fmt: skip
-STAGES = {stage.name: stage for stage in PLAN}
+JUDGE = record("judged", "verify.judge", ("sampled",), ("artifacts",), None)
+STAGES = {stage.name: stage for stage in [*PLAN, JUDGE]}
 
 
 def tokens_of(text: str) -> list[int]:
@@ -198,6 +200,25 @@ class World:
             }  # fmt: skip
             self._sampled("labels", row, f"on {index}\nso {verdict}", verdict, None)
 
+    def judge(self) -> None:
+        """Add a stage in which a judge writes about some rollouts."""
+        self.plan.append(JUDGE)
+        for row in self.rows["sampled", "rollouts"][::3]:
+            self._critique(row)
+
+    def _critique(self, row: Row) -> None:
+        """What a judge wrote about a rollout, with its journal record."""
+        prompt = [{"role": "user", "content": f"Judge: {row['completion']}"}]
+        asked = ids.content_id("x", row["problem_id"], prompt)
+        sample = ids.rollout_id(row["problem_id"], POLICY, 0, JUDGED, asked, 0, self.seed)
+        self.journal.append((SampleResult(sample, "Verdict: wrong", "stop", n_tokens=3), row["problem_id"]))
+        self.add("judged", "artifacts", {
+            "artifact_id": ids.artifact_id("critique", "Verdict: wrong", row["problem_id"], sample),
+            "problem_id": row["problem_id"], "kind": "critique", "text": "Verdict: wrong",
+            "source_rollout_id": row["rollout_id"], "policy_id": POLICY, "sample_id": sample, "sampling_id": JUDGED,
+            "prompt": prompt, "finish_reason": "stop", "n_tokens": 3, "details": "{}",
+        })  # fmt: skip
+
     def _pair(self, problem: str, rollouts: list[Row], verdicts: tuple[str, ...]) -> None:
         chosen, rejected = (rollouts[verdicts.index(v)] for v in ("correct", "wrong"))
         sides = {"chosen": chosen, "rejected": rejected}
@@ -257,7 +278,7 @@ class World:
     def reference(self) -> dict[str, list[Row]]:
         samplings = [
             {"sampling_id": i, "condition": c, "template": "", "params": json.dumps(PARAMS), **PARAMS}
-            for i, c in ((SAMPLING, "none"), (CONTINUED, "prefix"))
+            for i, c in ((SAMPLING, "none"), (CONTINUED, "prefix"), (JUDGED, "judge"))
         ]
         stages = [
             {"stage_id": s.stage_id, "name": s.name, "use": s.use, "version": "1", "fingerprint": s.fingerprint,

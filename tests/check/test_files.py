@@ -338,6 +338,15 @@ def test_the_earliest_record_counts(world: World) -> None:
     assert [f.kind for f in check_run(root).findings] == ["journal_changed"]
 
 
+def test_what_a_judge_wrote_is_held_to_the_journal(world: World) -> None:
+    world.judge()
+    number = next(i for i, (result, _) in enumerate(world.journal) if result.text == "Verdict: wrong")
+    sample = changed(world, number, text="Verdict: correct")
+    (finding,) = check_run(world.write()).findings
+    assert finding.kind == "journal_changed" and finding.where.endswith(f"rollout_id={sample}")
+    assert finding.what.startswith("text differ")
+
+
 @pytest.mark.parametrize("mark", ["?", "\ufffd"])
 def test_lone_surrogates_of_the_journal_are_replaced_in_the_table(world: World, mark: str) -> None:
     row = world.rows["sampled", "rollouts"][3]  # neither labelled nor paired

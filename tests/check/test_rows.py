@@ -153,6 +153,21 @@ def test_faults_of_a_rollout(world: World, spare: Row, change: Row, kind: str) -
     assert set(found) <= {kind, "journal_changed", "stats_scores"}
 
 
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({"kind": "hint"}, {"artifact_id"}),
+        ({"sampling_id": "g_nowhere"}, {"reference"}),
+        ({"policy_id": "m_nobody"}, {"reference"}),
+        ({"source_rollout_id": "r_nowhere"}, {"reference"}),
+    ],
+)
+def test_faults_of_an_artifact(world: World, change: Row, kinds: set[str]) -> None:
+    world.judge()
+    world.rows["judged", "artifacts"][1].update(change)
+    assert {f.kind for f in check_run(world.write()).findings} == kinds
+
+
 def test_prefix_id_and_prefix_tokens(world: World) -> None:
     row = next(r for r in world.rows["labels", "rollouts"] if r["condition"] == "prefix")
     row["prompt_token_ids"] = [*row["prompt_token_ids"][:-1], 5]
