@@ -98,7 +98,7 @@ class WorkerServices:
             opened, turn = _shared.verifiers[key]
         with turn:
             judgements = opened.judge(questions)
-        return judgements, opened.full_version(), content_id("c", verifier, opened.config)
+        return judgements, opened.full_version(), content_id("c", verifier, opened.identity())
 
     def count(self, **counts: float) -> None:
         if not self.counts_rows:

@@ -229,6 +229,7 @@ def _registered_writers(table: str) -> list[str]:
 def _own_check(document: Document, node: Node, above: list[StageInfo]) -> None:
     try:
         for field, what, fix in node.stage.check(above):
-            document.mistake(("stages", node.name, *field.split(".")) if field else ("stages", node.name), what, fix)
+            keys = [int(key) if key.isdigit() else key for key in field.split(".")] if field else []
+            document.mistake(("stages", node.name, *keys), what, fix)
     except UserError as error:
         document.mistake(("stages", node.name), str(error))
