@@ -39,7 +39,7 @@ def question(target_id: str, completion: str, problem: Mapping[str, Any]) -> Que
 
 def part_rows(problem_id: str, target_id: str, judgement: Judgement, stage_id: str) -> list[dict[str, Any]]:
     """A row of scores for each part of a judgement; of two with one key the first."""
-    rows = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for part in judgement.parts:
         row = {
             "problem_id": problem_id,
