@@ -34,7 +34,8 @@ _SCRIPTS = {
     "hebrew": r"\p{Hebrew}", "devanagari": r"\p{Devanagari}", "thai": r"\p{Thai}", "korean": r"\p{Hangul}\p{Han}",
     "chinese": r"\p{Han}", "japanese": r"\p{Han}\p{Hiragana}\p{Katakana}",
 }  # fmt: skip
-_FORMULA = r"(?s)\$\$.{0,2000}?\$\$|\$[^$\n]{0,500}\$|\\\(.{0,2000}?\\\)|\\\[.{0,2000}?\\\]|\\[a-zA-Z]+|</?think>"
+# No part can run over another opening, so the work is linear whatever stays open.
+_FORMULA = r"\$\$[^$]*\$\$|\$[^$\n]*\$|\\\((?:[^\\]|\\[^()])*\\\)|\\\[(?:[^\\]|\\[^\[\]])*\\\]|\\[a-zA-Z]+|</?think>"
 
 
 class FormatConfig(FilterConfig):

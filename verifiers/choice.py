@@ -34,7 +34,7 @@ _UPRIGHT = re.compile(
 _BROKEN_BOX = re.compile(r"\\f?boxed\s{0,3}\{|\\fbox\s{0,3}\{")
 _MARKUP = re.compile(r"\\[()\[\]]|\\[,;:! ]|\\left|\\right|[$*_`]")
 _MARKER = re.compile(
-    r"\b(?:answer|choice|option)(?:\s{1,3}(?:is|would be|must be|should be))?\s{0,3}(?:[:：=]|\bis\b)\s{0,3}"
+    r"\b(?:answer|choice|option)\s{0,3}(?:\b(?:is|(?:would|must|should) be)\b\s{0,3}[:：]?|[:：=])\s{0,3}"
     r"|\banswer\s{1,3}(?=\(?[A-Ja-j]\)?\s{0,3}(?:[.!]|$))"
     r"|答案(?:是|为|選|选)?\s{0,3}[:：]?\s{0,3}|(?:^|\n)\s{0,3}####\s{0,3}",
     re.IGNORECASE,
@@ -130,7 +130,7 @@ def letters_in(place: str, options: dict[str, str]) -> frozenset[str]:
     """Letters that the text of one place gives as its answer; none if it gives none."""
     text = unicodedata.normalize("NFKC", _plain(place)).strip()
     text = _NAMED.sub("", text.strip(" \"'“”")).strip()
-    bare = text.rstrip(" .!,;:\"'”").strip()
+    bare = text.rstrip(" .!,;:。\"'”").strip()
     alone = _ALONE.match(bare)
     if alone:
         return frozenset(alone.group(1).upper())

@@ -179,7 +179,7 @@ def test_mistakes_of_components_stand_at_their_fields(tmp_path: Any) -> None:
         "stages.verdicts.steps[1].use: 'exakt' is not right (expected the name of a verifier; did you mean 'exact'?)"
         in told
     )
-    assert "stages.verdicts.steps[2].timeout_s: -1 is not right (expected more than 0)" in told
+    assert "stages.verdicts.steps[2].timeout_s: -1 is not right (expected more than 0.0)" in told
     assert "stages.verdicts.steps[3].use: missing" in told
     assert "this one is a stage of its own: combine its verdicts with verify.combine" in told
     assert "stages.verdicts.steps[5]: 7 is not right (expected the name of a verifier, or {use: NAME, ...})" in told
@@ -194,12 +194,12 @@ def test_mistakes_of_components_stand_at_their_fields(tmp_path: Any) -> None:
         ({"use": "verify.veto", "main": "math", "vetoes": ["math"]}, "math stands twice"),
         ({"use": "verify.blend", "components": ["math", "exact"], "weights": [1]}, "1 numbers for 2 components"),
         ({"use": "verify.blend", "components": ["math", "exact"], "weights": [1, 0]}, "positive numbers"),
-        ({"use": "verify.route", "routes": {"math": {"use": "math", "worker": 2}}}, "routes.math.worker: no such field"),
+        ({"use": "verify.route", "routes": {"math": {"use": "math", "worker": 2}}}, "math.worker: no such field"),
         ({"use": "verify.route", "by": "subject", "routes": {"a": "math"}}, "stages.verdicts.by"),
         ({"use": "verify.combine", "rule": "veto", "verdicts": ["a", "checked"]}, "'a' is not a verify stage above"),
         ({"use": "verify.combine", "rule": "blend", "verdicts": ["a", "b"]}, "weights belong to rule: blend"),
         (
-            {"use": "verify.veto", "main": {"use": "cascade", "steps": [{"use": "maths"}, "exact"]}, "vetoes": ["format"]},
+            {"use": "verify.veto", "vetoes": ["exact"], "main": {"use": "cascade", "steps": [{"use": "maths"}, "exact"]}},
             "stages.verdicts.main.steps[0].use: 'maths' is not right",
         ),
     ],
