@@ -199,7 +199,7 @@ def test_mistakes_of_components_stand_at_their_fields(tmp_path: Any) -> None:
         ({"use": "verify.combine", "rule": "veto", "verdicts": ["a", "checked"]}, "'a' is not a verify stage above"),
         ({"use": "verify.combine", "rule": "blend", "verdicts": ["a", "b"]}, "weights belong to rule: blend"),
         (
-            {"use": "verify.veto", "vetoes": ["exact"], "main": {"use": "cascade", "steps": [{"use": "maths"}, "exact"]}},
+            {"use": "verify.veto", "vetoes": ["exact"], "main": {"use": "cascade", "steps": [{"use": "maths"}, "x"]}},
             "stages.verdicts.main.steps[0].use: 'maths' is not right",
         ),
     ],
