@@ -20,6 +20,7 @@ from synthflow.contracts import Judgement, Part, Question, Verifier
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.ids import canonical, content_id
 from synthflow.registry import load, names, suggest
+from synthflow.verifiers.lending import Lent, borrow, give_back
 from synthflow.verifiers.opening import open_verifier
 
 
@@ -131,15 +132,15 @@ class Asked:
     """One component, opened."""
 
     use: str
-    verifier: Verifier
+    lent: Lent
     version: str
     config_hash: str
 
     @classmethod
     def open(cls, component: Mapping[str, Any]) -> Asked:
         use = component["use"]
-        verifier = open_verifier(use, {key: value for key, value in component.items() if key != "use"})
-        return cls(use, verifier, verifier.full_version(), content_id("c", use, verifier.identity()))
+        lent = borrow(use, {key: value for key, value in component.items() if key != "use"})
+        return cls(use, lent, lent.verifier.full_version(), content_id("c", use, lent.verifier.identity()))
 
     def ask(self, questions: Sequence[Question]) -> list[Judgement]:
         """Judgements in order, each with its own `Part` in front of those that stand behind it.
@@ -147,15 +148,15 @@ class Asked:
         Raises:
             InvariantBroken: if the verifier gives another number of judgements.
         """
-        open_ = [q for q in questions if q.answer is not None or not self.verifier.needs_answer]
-        said = self.verifier.judge(open_) if open_ else []
+        needs_answer = self.lent.verifier.needs_answer
+        open_ = [q for q in questions if q.answer is not None or not needs_answer]
+        with self.lent.turn:
+            said = self.lent.verifier.judge(open_) if open_ else []
         if len(said) != len(open_):
             raise InvariantBroken(f"verifier {self.use!r}: {len(open_)} questions, {len(said)} judgements")
         given = iter(said)
         return [
-            self._with_part(
-                Judgement.unknown("no_gold") if question.answer is None and self.verifier.needs_answer else next(given)
-            )
+            self._with_part(Judgement.unknown("no_gold") if question.answer is None and needs_answer else next(given))
             for question in questions
         ]
 
@@ -189,7 +190,7 @@ class Components:
     def identities(self) -> list[Any]:
         """What stands for the components in the composition's configuration hash."""
         opened = [self[i] for i in range(len(self.given))]
-        return [[each.use, each.verifier.version, each.config_hash] for each in opened]
+        return [[each.use, each.lent.verifier.version, each.config_hash] for each in opened]
 
     def ask_in_turn(
         self, questions: Sequence[Question], order: Sequence[int], needed: Callable[[Mapping[int, Judgement]], bool]
@@ -218,4 +219,4 @@ class Components:
     def close(self) -> None:
         opened, self._opened = list(self._opened.values()), {}
         for component in opened:
-            component.verifier.close()
+            give_back(component.lent)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import Judgement, PolicyIdentity, Question, SampleRequest, SampleResult, Verifier
+from synthflow.contracts import Judgement, PolicyIdentity, Question, SampleRequest, SampleResult
 from synthflow.execute.engines import run_engine_task
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
@@ -15,6 +15,7 @@ from synthflow.stores.journal import lookup
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
+    from synthflow.verifiers.lending import Lent
 
 
 class _Shared:
@@ -23,7 +24,7 @@ class _Shared:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.renderers: dict[str, Renderer | None] = {}
-        self.verifiers: dict[str, tuple[Verifier, threading.Lock]] = {}
+        self.verifiers: dict[str, Lent] = {}
 
 
 _shared = _Shared()
@@ -89,14 +90,15 @@ class WorkerServices:
     def judge(
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
     ) -> tuple[list[Judgement], str, str]:
-        from synthflow.verifiers.opening import open_verifier
+        from synthflow.verifiers.lending import borrow
 
         key = canonical([verifier, dict(config)])
         with _shared.lock:
             if key not in _shared.verifiers:
-                _shared.verifiers[key] = (open_verifier(verifier, config), threading.Lock())
-            opened, turn = _shared.verifiers[key]
-        with turn:
+                _shared.verifiers[key] = borrow(verifier, config)
+            lent = _shared.verifiers[key]
+        opened = lent.verifier
+        with lent.turn:
             judgements = opened.judge(questions)
         return judgements, opened.full_version(), content_id("c", verifier, opened.identity())
 
@@ -115,7 +117,9 @@ class WorkerServices:
 
 def close_shared() -> None:
     """Close this process's verifiers. Idempotent."""
+    from synthflow.verifiers.lending import give_back
+
     with _shared.lock:
-        for verifier, _ in _shared.verifiers.values():
-            verifier.close()
+        for lent in _shared.verifiers.values():
+            give_back(lent)
         _shared.verifiers.clear()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow as pa
 
-from synthflow import ids
+from synthflow import ids, registry
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.labels import continuations as sampled
 from synthflow.labels.config import LABELER, LABELER_VERSION, TEMPLATE, MonteCarloConfig
@@ -49,7 +49,14 @@ class MonteCarlo(Stage):
     summary = "Value every step by continuing its prefix n times; advantages with standard errors."
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
-        return check_verdicts(ancestors, self.config.verdicts)
+        found = list(check_verdicts(ancestors, self.config.verdicts))
+        if not found:
+            stage = _verify_stage(ancestors, self.config.verdicts)
+            verifiers = registry.names("verifiers")
+            if stage.use in registry.names("stages") and stage.use.removeprefix("verify.") not in verifiers:
+                what = f"{stage.name} ({stage.use}) is no verifier that can be asked about continuations"
+                found.append(("verdicts", what, "name a verify stage of a verifier, such as verify.cascade"))
+        return found
 
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [sampling_row(self.config.params(), TEMPLATE, "prefix")]
@@ -108,8 +115,7 @@ class MonteCarlo(Stage):
     ) -> dict[str, pa.Table]:
         config: MonteCarloConfig = self.config
         found = sampled.sample(plan.in_order(), config, policy_id, services)
-        name = config.verdicts if config.verdicts is not None else verify_stages(inputs.ancestors)[-1]
-        verify = next(a for a in inputs.ancestors if a.name == name)
+        verify = _verify_stage(inputs.ancestors, config.verdicts)
         verdicts = sampled.judge(found, verify, inputs, services)
         counts = sampled.tally(found, verdicts)
         services.count(continuations=len(found), unknown=sum(t.unknown for t in counts.values()))
@@ -129,6 +135,11 @@ class MonteCarlo(Stage):
             "scores": sampled.score_rows(found, verdicts, services.stage_id),
             "telemetry": sampled.telemetry_rows(found, verdicts, services),
         }
+
+
+def _verify_stage(ancestors: Sequence[StageInfo], wanted: str | None) -> StageInfo:
+    name = wanted if wanted is not None else verify_stages(ancestors)[-1]
+    return next(a for a in ancestors if a.name == name)
 
 
 def _plan(renderer: Renderer, config: MonteCarloConfig) -> PrefixPlan:

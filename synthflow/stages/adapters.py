@@ -98,7 +98,9 @@ class VerifyStage(_Adapter):
         return self._own_verifier().check()
 
     def identity(self) -> Mapping[str, Any]:
-        said = self._own_verifier().identity()
+        verifier = self._own_verifier()
+        said = verifier.identity()
+        verifier.close()
         # What it says replaces its fields, in which there may be paths of this machine.
         return dict.fromkeys(self.own) | dict(said.model_dump(mode="json") if hasattr(said, "model_dump") else said)
 
