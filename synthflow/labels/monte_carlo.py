@@ -49,14 +49,12 @@ class MonteCarlo(Stage):
     summary = "Value every step by continuing its prefix n times; advantages with standard errors."
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
-        found = list(check_verdicts(ancestors, self.config.verdicts))
-        if not found:
-            stage = _verify_stage(ancestors, self.config.verdicts)
-            verifiers = registry.names("verifiers")
-            if stage.use in registry.names("stages") and stage.use.removeprefix("verify.") not in verifiers:
-                what = f"{stage.name} ({stage.use}) is no verifier that can be asked about continuations"
-                found.append(("verdicts", what, "name a verify stage of a verifier, such as verify.cascade"))
-        return found
+        yield from check_verdicts(ancestors, self.config.verdicts)
+        known = verify_stages(ancestors)
+        chosen = known[0] if self.config.verdicts is None and len(known) == 1 else self.config.verdicts
+        for stage in ancestors:
+            if stage.name == chosen and chosen in known:
+                yield from _cannot_continue(stage)
 
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [sampling_row(self.config.params(), TEMPLATE, "prefix")]
@@ -115,7 +113,8 @@ class MonteCarlo(Stage):
     ) -> dict[str, pa.Table]:
         config: MonteCarloConfig = self.config
         found = sampled.sample(plan.in_order(), config, policy_id, services)
-        verify = _verify_stage(inputs.ancestors, config.verdicts)
+        name = config.verdicts if config.verdicts is not None else verify_stages(inputs.ancestors)[-1]
+        verify = next(a for a in inputs.ancestors if a.name == name)
         verdicts = sampled.judge(found, verify, inputs, services)
         counts = sampled.tally(found, verdicts)
         services.count(continuations=len(found), unknown=sum(t.unknown for t in counts.values()))
@@ -137,9 +136,11 @@ class MonteCarlo(Stage):
         }
 
 
-def _verify_stage(ancestors: Sequence[StageInfo], wanted: str | None) -> StageInfo:
-    name = wanted if wanted is not None else verify_stages(ancestors)[-1]
-    return next(a for a in ancestors if a.name == name)
+def _cannot_continue(verify: StageInfo) -> Iterable[tuple[str, str, str]]:
+    """A stage that asks a model or a group about whole rollouts has nothing to say about one continuation."""
+    if verify.use.removeprefix("verify.") not in registry.names("verifiers"):
+        what = f"{verify.use} ({verify.name!r}) judges rollouts, and no continuation of one"
+        yield "verdicts", what, "name the stage of a verifier, such as verify.math"
 
 
 def _plan(renderer: Renderer, config: MonteCarloConfig) -> PrefixPlan:

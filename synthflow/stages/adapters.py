@@ -32,7 +32,10 @@ from synthflow.contracts import (
 )
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import REJECTS, SCORES, TELEMETRY
-from synthflow.stages.questions import MAX_NOTE_CHARS, note, part_rows, problems_by_id, question
+from synthflow.stages import questions as asked_as
+from synthflow.stages.questions import note, part_rows, problems_by_id, question
+
+MAX_NOTE_CHARS = asked_as.MAX_NOTE_CHARS
 
 
 class VerifyConfig(StageConfig):
@@ -115,8 +118,8 @@ class VerifyStage(_Adapter):
         rollouts, rejects = self._split(inputs, columns, services.stage_id)
         _check_answers(inputs)
         problems = problems_by_id(inputs)
-        rows = rollouts.to_dicts()
-        early = [self._before_asking(row, problems[row["problem_id"]]["answer"]) for row in rows]
+        rows = [row | {"answer": problems[row["problem_id"]]["answer"]} for row in rollouts.to_dicts()]
+        early = [self._before_asking(row) for row in rows]
         asked = [row for row, judgement in zip(rows, early, strict=True) if judgement is None]
         questions = [question(r["rollout_id"], r["completion"], problems[r["problem_id"]]) for r in asked]
         answers, scorer_version, config_hash = services.judge(self.verifier, self.own_config(), questions)
@@ -143,13 +146,13 @@ class VerifyStage(_Adapter):
         times = [(row, answer.elapsed_s) for row, answer in zip(asked, answers, strict=True)]
         return {"scores": SCORES.from_rows(scores), "rejects": rejects, "telemetry": _elapsed(times, services)}
 
-    def _before_asking(self, row: Mapping[str, Any], answer: str | None) -> Judgement | None:
+    def _before_asking(self, row: Mapping[str, Any]) -> Judgement | None:
         if row["finish_reason"] == "refused":
             return Judgement.unknown("refused")
         if row["finish_reason"] == "length" and self.config.truncated != "judge":
             wrong = self.config.truncated == "wrong"
             return Judgement("wrong", 0.0, "truncated") if wrong else Judgement.unknown("truncated")
-        if self.needs_answer and answer is None:
+        if self.needs_answer and row["answer"] is None:
             return Judgement.unknown("no_gold")
         return None
 

@@ -150,4 +150,4 @@ def test_a_judge_by_rule_is_not_asked_about_continuations(tmp_path: Path) -> Non
         "plan", write_spec(tmp_path / "spec.yaml", with_changes(SPEC, stages=stages, policy=SMALL["policy"]))
     )
     assert done.returncode == 2
-    assert "both (verify.combine) is no verifier that can be asked about continuations" in done.stderr
+    assert "verify.combine ('both') judges rollouts, and no continuation of one" in done.stderr

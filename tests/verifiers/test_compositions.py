@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from synthflow import registry
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.errors import InvariantBroken, Mistakes
 from synthflow.spec import Pipeline
+from synthflow.verifiers import lending
 from synthflow.verifiers.opening import open_verifier
 
 LOG: list[tuple[str, str]] = []
@@ -206,3 +209,36 @@ def test_mistakes_of_components_stand_at_their_fields(tmp_path: Any) -> None:
 )  # fmt: skip
 def test_what_cannot_be_composed(tmp_path: Any, stage: dict[str, Any], said: str) -> None:
     assert said in mistakes(tmp_path, **stage)
+
+
+def test_the_docs_compose(tmp_path: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "verification.md").read_text().partition("## Compositions")[2]
+    shown = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    (tmp_path / "p.jsonl").write_text('{"prompt": "2 + 2?", "answer": "4"}\n')
+    stages = {
+        "problems": {"use": "source.jsonl", "path": "p.jsonl"},
+        "rollouts": {"use": "sample", "of": "problems", "n": 1},
+        **shown,
+    }
+    pipeline = Pipeline.build("x", stages, {"backend": "transformers", "model": "demo"}, base_dir=tmp_path)
+    assert {node.use for node in pipeline.nodes} >= {
+        f"verify.{name}" for name in ("cascade", "consensus", "veto", "blend")
+    }
+    again = yaml.safe_load(pipeline.to_yaml())
+    assert Pipeline.build("x", again["stages"], again["policies"]["default"], base_dir=tmp_path).resolved() == again
+
+
+def test_components_are_opened_once_in_a_process_and_closed_with_their_last_user() -> None:
+    def users() -> list[int]:
+        return [lent.users for key, lent in sorted(lending._lent.items()) if any(f":{n}" in key for n in (20, 21, 22))]
+
+    one = open_verifier("cascade", {"steps": [step(20), step(21)]})
+    two = open_verifier("consensus", {"components": [step(21), step(22)]})
+    for verifier in (one, two):
+        verifier.judge([Question("r", "p", "c" * 20 + "ucc", "4")])
+    assert users() == [1, 2, 1]
+    one.close()
+    one.close()
+    assert users() == [1, 1]
+    two.close()
+    assert users() == []
