@@ -140,7 +140,7 @@ def test_what_counts_verdicts_counts_each_rollout_once(composed: Path, scores: d
     done = synthflow("sql", composed, query, "--format", "csv")
     assert set(pl.read_csv(done.stdout.encode())["n"]) == {6 * LIMIT}
     continued = scores["steps"].filter(pl.col("kind") == "component")
-    assert continued.height > 0 and set(continued["scorer"]) == {"exact", "math"}
+    assert continued.height > 0 and set(continued["scorer"]) == {"cascade", "exact", "math"}
 
 
 def test_a_judge_by_rule_is_not_asked_about_continuations(tmp_path: Path) -> None:
