@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.contracts import Question
@@ -90,6 +90,7 @@ def test_options_may_stand_under_another_name_or_be_rubbish() -> None:
         assert judge("B", "B", metadata)[0] == "correct"
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_any_text_gets_a_storable_judgement(completion: str, gold: str, options: str) -> None:
     for said in ChoiceVerifier().judge(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.contracts import Question
@@ -44,6 +44,7 @@ def test_verdicts(config: dict[str, object], completion: str, verdict: str, why:
     assert said == verdict and (reason or "").startswith(why or "") and (reason is None) == (why is None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1), max_size=5))
 def test_it_agrees_with_the_filter(texts: list[str]) -> None:
     config = {"exactly_one_box": True, "think": "optional", "script": "latin", "max_line_chars": 3}

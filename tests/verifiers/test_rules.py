@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.contracts import Judgement
@@ -106,6 +106,7 @@ def test_times_add_up_and_a_shared_reason_stays() -> None:
     assert told.reason == "all_unknown" and told.detail == "a: unknown (parse_failure); b: unknown (timeout)"
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("cwu"), min_size=2, max_size=4), st.data())
 def test_no_rule_makes_a_verdict_out_of_unknowns(letters: list[str], data: st.DataObject) -> None:
     said = named("".join(letters))

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy.parsing.sympy_parser import parse_expr
 
@@ -44,6 +44,7 @@ LITERALS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(LITERALS)
 def test_values_are_those_of_eval(value: object) -> None:
     text = repr(value)
@@ -59,6 +60,7 @@ def test_arithmetic_by_hand() -> None:
         safe_expr.value("2 ** 20000")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="x1+-*/().,'\"[]{}= \n_ab", max_size=40))
 def test_any_text_is_built_or_refused(text: str) -> None:
     for build in (safe_expr.value, safe_expr.expression):
