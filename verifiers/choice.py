@@ -44,11 +44,16 @@ _NAMED = re.compile(
 )
 # A letter in brackets or with a bracket, point or colon behind it may be followed by the option's text.
 _LABELLED = re.compile(
-    r"^(?:[(\[{]\s{0,2}([A-Ja-j])\s{0,2}[)\]}]|([A-Ja-j])\s{0,2}[)\]]|([A-J])\s{0,2}[.:、])\s{0,3}(.*)$", re.DOTALL
+    r"^(?:[(\[{]\s{0,2}([A-Ja-j])\s{0,2}[)\]}]|([A-Ja-j])\s{0,2}[)\]]|([A-J])(?:\s{0,2}[.:、]|\s{1,3}[-–—]\s))\s{0,3}(.*)$",
+    re.DOTALL,
 )
 _ALONE = re.compile(r"^[(\[{]?\s{0,2}([A-Ja-j])\s{0,2}[)\]}]?$")
 _SPELLED_LETTER = re.compile(r"(?<![\w'’])[(\[]?([A-J])[)\]]?(?![\w'’])")
-_SENTENCE = re.compile(r"[.!?](?:\s|$)|\n")
+_SENTENCE = re.compile(r"[.!。](?:\s|$)|\n")
+# Further options in the text behind a label: "5 B) 6", "5 (B) 6", "5 B. 6".
+_LABELS = re.compile(r"[(\[]\s?([A-J])\s?[)\]]|(?<![\w'’])([A-J])\s?\)|(?<=\s)([A-J])[.:](?=\s+\S)")
+_DOUBT = re.compile(r"\b(?:wait|actually|hmm|second thought)\b", re.IGNORECASE)
+_WORDS = frozenset(("a", "i"))  # alone and in lower case: an article or a pronoun of a sentence that breaks off
 
 
 class ChoiceConfig(VerifierConfig):
@@ -117,13 +122,15 @@ def places(completion: str) -> list[str]:
     text = unicodedata.normalize("NFKC", _plain(text)).rstrip()
     last_line = text.rpartition("\n")[2].strip()
     marked = [text[match.end() :].lstrip(" \t\n:：=")[:_ANSWER].partition("\n")[0] for match in _MARKER.finditer(text)]
+    marked = ["" if place.strip(" .!") in _WORDS else place for place in marked]
     if found:
         # A marker may stand before the box it announces, or say something else.
         return [*(place for place in marked[-_MOST_PLACES:] if letters_in(place, {})), *found]
     found = marked[-_MOST_PLACES:]
-    if not found or _ALONE.match(last_line.rstrip(".")):
-        found = [*found, last_line[:_ANSWER]] if last_line else found
-    return found
+    if _ALONE.match(last_line.rstrip(".")) and last_line.strip(" .") not in _WORDS:
+        return [*found, last_line]
+    # A last line that labels a text may be the last of the options, told again.
+    return found if found or not last_line or _LABELLED.match(last_line) else [last_line[:_ANSWER]]
 
 
 def letters_in(place: str, options: dict[str, str]) -> frozenset[str]:
@@ -134,6 +141,8 @@ def letters_in(place: str, options: dict[str, str]) -> frozenset[str]:
     alone = _ALONE.match(bare)
     if alone:
         return frozenset(alone.group(1).upper())
+    if _DOUBT.search(text):
+        return frozenset()
     said = normalise(text)
     by_text = {letter for letter, option in options.items() if option and option == said}
     labelled = _LABELLED.match(text)
@@ -150,7 +159,7 @@ def letters_in(place: str, options: dict[str, str]) -> frozenset[str]:
 def _with_text(letter: str, rest: str, options: dict[str, str]) -> frozenset[str]:
     """The letter before an option's text, and every other option that the text is or labels."""
     others = {o for o, option in options.items() if option and o != letter and option == normalise(rest)}
-    labels = re.findall(r"[(\[]\s?([A-J])\s?[)\]]", rest)
+    labels = [letter for found in _LABELS.findall(rest) for letter in found if letter]
     joined = re.findall(r"^(?:and|or|,|/|&)\s{0,3}[(\[]?([A-Ja-j])[)\]]?(?!\w)", rest.strip(), re.IGNORECASE)
     return frozenset({letter, *others, *(found.upper() for found in (*labels, *joined))})
 

@@ -30,7 +30,7 @@ def judge(completion: str, gold: str | None = "B", metadata: str = "{}") -> tupl
         "answer is\n\n(B)", "答案是：B", "答案选B。", "Answer: B) Rome", "The correct answer is B: Rome.",
         "Reasoning\nB",
         "The answer is \\(\\boxed{B}\\).", "<think>the answer is C</think>B", "I take a look. So the answer is B!",
-        "Option (A) fails, (C) fails too.\n\nB", "The answer must be B", "Answer B", r"\fbox{B}",
+        "Option (A) fails, (C) fails too.\n\nB", "The answer must be B", "Answer B", "Answer: B - Rome", r"\fbox{B}",
     ],
 )  # fmt: skip
 def test_spellings_of_b(completion: str) -> None:
@@ -52,7 +52,14 @@ def test_spellings_of_b(completion: str) -> None:
         ("The answer is A or B", "ambiguous"), ("Answer: (A) and (B)", "ambiguous"), (r"\boxed{A, B}", "ambiguous"),
         ("The answer is A. No, the answer is B.", "ambiguous"), (r"\boxed{A} so \boxed{B}", "ambiguous"),
         ("The answer is A.\n\nB", "ambiguous"), (r"The answer is A, \boxed{B}", "ambiguous"),
-        ("Answer: A) or B)", "ambiguous"),
+        ("Answer: A) or B)", "ambiguous"), ("Choice: A) 5 B) 6 C) 7", "ambiguous"),
+        ("Answer: A. 5 B. 6 C. 7", "ambiguous"),
+        ("Options\nA) 5\nB) 6", "parse_failure"), ("A) 5 B) 6 C) 7", "parse_failure"),
+        ("It follows.\nB. Rome", "parse_failure"),
+        ("The answer is a", "parse_failure"), ("Is the answer is A? Hm.", "parse_failure"),
+        ("The answer is A. Wait, no.", "parse_failure"), ("The answer is A or maybe B?", "ambiguous"),
+        ("The answer is C++", "parse_failure"), ("Answer: A/B", "parse_failure"),
+        ("The answer can't be B", "parse_failure"),
     ],
 )  # fmt: skip
 def test_what_is_no_single_choice(completion: str, reason: str) -> None:
