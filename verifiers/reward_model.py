@@ -112,7 +112,7 @@ class RewardModelVerifier(Verifier):
             return Judgement.unknown("not_finite", f"score {scored.score}; {detail}", took)
         score = round(scored.score, _DECIMALS)
         own = content_id("c", self.name, self.identity())
-        part = Part("measure", f"{self.name}.score", self.full_version(), own, None, score, None, detail)
+        part = Part("measure", f"{self.name}:score", self.full_version(), own, None, score, None, detail)
         told, threshold = f"score {score:g}; {detail}", self.config.threshold
         if threshold is None:
             return Judgement("unknown", None, "no_threshold", told, took, (part,))

@@ -61,7 +61,7 @@ def test_without_a_threshold_the_score_is_a_measurement(model: Path, judge: Call
     assert {(j.verdict, j.value, j.reason) for j in said} == {("unknown", None, "no_threshold")}
     assert scores(said) == pytest.approx([by_hand(model, text) for text in TEXTS], abs=1e-4)
     assert len(set(scores(said))) == len(TEXTS)
-    assert {(p.scorer, p.verdict) for j in said for p in j.parts} == {("reward_model.score", None)}
+    assert {(p.scorer, p.verdict) for j in said for p in j.parts} == {("reward_model:score", None)}
 
 
 def test_a_threshold_makes_a_verdict(model: Path, judge: Callable[..., Any]) -> None:
