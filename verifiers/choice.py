@@ -9,7 +9,6 @@ hand (in the metadata) an option's text alone counts as well. Only what follows 
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import unicodedata
@@ -20,6 +19,7 @@ from pydantic import Field
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.verifiers.exact import normalise
 from synthflow.verifiers.extract import after_thinking, boxes
+from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.text import clean
 
 LETTERS = "ABCDEFGHIJ"
@@ -98,10 +98,7 @@ class ChoiceVerifier(Verifier):
 
 def options_of(metadata: str, key: str) -> dict[str, str]:
     """Normalised texts of the options by letter; empty where the metadata holds none that can be read."""
-    try:
-        held = json.loads(metadata).get(key)
-    except (ValueError, AttributeError, RecursionError):
-        return {}
+    held = fields(metadata).get(key)
     if isinstance(held, dict) and isinstance(held.get("text"), list) and isinstance(held.get("label"), list):
         held = dict(zip(held["label"], held["text"], strict=False))  # as ARC has it
     if isinstance(held, list):

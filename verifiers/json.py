@@ -19,6 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.verifiers.extract import after_thinking
 from synthflow.verifiers.json_child import check_schema
+from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.text import clean
 from synthflow.verifiers.workers import Outcome, WorkerPool
 
@@ -104,7 +105,7 @@ class JsonVerifier(Verifier):
         if self.config.schema_key is None:
             schema: dict[str, Any] | None = self.config.json_schema
             return schema
-        held = json.loads(question.metadata).get(self.config.schema_key)
+        held = fields(question.metadata).get(self.config.schema_key)
         try:
             held = json.loads(held) if isinstance(held, str) else held
         except (ValueError, RecursionError):

@@ -9,7 +9,6 @@ them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.verifiers.extract import after_thinking, boxes, extract
+from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.text import clean
 from synthflow.verifiers.workers import Outcome, WorkerPool
 
@@ -73,10 +73,10 @@ class ReasoningGymVerifier(Verifier):
         return [item if isinstance(item, Judgement) else self._said(next(outcomes), item) for item in items]
 
     def _item(self, question: Question) -> dict[str, Any] | Judgement:
-        metadata = json.loads(question.metadata)
-        how = metadata.pop(KEY, None) if isinstance(metadata, dict) else None
+        metadata = fields(question.metadata)
+        how = metadata.pop(KEY, None)
         if not isinstance(how, dict):
-            how = {"dataset": metadata.get("source_dataset") if isinstance(metadata, dict) else None}
+            how = {"dataset": metadata.get("source_dataset")}
         if not isinstance(how.get("dataset"), str):
             return Judgement.unknown("gold_unparsable", f"the problem's metadata has no {KEY}.dataset")
         if not question.completion.strip():

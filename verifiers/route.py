@@ -5,7 +5,6 @@ Invariant: exactly one verifier is asked about a completion, or none where no ro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.verifiers.components import Component, Components, anchored
+from synthflow.verifiers.metadata import fields
 
 
 class RouteConfig(VerifierConfig):
@@ -78,8 +78,7 @@ class RouteVerifier(Verifier):
         if by in ("domain", "source"):
             found = question.domain if by == "domain" else question.source
         else:
-            metadata = json.loads(question.metadata)
-            found = metadata.get(by.removeprefix("metadata.")) if isinstance(metadata, dict) else None
+            found = fields(question.metadata).get(by.removeprefix("metadata."))
         return None if found is None else str(found)
 
     def close(self) -> None:

@@ -125,7 +125,8 @@ def test_a_route_asks_one_verifier_a_problem() -> None:
     ] * 2
     by_field = open_verifier("route", {"by": "metadata.kind", "routes": {"7": step(0)}})
     assert by_field.judge([Question("r", "p", "c", None, '{"kind": 7}')])[0].verdict == "correct"
-    assert by_field.judge([Question("r", "p", "c", None, "{}")])[0].reason == "no_route"
+    for metadata in ("{}", "[7]", "no json"):
+        assert by_field.judge([Question("r", "p", "c", None, metadata)])[0].reason == "no_route"
 
 
 def test_compositions_compose_and_keep_every_part() -> None:

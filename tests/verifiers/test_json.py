@@ -79,6 +79,7 @@ def test_a_schema_of_the_problem_and_the_gold_value() -> None:
         ('{"a": 1}', "{a}", held, "gold_unparsable"),
         ('{"a": 1}', None, held, "no_gold"),
         ('{"a": 1}', '{"a": 1}', "{}", "gold_unparsable"),
+        ('{"a": 1}', '{"a": 1}', "no json", "gold_unparsable"),
         ('{"a": 1}', '{"a": 1}', '{"schema": {"type": "intger"}}', "gold_unparsable"),
         ('{"a": 1}', '{"a": 1}', '{"schema": {"$ref": "http://127.0.0.1:9/x"}}', "gold_unparsable"),
     ]

@@ -109,6 +109,7 @@ def test_hostile_answers_are_no_code(problems: list[dict[str, Any]], verifier: V
         ("", None, "empty"), ("no answer here", None, "parse_failure"), ("<answer></answer>", None, "parse_failure"),
         (f"<answer>{'1' * 30_000}</answer>", None, "too_large"), ("<answer>1</answer>", "{}", "gold_unparsable"),
         ("<answer>1</answer>", '{"source_dataset": "no_such"}', "gold_unparsable"),
+        ("<answer>1</answer>", "no json", "gold_unparsable"),
     ],
 )  # fmt: skip
 def test_unknowns(
