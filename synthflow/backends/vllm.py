@@ -8,10 +8,12 @@ from the engine, the text from the policy's own `Renderer`. When the engine dies
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import time
 from concurrent.futures import Future
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from synthflow.backends.local import Admitted, admit, cut_at_stop, done, refusal
 from synthflow.backends.renderer import Renderer
 from synthflow.backends.vllm_guard import OWNER
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
-from synthflow.errors import InfrastructureError, UserError
+from synthflow.errors import EngineFailed, InfrastructureError, UserError
 
 CPU_KV_CACHE_GB = 2.0
 CPU_BATCH_TOKENS = 2048
@@ -70,15 +72,26 @@ class VllmBackend(Backend):
     def identity(self) -> PolicyIdentity:
         return models.identify(self._directory)
 
+    def gpus_per_engine(self) -> int:
+        """GPUs of one copy of the model, times the copies that vLLM itself would run side by side."""
+        given = {"tensor_parallel_size": self.options.tensor_parallel_size, **self.options.engine_args}
+        return prod(int(given.get(f"{kind}_parallel_size") or 1) for kind in ("tensor", "pipeline", "data"))
+
     def start(self) -> None:
         """Start the engine, which takes seconds to minutes.
 
         Raises:
-            UserError: if the model or vLLM cannot be found, or vLLM does not take an argument.
+            UserError: if the model or vLLM cannot be found, vLLM does not take an argument, or this process may
+                have no children.
             InfrastructureError: if the engine does not come up.
         """
         _quiet(self.options.verbose)
         self._renderer.stop_token_ids  # noqa: B018 - a missing tokenizer is a user's mistake: say so first
+        if multiprocessing.current_process().daemon:
+            raise UserError(
+                "backend 'vllm' starts a process, which this Dask worker may not; start the engine workers with "
+                "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment (see docs/clusters.md)"
+            )
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
         except ModuleNotFoundError as error:
@@ -140,6 +153,7 @@ class VllmBackend(Backend):
     async def _sample(self, admitted: Admitted) -> SampleResult:
         from vllm import TokensPrompt
         from vllm.exceptions import VLLMValidationError
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         started, final = time.monotonic(), None
         prompt = TokensPrompt(prompt_token_ids=list(admitted.prompt))
@@ -150,6 +164,8 @@ class VllmBackend(Backend):
         except (VLLMValidationError, ValueError) as error:
             return refusal(admitted.request, f"vLLM refuses the request: {error}", len(admitted.prompt))
         except Exception as error:
+            if isinstance(error, EngineDeadError) or self._engine.errored:
+                raise EngineFailed(f"vLLM's engine died: {error}") from error
             raise InfrastructureError(f"vLLM's engine failed: {type(error).__name__}: {error}") from error
         if final is None or final.outputs[0].finish_reason not in ("stop", "length"):
             reason = "nothing" if final is None else repr(final.outputs[0].finish_reason)
@@ -173,6 +189,9 @@ class VllmBackend(Backend):
             prompt_tokens=len(admitted.prompt),
             elapsed_s=elapsed_s,
         )
+
+    def alive(self) -> bool:
+        return self._engine is not None and not self._engine.errored
 
     def close(self) -> None:
         loop, self._loop = self._loop, None
