@@ -28,6 +28,14 @@ _ASKED = {
     "required": "exactly one closed think block",
     "balanced": "think tags in pairs",
 }
+# Scripts of a language; letters of formulas and names of LaTeX commands are no language.
+_SCRIPTS = {
+    "latin": r"\p{Latin}", "cyrillic": r"\p{Cyrillic}", "greek": r"\p{Greek}", "arabic": r"\p{Arabic}",
+    "hebrew": r"\p{Hebrew}", "devanagari": r"\p{Devanagari}", "thai": r"\p{Thai}", "korean": r"\p{Hangul}\p{Han}",
+    "chinese": r"\p{Han}", "japanese": r"\p{Han}\p{Hiragana}\p{Katakana}",
+}  # fmt: skip
+# No part can run over another opening, so the work is linear whatever stays open.
+_FORMULA = r"\$\$[^$]*\$\$|\$[^$\n]*\$|\\\((?:[^\\]|\\[^()])*\\\)|\\\[(?:[^\\]|\\[^\[\]])*\\\]|\\[a-zA-Z]+|</?think>"
 
 
 class FormatConfig(FilterConfig):
@@ -41,6 +49,11 @@ class FormatConfig(FilterConfig):
     answer_line_last: bool = Field(False, description="nothing but white space after the line of the final answer")
     max_line_chars: int | None = Field(None, ge=1, description="longest line, in characters")
     min_printable_share: float | None = Field(0.95, ge=0, le=1, description="share of printable characters")
+    script: (
+        Literal["latin", "cyrillic", "greek", "arabic", "hebrew", "devanagari", "thai", "korean", "chinese", "japanese"]
+        | None
+    ) = Field(None, description="script that the letters outside of formulas must be in")
+    min_script_share: float = Field(0.9, ge=0, le=1, description="share of them that must be; texts without any pass")
     max_replacement_chars: int | None = Field(0, ge=0, description="how many U+FFFD (bytes that were no text) at most")
 
 
@@ -94,6 +107,13 @@ class FormatFilter(Filter):
             share = 1 - text.str.count_matches(_UNPRINTABLE) / pl.max_horizontal(length, pl.lit(1))
             low = f"printable share {{}}, below {config.min_printable_share:g}"
             rules.append(when(share < config.min_printable_share, pl.format(low, share.round(3))))
+        if config.script is not None:
+            prose = text.str.replace_all(_FORMULA, " ")
+            letters = prose.str.count_matches(r"\p{L}")
+            of_script = prose.str.count_matches(rf"[\p{{L}}&&[{_SCRIPTS[config.script]}]]") / letters
+            low = f"{{}} of the letters are {config.script}, below {config.min_script_share:g}"
+            strange = (letters > 0) & (of_script < config.min_script_share)
+            rules.append(when(strange, pl.format(low, of_script.round(3))))
         if config.max_replacement_chars is not None:
             broken = text.str.count_matches("\ufffd", literal=True)
             limit = config.max_replacement_chars

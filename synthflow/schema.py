@@ -100,11 +100,16 @@ SCORES = TableSpec(
         _PROBLEM_ID,
         _c("target_kind", STRING, "rollout, problem, step or pair"),
         _c("target_id", STRING, "id of the target"),
-        _c("kind", STRING, "verdict (a verifier's), filter (value 1 keeps, 0 drops) or measure"),
+        _c(
+            "kind",
+            STRING,
+            "verdict (a verifier's), component (of a composed verdict; nothing counts it), "
+            "filter (value 1 keeps, 0 drops) or measure",
+        ),
         _c("scorer", STRING, "name of the verifier or filter"),
         _c("scorer_version", STRING, "its version, with that of the library behind it"),
         _c("config_hash", STRING, "H(its configuration)"),
-        _c("verdict", STRING, "correct, wrong or unknown; null unless kind is verdict", True),
+        _c("verdict", STRING, "correct, wrong or unknown; null for a filter or measure", True),
         _c("value", F32, "1 correct, 0 wrong, null unknown; or the filter's or measure's value", True),
         _c("reason", STRING, "why, always given for unknown and for a dropped row", True),
         _c("detail", STRING, "what was compared or measured, such as the extracted answer", True),

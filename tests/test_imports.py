@@ -25,7 +25,7 @@ BASE = (
 # What a package may import besides itself and BASE.
 ALLOWED = {
     "synthflow.contracts": ("synthflow.backends.renderer",),  # for type checkers only
-    "synthflow.verifiers": (),
+    "synthflow.verifiers": ("synthflow.filters",),  # the rules of form are the filter's
     "synthflow.filters": (),
     "synthflow.stores": (),
     "synthflow.backends": ("synthflow.stores", "synthflow.demo"),

@@ -33,4 +33,5 @@ def _mistake(name: str, cls: type[Verifier], found: Any) -> Mistake:
         known = sorted(cls.Config.model_fields)
         fix = suggest(field, known) or f"known: {', '.join(known) or 'none'}"
         return Mistake(f"verify.{name}.{field}", "there is no such field", fix)
-    return Mistake(f"verify.{name}.{field}", f"{found['msg'].lower()}, but {found['input']!r} was given")
+    said = str(found["msg"]).removeprefix("Value error, ")
+    return Mistake(f"verify.{name}.{field}", f"{said[:1].lower()}{said[1:]}, but {found['input']!r} was given")

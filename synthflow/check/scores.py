@@ -21,17 +21,22 @@ class _Rule(NamedTuple):
     what: str
 
 
+_JUDGED = "kind IN ('verdict', 'component')"
 _RULES = (
-    _Rule("verdict", "kind NOT IN ('verdict', 'filter', 'measure')", "'kind is ' || kind || ', which nothing reads'"),
     _Rule(
         "verdict",
-        "kind = 'verdict' AND coalesce(verdict, 'null') NOT IN ('correct', 'wrong', 'unknown')",
+        "kind NOT IN ('verdict', 'component', 'filter', 'measure')",
+        "'kind is ' || kind || ', which nothing reads'",
+    ),
+    _Rule(
+        "verdict",
+        f"{_JUDGED} AND coalesce(verdict, 'null') NOT IN ('correct', 'wrong', 'unknown')",
         "'its verdict is ' || coalesce(verdict, 'null') || '; expected correct, wrong or unknown'",
     ),
-    _Rule("verdict", "kind <> 'verdict' AND verdict IS NOT NULL", "'a ' || kind || ' gives the verdict ' || verdict"),
+    _Rule("verdict", f"NOT {_JUDGED} AND verdict IS NOT NULL", "'a ' || kind || ' gives the verdict ' || verdict"),
     _Rule(
         "no_reason",
-        "kind = 'verdict' AND verdict = 'unknown' AND trim(coalesce(reason, '')) = ''",
+        f"{_JUDGED} AND verdict = 'unknown' AND trim(coalesce(reason, '')) = ''",
         "'unknown, by ' || scorer || ' ' || scorer_version || ', without a reason'",
     ),
     _Rule(
@@ -41,7 +46,7 @@ _RULES = (
     ),
     _Rule(
         "verdict_value",
-        """kind = 'verdict' AND (
+        f"""{_JUDGED} AND (
              (verdict = 'unknown' AND value IS NOT NULL)
              OR (verdict IN ('correct', 'wrong') AND NOT coalesce(value BETWEEN 0 AND 1, false))
              OR (verdict = 'correct' AND value = 0) OR (verdict = 'wrong' AND value = 1))""",
@@ -90,6 +95,9 @@ def _check_endings(rows: Rows, record: StageRecord) -> None:
 
 def _verify_stages(rows: Rows, record: StageRecord) -> list[StageRecord]:
     """Whose rule for truncated rollouts a stage's verdicts follow: its own, or that of the verify stage it reads."""
+    if record.use == "verify.combine":  # it says what the stages say whose verdicts it combines
+        named = [rows.graph.stages[name] for name in record.config["verdicts"] if name in rows.graph.stages]
+        return [found for each in named for found in _verify_stages(rows, each)]
     if record.use.startswith("verify."):
         return [record]
     above = [rows.graph.stages[a] for a in rows.graph.ancestors_of(record.name)]

@@ -29,6 +29,9 @@ _OPTIONAL = {
     "aiohttp": ("the openai backend", "openai"),
     "datasets": ("source.datasets", "datasets"),
     "datatrove": ("filter.repetition", "datatrove"),
+    "re2": ("verify.regex", "verifiers"),
+    "jsonschema": ("verify.json", "verifiers"),
+    "reasoning_gym": ("source.reasoning_gym and verify.reasoning_gym", "reasoning-gym"),
 }
 _LOW_DISK = 5 << 30
 

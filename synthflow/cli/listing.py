@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from synthflow.cli.text import console, echo_json
+from synthflow.errors import UserError
 
 KINDS = ("stages", "verifiers", "filters", "backends", "exports", "recipes", "schema")
 
@@ -51,9 +53,16 @@ def entries(kind: str) -> list[dict[str, Any]]:
         return [{"name": name, "summary": recipe_summary(name)} for name in recipe_names()]
     if kind in ("stages", "exports"):
         names = [n for n in all_stage_names() if kind == "stages" or n.startswith("export.")]
-        return [{"name": n, "summary": _line(stage_class(n).summary or stage_class(n).__doc__)} for n in names]
-    classes = [(n, registry.load(kind, n)) for n in registry.names(kind)]  # type: ignore[arg-type]
-    return [{"name": n, "summary": _line(cls.__doc__)} for n, cls in classes]
+        return [_entry(n, lambda n=n: stage_class(n).summary or stage_class(n).__doc__) for n in names]  # type: ignore[misc]
+    return [_entry(n, lambda n=n: registry.load(kind, n).__doc__) for n in registry.names(kind)]  # type: ignore
+
+
+def _entry(name: str, describe: Callable[[], str | None]) -> dict[str, Any]:
+    """One line on a thing; what cannot be imported here is listed all the same, with what it needs."""
+    try:
+        return {"name": name, "summary": _line(describe())}
+    except UserError as error:
+        return {"name": name, "summary": f"not installed: {_line(str(error))}"}
 
 
 def fields_of(kind: str, name: str) -> list[dict[str, Any]]:

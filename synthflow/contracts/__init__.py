@@ -12,7 +12,7 @@ from synthflow.contracts.backend import (
 from synthflow.contracts.filter import Filter, FilterConfig
 from synthflow.contracts.inputs import Inputs, MemoryInputs
 from synthflow.contracts.stage import Coverage, ExportStage, Services, Stage, StageConfig, StageInfo, Volume
-from synthflow.contracts.verifier import Judgement, Question, Verifier, VerifierConfig
+from synthflow.contracts.verifier import Judgement, Part, Question, Verifier, VerifierConfig
 
 __all__ = [
     "Backend",
@@ -24,6 +24,7 @@ __all__ = [
     "Inputs",
     "Judgement",
     "MemoryInputs",
+    "Part",
     "PolicyConfig",
     "PolicyIdentity",
     "Question",

@@ -142,6 +142,10 @@ class Stage(ABC):
         """`given` with paths that are relative to the spec made absolute, before it is validated."""
         return dict(given)
 
+    def identity(self) -> Mapping[str, Any]:
+        """Fields as the fingerprint sees them where that is not as given: a model's hash in place of its path."""
+        return {}
+
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         """Mistakes that only the graph shows, as (field, what is wrong, what to do). Loads nothing."""
         return ()

@@ -8,8 +8,9 @@ blow up runs in a process that is killed at its limit.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -32,17 +33,38 @@ class Question:
     completion: str
     answer: str | None
     metadata: str = "{}"
+    prompt: tuple[tuple[str, str], ...] = ()
+    """The problem's messages, role and content."""
+    domain: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What stands behind a judgement, and is kept in a row of its own: what one component of a composition said
+    (kind `component`), or a number that was measured (kind `measure`, without a verdict)."""
+
+    kind: Literal["component", "measure"]
+    scorer: str
+    scorer_version: str
+    config_hash: str
+    verdict: Verdict | None
+    value: float | None
+    reason: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict. `value` is 1.0, 0.0, partial credit between, or None for unknown; `detail` says what was compared."""
+    """A verdict. `value` is 1.0, 0.0, partial credit between, or None for unknown; `detail` says what was compared;
+    `parts` is what else was found on the way."""
 
     verdict: Verdict
     value: float | None
     reason: str | None = None
     detail: str | None = None
     elapsed_s: float = 0.0
+    parts: tuple[Part, ...] = ()
 
     @staticmethod
     def unknown(reason: str, detail: str | None = None, elapsed_s: float = 0.0) -> Judgement:
@@ -63,6 +85,19 @@ class Verifier(ABC):
 
     def __init__(self, config: Any = None) -> None:
         self.config: Any = config if config is not None else self.Config()
+
+    @classmethod
+    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+        """`given` with paths that are relative to the spec made absolute, before it is validated."""
+        return dict(given)
+
+    def check(self) -> Iterable[tuple[str, str, str]]:
+        """Mistakes that only this machine shows, such as a folder that is not there: (field, what, what to do)."""
+        return ()
+
+    def identity(self) -> Any:
+        """What the hash of the configuration is of: anything JSON can say, but no path of this machine."""
+        return self.config
 
     def full_version(self) -> str:
         """Version of this verifier and of the libraries that decide, such as `1+math-verify 0.9.0`."""

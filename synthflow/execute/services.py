@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import Judgement, PolicyIdentity, Question, SampleRequest, SampleResult, Verifier
+from synthflow.contracts import Judgement, PolicyIdentity, Question, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task
@@ -16,6 +16,7 @@ from synthflow.stores.journal import lookup
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
+    from synthflow.verifiers.lending import Lent
 
 
 _HAND_OVERS = 5
@@ -29,7 +30,7 @@ class _Shared:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.renderers: dict[str, Renderer | None] = {}
-        self.verifiers: dict[str, tuple[Verifier, threading.Lock]] = {}
+        self.verifiers: dict[str, Lent] = {}
 
 
 _shared = _Shared()
@@ -97,16 +98,17 @@ class WorkerServices:
     def judge(
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
     ) -> tuple[list[Judgement], str, str]:
-        from synthflow.verifiers.opening import open_verifier
+        from synthflow.verifiers.lending import borrow
 
         key = canonical([verifier, dict(config)])
         with _shared.lock:
             if key not in _shared.verifiers:
-                _shared.verifiers[key] = (open_verifier(verifier, config), threading.Lock())
-            opened, turn = _shared.verifiers[key]
-        with turn:
+                _shared.verifiers[key] = borrow(verifier, config)
+            lent = _shared.verifiers[key]
+        opened = lent.verifier
+        with lent.turn:
             judgements = opened.judge(questions)
-        return judgements, opened.full_version(), content_id("c", verifier, opened.config)
+        return judgements, opened.full_version(), content_id("c", verifier, opened.identity())
 
     def count(self, **counts: float) -> None:
         if not self.counts_rows:
@@ -123,7 +125,9 @@ class WorkerServices:
 
 def close_shared() -> None:
     """Close this process's verifiers. Idempotent."""
+    from synthflow.verifiers.lending import give_back
+
     with _shared.lock:
-        for verifier, _ in _shared.verifiers.values():
-            verifier.close()
+        for lent in _shared.verifiers.values():
+            give_back(lent)
         _shared.verifiers.clear()

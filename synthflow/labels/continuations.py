@@ -16,14 +16,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from synthflow import ids
-from synthflow.contracts import Inputs, Judgement, Question, SampleRequest, SampleResult, Services
+from synthflow.contracts import Inputs, Judgement, SampleRequest, SampleResult, Services
 from synthflow.contracts.stage import StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.labels.config import MonteCarloConfig
 from synthflow.labels.prefixes import Prefix, PrefixKey
 from synthflow.schema import ROLLOUTS, SCORES, TELEMETRY
 from synthflow.stages import rollouts
-from synthflow.stages.adapters import MAX_NOTE_CHARS, VerifyConfig
+from synthflow.stages.adapters import VerifyConfig
+from synthflow.stages.questions import note, part_rows, problems_by_id, question
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +105,12 @@ def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inpu
     own = {name: value for name, value in verify.config.items() if name not in VerifyConfig.model_fields}
     truncated = verify.config.get("truncated", "unknown")
     early = [_before_asking(c.result, truncated) for c in continuations]
-    gold = {
-        row["problem_id"]: row
-        for row in inputs.frame("problems", ["problem_id", "answer", "metadata"]).iter_rows(named=True)
-    }
-    questions = []
-    for continuation, known in zip(continuations, early, strict=True):
-        if known is None:
-            problem = gold[continuation.request.problem_id]
-            questions.append(
-                Question(
-                    continuation.request.rollout_id,
-                    problem["problem_id"],
-                    continuation.prefix.text + continuation.result.text,
-                    problem["answer"],
-                    problem["metadata"],
-                )
-            )
+    problems = problems_by_id(inputs)
+    questions = [
+        question(c.request.rollout_id, c.prefix.text + c.result.text, problems[c.request.problem_id])
+        for c, known in zip(continuations, early, strict=True)
+        if known is None
+    ]
     answers, version, config_hash = services.judge(verifier, own, questions)
     if len(answers) != len(questions):
         raise InvariantBroken(f"verifier {verifier!r}: {len(questions)} questions, {len(answers)} judgements")
@@ -195,8 +185,9 @@ def _drawn(continuation: Continuation) -> rollouts.Drawn:
 
 def score_rows(continuations: Sequence[Continuation], verdicts: Verdicts, stage_id: str) -> pa.Table:
     """The verdicts as rows of the scores table."""
-    return SCORES.from_rows(
-        [
+    rows = []
+    for c, judgement in zip(continuations, verdicts.judgements, strict=True):
+        rows.append(
             {
                 "problem_id": c.request.problem_id,
                 "target_kind": "rollout",
@@ -207,13 +198,13 @@ def score_rows(continuations: Sequence[Continuation], verdicts: Verdicts, stage_
                 "config_hash": verdicts.config_hash,
                 "verdict": judgement.verdict,
                 "value": judgement.value,
-                "reason": _note(judgement.reason),
-                "detail": _note(judgement.detail),
+                "reason": note(judgement.reason),
+                "detail": note(judgement.detail),
                 "stage_id": stage_id,
             }
-            for c, judgement in zip(continuations, verdicts.judgements, strict=True)
-        ]
-    )
+        )
+        rows += part_rows(c.request.problem_id, c.request.rollout_id, judgement, stage_id)
+    return SCORES.from_rows(rows)
 
 
 def telemetry_rows(continuations: Sequence[Continuation], verdicts: Verdicts, services: Services) -> pa.Table:
@@ -235,7 +226,3 @@ def telemetry_rows(continuations: Sequence[Continuation], verdicts: Verdicts, se
             if asked
         ]
     )
-
-
-def _note(text: str | None) -> str | None:
-    return None if text is None else rollouts.utf8(text[:MAX_NOTE_CHARS])

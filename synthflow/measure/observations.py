@@ -156,7 +156,7 @@ def _scores(inputs: Inputs, rollouts: pl.DataFrame) -> dict[str, F64]:
         if stage in verify_stages(inputs.ancestors):
             continue
         scores = _stage_frame(inputs, stage, "scores", ["target_kind", "target_id", "kind", "value"]).filter(
-            pl.col("target_kind") == "rollout", pl.col("kind") != "verdict"
+            pl.col("target_kind") == "rollout", ~pl.col("kind").is_in(["verdict", "component"])
         )
         by_rollout = scores.unique("target_id", keep="first", maintain_order=True).select(
             pl.col("target_id").alias("rollout_id"), "value"

@@ -27,7 +27,7 @@ def scope_of(stage: Stage) -> Literal["source", "partition", "whole"]:
 def identity_config(stage: Stage) -> dict[str, Any]:
     """The part of a stage's configuration that can change its rows."""
     excluded = {"of", "use", *getattr(stage, "identity_excludes", ())}
-    config: dict[str, Any] = stage.config.model_dump(mode="json")
+    config: dict[str, Any] = stage.config.model_dump(mode="json") | dict(stage.identity())
     return {k: v for k, v in config.items() if k not in excluded}
 
 

@@ -128,6 +128,8 @@ def _one_value(document: Document, where: Path, errors: Sequence[Mapping[str, An
     if first["type"] == "extra_forbidden":
         hint = suggest(str(where[-1]), known) or (f"known: {', '.join(known)}" if known else "remove it")
         document.mistake(where, "no such field", hint)
+    elif first["type"] == "no_such_field":  # of a verifier inside a composition, which knows its own fields
+        document.mistake(where, "no such field", str(first["msg"]))
     elif first["type"] == "missing":
         document.mistake(where, "missing", "this field has no default")
     elif first["type"] == "value_error" and isinstance(first["input"], Mapping):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import polars as pl
@@ -23,17 +24,18 @@ from synthflow.contracts import (
     Filter,
     Inputs,
     Judgement,
-    Question,
     Services,
     Stage,
     StageConfig,
+    StageInfo,
     Verifier,
 )
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import REJECTS, SCORES, TELEMETRY
+from synthflow.stages import questions as asked_as
+from synthflow.stages.questions import note, part_rows, problems_by_id, question
 
-MAX_NOTE_CHARS = 2000
-"""Longest reason or detail that is kept: it may quote model text, which has no bound."""
+MAX_NOTE_CHARS = asked_as.MAX_NOTE_CHARS
 
 
 class VerifyConfig(StageConfig):
@@ -83,12 +85,30 @@ class VerifyStage(_Adapter):
     """Verdicts of one verifier on the nearest rollouts; `stage_class` binds the verifier."""
 
     verifier: ClassVar[str]
+    verifier_class: ClassVar[type[Verifier]]
     needs_answer: ClassVar[bool] = True
     reads = ("rollouts", "problems")
     writes = ("scores",)
 
+    @classmethod
+    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+        return cls.verifier_class.anchor(given, base_dir)
+
+    def _own_verifier(self) -> Verifier:
+        return self.verifier_class(self.verifier_class.Config.model_validate(self.own_config()))
+
+    def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
+        return self._own_verifier().check()
+
+    def identity(self) -> Mapping[str, Any]:
+        verifier = self._own_verifier()
+        said = verifier.identity()
+        verifier.close()
+        # What it says replaces its fields, in which there may be paths of this machine.
+        return dict.fromkeys(self.own) | dict(said.model_dump(mode="json") if hasattr(said, "model_dump") else said)
+
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
-        """Scores of kind verdict, one a rollout; elapsed seconds go to telemetry.
+        """Scores of kind verdict, one a rollout, and what stands behind them; elapsed seconds go to telemetry.
 
         Raises:
             UserError: if two ancestors give one problem different gold answers.
@@ -96,13 +116,12 @@ class VerifyStage(_Adapter):
         """
         columns = ["rollout_id", "problem_id", "completion", "finish_reason", "condition"]
         rollouts, rejects = self._split(inputs, columns, services.stage_id)
-        rows = rollouts.join(_gold(inputs), on="problem_id", how="left").to_dicts()
+        _check_answers(inputs)
+        problems = problems_by_id(inputs)
+        rows = [row | {"answer": problems[row["problem_id"]]["answer"]} for row in rollouts.to_dicts()]
         early = [self._before_asking(row) for row in rows]
         asked = [row for row, judgement in zip(rows, early, strict=True) if judgement is None]
-        questions = [
-            Question(r["rollout_id"], r["problem_id"], r["completion"], r["answer"], r["metadata"] or "{}")
-            for r in asked
-        ]
+        questions = [question(r["rollout_id"], r["completion"], problems[r["problem_id"]]) for r in asked]
         answers, scorer_version, config_hash = services.judge(self.verifier, self.own_config(), questions)
         if len(answers) != len(questions):
             raise InvariantBroken(f"verifier {self.verifier!r}: {len(questions)} questions, {len(answers)} judgements")
@@ -122,6 +141,8 @@ class VerifyStage(_Adapter):
             "stage_id": services.stage_id,
         }
         scores = [_score(row, judgement) | common for row, judgement in zip(rows, judgements, strict=True)]
+        for row, answer in zip(asked, answers, strict=True):
+            scores += part_rows(row["problem_id"], row["rollout_id"], answer, services.stage_id)
         times = [(row, answer.elapsed_s) for row, answer in zip(asked, answers, strict=True)]
         return {"scores": SCORES.from_rows(scores), "rejects": rejects, "telemetry": _elapsed(times, services)}
 
@@ -211,6 +232,7 @@ def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
         "verifier": name,
+        "verifier_class": wrapped,
         "needs_answer": wrapped.needs_answer,
         "__doc__": wrapped.__doc__,
     }
@@ -249,13 +271,11 @@ def _rebuild(use: str, name: str, config: dict[str, Any]) -> Stage:
     return made(name, made.Config.model_validate(config))
 
 
-def _gold(inputs: Inputs) -> pl.DataFrame:
-    problems = inputs.frame("problems", ["problem_id", "answer", "metadata"]).unique("problem_id", keep="first")
+def _check_answers(inputs: Inputs) -> None:
     answers = inputs.frame("problems", ["problem_id", "answer"]).unique()
-    if answers.height != problems.height:
+    if answers.height != answers.get_column("problem_id").n_unique():
         twice = sorted(answers.filter(pl.col("problem_id").is_duplicated()).get_column("problem_id"))[0]
         raise UserError(f"problem {twice} has different answers in different sources; keep one of them")
-    return problems
 
 
 def _score(row: Mapping[str, Any], judgement: Judgement) -> dict[str, Any]:
@@ -264,14 +284,9 @@ def _score(row: Mapping[str, Any], judgement: Judgement) -> dict[str, Any]:
         "target_id": row["rollout_id"],
         "verdict": judgement.verdict,
         "value": judgement.value,
-        "reason": _note(judgement.reason),
-        "detail": _note(judgement.detail),
+        "reason": note(judgement.reason),
+        "detail": note(judgement.detail),
     }
-
-
-def _note(text: str | None) -> str | None:
-    """Text that Arrow can hold: bounded, and without the lone surrogates that model text may bring."""
-    return None if text is None else text[:MAX_NOTE_CHARS].encode("utf-8", "replace").decode()
 
 
 def _elapsed(times: Sequence[tuple[Mapping[str, Any], float]], services: Services) -> pa.Table:

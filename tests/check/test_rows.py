@@ -393,3 +393,23 @@ def test_every_fault_is_found_in_one_pass(world: World) -> None:
     (root / "exports/dpo/README.md").unlink()
     kinds = {f.kind for f in check_run(root).errors}
     assert kinds == {"pair_margin", "advantage", "steps_rejoin", "no_reason", "missing"}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({}, None),
+        ({"verdict": "unknown", "value": None}, "no_reason"),
+        ({"value": 0.0}, "verdict_value"),
+        ({"verdict": None}, "verdict"),
+        ({"kind": "measure"}, "verdict"),
+    ],
+)
+def test_a_component_is_checked_like_a_verdict_and_counted_by_nobody(
+    world: World, change: Row, kind: str | None
+) -> None:
+    row = first(world, "verdicts", "scores", verdict="wrong")
+    beside = {**row, "kind": "component", "scorer": "cheap", "verdict": "correct", "value": 1.0, **change}
+    world.rows["verdicts", "scores"].append(beside)
+    report = check_run(world.write())
+    assert {f.kind for f in report.findings} == ({kind} if kind else set())

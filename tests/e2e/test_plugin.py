@@ -103,6 +103,7 @@ def test_a_plug_in_is_listed_and_runs(environment: dict[str, str], tmp_path: Pat
         "verdicts": {"use": "verify.even", "of": "rollouts"},
         "short": {"use": "filter.short", "of": "verdicts"},
         "tags": {"use": "shout.tags", "of": "short", "word": "has"},
+        "composed": {"use": "verify.cascade", "of": "rollouts", "truncated": "judge", "steps": ["even", "exact"]},
     }
     policy = {"backend": "transformers", "model": "demo"}
     spec = write_spec(tmp_path / "spec.yaml", {"name": "plug", "policy": policy, "stages": stages})
@@ -110,7 +111,7 @@ def test_a_plug_in_is_listed_and_runs(environment: dict[str, str], tmp_path: Pat
     assert done.returncode == 0, done.stderr
     query = "SELECT scorer, count(*) AS n FROM scores GROUP BY 1 ORDER BY 1"
     assert call("sql", tmp_path / "run", query, "--format", "csv").stdout.split() == [
-        "scorer,n", "even,8", "short,8", "tags,8",
+        "scorer,n", "cascade,8", "even,16", "short,8", "tags,8",
     ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from synthflow.contracts import (
     FilterConfig,
     Judgement,
     MemoryInputs,
+    Part,
     Question,
     StageInfo,
     Verifier,
@@ -265,3 +266,33 @@ def test_unknown_names_suggest_the_nearest_of_any_kind() -> None:
         stage_class("filter.shorts")
     with pytest.raises(UserError, match="field called 'of'"):
         stage_class("verify.clash")
+
+
+def test_what_stands_behind_a_verdict_is_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    component = Part("component", "cheap", "1", "c_1", "unknown", None, "no_idea", "\ud800")
+    measured = Part("measure", "reward.score", "2", "c_2", None, 7.5)
+
+    def judge(self: Same, questions: Sequence[Question]) -> list[Judgement]:
+        return [Judgement("correct", 1.0, parts=(component, measured, component)) for _ in questions]
+
+    monkeypatch.setattr(Same, "judge", judge)
+    cls = stage_class("verify.same")
+    out = cls("v", cls.Config(use="verify.same", of="b")).run(inputs(PROBLEMS_GIVEN), FakeServices())  # type: ignore[arg-type]
+    rows = [row for row in out["scores"].to_pylist() if row["target_id"] == "r1"]
+    assert [(r["kind"], r["scorer"], r["verdict"], r["value"], r["reason"], r["detail"]) for r in rows] == [
+        ("verdict", "same", "correct", 1.0, None, None),
+        ("component", "cheap", "unknown", None, "no_idea", "?"),
+        ("measure", "reward.score", None, 7.5, None, None),
+    ]
+    assert {row["stage_id"] for row in rows} == {"st_1"}
+    assert {row["kind"] for row in out["scores"].to_pylist() if row["target_id"] == "r3"} == {"verdict"}
+
+
+def test_a_verifier_is_told_the_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"prompt": [{"role": "user", "content": "2 + 2?"}], "domain": "arithmetic", "source": "somewhere"}
+    services = FakeServices()
+    cls = stage_class("verify.same")
+    problems = [problem("p1", "4") | given, problem("p2", None)]
+    cls("v", cls.Config(use="verify.same", of="b")).run(inputs(problems), services)  # type: ignore[arg-type]
+    asked = services.asked[0]
+    assert (asked.prompt, asked.domain, asked.source) == ((("user", "2 + 2?"),), "arithmetic", "somewhere")

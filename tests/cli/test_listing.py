@@ -1,0 +1,23 @@
+"""`synthflow list` lists what cannot be imported here too, and says what it needs."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from synthflow.cli.listing import entries
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "module"),
+    [("verifiers", "regex", "synthflow.verifiers.regex"), ("stages", "verify.regex", "synthflow.verifiers.regex")],
+)
+def test_a_missing_package_hides_nothing(kind: str, name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {row["name"]: row["summary"] for row in entries(kind)}
+    monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "re2", None)
+    rest = {row["name"]: row["summary"] for row in entries(kind)}
+    assert rest.pop(name).startswith("not installed: verifier 'regex' needs the package 're2'")
+    whole.pop(name)
+    assert rest == whole

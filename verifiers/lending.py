@@ -1,0 +1,54 @@
+"""Verifiers that several users in one process share: one worker pool, one reward model, however many stages ask it.
+
+Invariant: a verifier is asked by one thread at a time, and closed when its last user has given it back. Who holds one
+verifier's turn may wait for another's only where the first is a composition and the second its component, so no two
+wait for each other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from synthflow.contracts import Verifier
+from synthflow.ids import canonical
+from synthflow.verifiers.opening import open_verifier
+
+
+@dataclass(slots=True)
+class Lent:
+    """A shared verifier; whoever asks it holds its `turn`."""
+
+    verifier: Verifier
+    key: str
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
+
+
+_lent: dict[str, Lent] = {}
+_guard = threading.RLock()  # opening a composition borrows its components
+
+
+def borrow(name: str, config: Mapping[str, Any]) -> Lent:
+    """The verifier of that name and configuration, opened if nobody has it yet.
+
+    Raises:
+        UserError, Mistakes: as `open_verifier` does.
+    """
+    with _guard:
+        key = canonical([name, dict(config)])
+        if key not in _lent:
+            _lent[key] = Lent(open_verifier(name, config), key)
+        _lent[key].users += 1
+        return _lent[key]
+
+
+def give_back(lent: Lent) -> None:
+    """One user less; the last one closes it."""
+    with _guard:
+        lent.users -= 1
+        last = lent.users == 0 and _lent.pop(lent.key, None) is not None
+    if last:
+        lent.verifier.close()

@@ -1,0 +1,137 @@
+"""`reasoning_gym`: the answer to a problem of reasoning-gym, by the scorer of its own data set.
+
+Invariants: what reasoning-gym's scorer says is the value; the verdict is correct where the value reaches
+`correct_from` (1 unless the spec says otherwise), since partial credit is also given to text that merely looks like an
+answer. Scorers parse hostile text, so they run in killable workers, in which none of them evaluates it (`gym_child`).
+The data set, its parameters and the entry's metadata stand in the problem's metadata, where `source.reasoning_gym` put
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from pydantic import Field
+
+from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
+from synthflow.verifiers.extract import after_thinking, boxes, extract
+from synthflow.verifiers.metadata import fields
+from synthflow.verifiers.text import clean
+from synthflow.verifiers.workers import Outcome, WorkerPool
+
+if find_spec("reasoning_gym") is None:
+    raise ModuleNotFoundError("reasoning-gym is not installed", name="reasoning-gym")
+
+KEY = "reasoning_gym"
+_MAX_ANSWER = 20_000
+_OPEN, _CLOSE = "<answer>", "</answer>"
+
+
+class ReasoningGymConfig(VerifierConfig):
+    """Configuration of `verify.reasoning_gym`."""
+
+    extract: Literal["any", "tag", "all"] = Field(
+        "any",
+        description="any: the last <answer>, else the last box, else as math finds it; tag: <answer> alone; "
+        "all: the whole text after thinking",
+    )
+    correct_from: float = Field(1.0, gt=0, le=1, description="correct where the scorer's value is this or more")
+    timeout_s: float = Field(5.0, gt=0, le=600, description="wall-clock seconds one answer may take")
+    memory_mb: int = Field(2048, ge=512, le=65536, description="address space of a worker process, in MiB")
+    workers: int = Field(1, ge=1, le=256, description="worker processes")
+
+
+class ReasoningGymVerifier(Verifier):
+    """reasoning-gym's own scorers, in killable workers.
+
+    Unknown reasons: empty, parse_failure, gold_unparsable, too_large, timeout, memory, verifier_error.
+    """
+
+    name = "reasoning_gym"
+    version = "1"
+    Config = ReasoningGymConfig
+    needs_answer = False
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self._pool: WorkerPool | None = None
+
+    def full_version(self) -> str:
+        return f"{self.version}+reasoning-gym {version('reasoning-gym')}"
+
+    def judge(self, questions: Sequence[Question]) -> list[Judgement]:
+        """One judgement a question.
+
+        Raises:
+            InfrastructureError: if no worker can start.
+        """
+        items = [self._item(question) for question in questions]
+        outcomes = iter(self._ask([item for item in items if not isinstance(item, Judgement)]))
+        return [item if isinstance(item, Judgement) else self._said(next(outcomes), item) for item in items]
+
+    def _item(self, question: Question) -> dict[str, Any] | Judgement:
+        metadata = fields(question.metadata)
+        how = metadata.pop(KEY, None)
+        if not isinstance(how, dict):
+            how = {"dataset": metadata.get("source_dataset")}
+        if not isinstance(how.get("dataset"), str):
+            return Judgement.unknown("gold_unparsable", f"the problem's metadata has no {KEY}.dataset")
+        if not question.completion.strip():
+            return Judgement.unknown("empty")
+        answer = self._answer(question.completion)
+        if not answer:
+            return Judgement.unknown("parse_failure", "no answer found")
+        if len(answer) > _MAX_ANSWER:
+            return Judgement.unknown("too_large", f"more than {_MAX_ANSWER} characters")
+        asked = next((content for role, content in reversed(question.prompt) if role == "user"), "")
+        return {
+            "dataset": how["dataset"],
+            "parameters": {**(how.get("parameters") or {}), "size": 1, "seed": 0},
+            "answer": answer.encode("utf-8", "replace").decode(),
+            "entry": {"question": asked, "answer": question.answer, "metadata": metadata},
+        }
+
+    def _answer(self, completion: str) -> str | None:
+        text = after_thinking(completion)
+        if self.config.extract == "all":
+            return text.strip()
+        end = text.rfind(_CLOSE)
+        start = text.rfind(_OPEN, 0, end) if end >= 0 else -1
+        if start >= 0:
+            return text[start + len(_OPEN) : end].strip()
+        if self.config.extract == "tag":
+            return None
+        boxed = boxes(text)
+        return boxed[0] if boxed else extract(completion)
+
+    def _ask(self, items: Sequence[dict[str, Any]]) -> list[Outcome]:
+        if not items:
+            return []
+        if self._pool is None:
+            config = self.config
+            self._pool = WorkerPool(
+                "synthflow.verifiers.gym_child:score",
+                workers=config.workers,
+                timeout_s=config.timeout_s,
+                memory_mb=config.memory_mb,
+            )
+        return self._pool.map(items)
+
+    def _said(self, outcome: Outcome, item: dict[str, Any]) -> Judgement:
+        shown, took = clean(item["answer"][:400])[:200], outcome.elapsed_s
+        if outcome.reason is not None:
+            return Judgement.unknown(outcome.reason, f"{shown} ({clean(outcome.detail or '')[:200]})", took)
+        if "reason" in outcome.value:
+            return Judgement.unknown(outcome.value["reason"], outcome.value["detail"], took)
+        value = outcome.value["value"]
+        if value >= self.config.correct_from:
+            return Judgement("correct", value, None, shown, took)
+        return Judgement("wrong", value, None, shown, took)
+
+    def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
