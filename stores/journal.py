@@ -88,13 +88,13 @@ def _range(problem_ids: Iterable[str]) -> tuple[str, str]:
     return min(ids), max(ids)
 
 
-def segments(folder: Path, problem_ids: Collection[str]) -> list[Path]:
-    """Segments whose range overlaps that of `problem_ids`, oldest name first."""
+def segments(folder: Path, problem_ids: Collection[str], suffix: str = ".jsonl") -> list[Path]:
+    """Segments (or what lies beside them) whose range overlaps that of `problem_ids`, oldest name first."""
     if not problem_ids or not folder.is_dir():
         return []
     low, high = _range(problem_ids)
     found = []
-    for path in folder.glob("*.jsonl"):
+    for path in folder.glob(f"*{suffix}"):
         first, _, last = path.name.partition(".")[0].partition("-")
         if first <= high and last >= low:
             found.append(path)

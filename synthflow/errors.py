@@ -76,6 +76,10 @@ class InfrastructureError(SynthflowError):
     exit_code = ExitCode.INCOMPLETE
 
 
+class EngineFailed(InfrastructureError):
+    """The engine itself failed, and with it every request in flight, one of which may be the cause."""
+
+
 class InvariantBroken(SynthflowError):
     """What should always hold does not: a stage lost rows, a shard does not match its manifest entry."""
 

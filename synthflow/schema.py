@@ -86,7 +86,7 @@ ROLLOUTS = TableSpec(
         _c("sampling_logprobs", F32S, "log p under the sampling distribution, where it differs", True),
         _c("author_spans", SPANS, "who wrote which characters, where not all is the policy's", True),
         _c("loss_mask", pa.list_(BOOL), "tokens to be trained on, where not all are", True),
-        _c("finish_reason", STRING, "stop, length (truncated), or refused"),
+        _c("finish_reason", STRING, "stop, length (truncated), refused, or poison (it kills the engine)"),
         _c("n_tokens", I32, "tokens of the completion"),
         _c("on_policy", BOOL, "sampled by the policy and prompt it is to train"),
     ),

@@ -1,8 +1,9 @@
 """The engine thread: takes requests from a queue and keeps the batch full.
 
 Invariant: every future that was submitted ends: in a result, or in an `InfrastructureError` that carries the
-cause. A failure costs the rows in flight and nothing else: the loop goes on with the next requests. Rows enter
-when enough of the batch is free, so that a prefill serves several of them.
+cause (`EngineFailed` where a forward pass failed: any of its rows may be to blame). A failure costs the rows in
+flight and nothing else: the loop goes on with the next requests. Rows enter when enough of the batch is free, so
+that a prefill serves several of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from synthflow.backends.batch import Batch, Row, open_row
 from synthflow.backends.local import Admitted
 from synthflow.contracts import SampleResult
-from synthflow.errors import InfrastructureError
+from synthflow.errors import EngineFailed, InfrastructureError
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
@@ -72,6 +73,10 @@ class Engine:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive() and not self._closing
+
     def _run(self) -> None:
         torch.set_num_threads(self._threads)
         with torch.inference_mode():
@@ -104,7 +109,7 @@ class Engine:
                     self.tokens += batch.step()
                     self.finished += before - len(batch.rows)
             except Exception as error:
-                cause = InfrastructureError(f"the transformers engine failed: {type(error).__name__}: {error}")
+                cause = EngineFailed(f"the transformers engine failed: {type(error).__name__}: {error}")
                 cause.__cause__ = error
                 rows = dict.fromkeys(r.future for r in (*batch.clear(), *fresh))
                 self._fail(list(rows), cause)

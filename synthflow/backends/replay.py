@@ -22,7 +22,7 @@ from synthflow.backends import models
 from synthflow.backends.local import refusal
 from synthflow.backends.recording import Recorded, Recording
 from synthflow.backends.renderer import Renderer
-from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
+from synthflow.contracts import Backend, FinishReason, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 
 PROBLEMS = 64
@@ -125,9 +125,10 @@ class ReplayBackend(Backend):
 
 
 def _as_recorded(row: Recorded) -> SampleResult:
-    if row.finish_reason == "refused":
-        reason = "refused in the recording"
-        return SampleResult(row.rollout_id, "", "refused", prompt_tokens=len(row.prompt or ()), reason=reason)
+    if row.finish_reason in ("refused", "poison"):
+        ended: FinishReason = "refused" if row.finish_reason == "refused" else "poison"
+        reason = f"{ended} in the recording"
+        return SampleResult(row.rollout_id, "", ended, prompt_tokens=len(row.prompt or ()), reason=reason)
     return SampleResult(
         rollout_id=row.rollout_id,
         text=row.text,
@@ -146,7 +147,7 @@ def stand_in(request: SampleRequest, recorded: list[Recorded], renderer: Rendere
     A first rollout is any recorded one of its problem, chosen by seed. A continuation is what follows its prompt
     in a recorded rollout that begins with it; if none does, what follows the same number of tokens in any.
     """
-    rows = [r for r in recorded if r.finish_reason != "refused"]
+    rows = [r for r in recorded if r.finish_reason not in ("refused", "poison")]
     if not rows:
         return refusal(request, f"not in the recording: problem {request.problem_id} has no rollout to stand in")
     firsts = [r for r in rows if r.first] or rows

@@ -154,6 +154,9 @@ class TransformersBackend(Backend):
             self._engine.close()
             self._engine = None
 
+    def alive(self) -> bool:
+        return self._engine is not None and self._engine.alive
+
     def load(self) -> dict[str, float]:
         e = self._engine
         return {} if e is None else {"busy_s": e.busy_s, "tokens": float(e.tokens), "finished": float(e.finished)}

@@ -23,7 +23,7 @@ from synthflow.backends.local import Admitted, admit, cut_at_stop, done, refusal
 from synthflow.backends.renderer import Renderer
 from synthflow.backends.vllm_guard import OWNER
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
-from synthflow.errors import InfrastructureError, UserError
+from synthflow.errors import EngineFailed, InfrastructureError, UserError
 
 CPU_KV_CACHE_GB = 2.0
 CPU_BATCH_TOKENS = 2048
@@ -140,6 +140,7 @@ class VllmBackend(Backend):
     async def _sample(self, admitted: Admitted) -> SampleResult:
         from vllm import TokensPrompt
         from vllm.exceptions import VLLMValidationError
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         started, final = time.monotonic(), None
         prompt = TokensPrompt(prompt_token_ids=list(admitted.prompt))
@@ -150,6 +151,8 @@ class VllmBackend(Backend):
         except (VLLMValidationError, ValueError) as error:
             return refusal(admitted.request, f"vLLM refuses the request: {error}", len(admitted.prompt))
         except Exception as error:
+            if isinstance(error, EngineDeadError) or self._engine.errored:
+                raise EngineFailed(f"vLLM's engine died: {error}") from error
             raise InfrastructureError(f"vLLM's engine failed: {type(error).__name__}: {error}") from error
         if final is None or final.outputs[0].finish_reason not in ("stop", "length"):
             reason = "nothing" if final is None else repr(final.outputs[0].finish_reason)
@@ -173,6 +176,9 @@ class VllmBackend(Backend):
             prompt_tokens=len(admitted.prompt),
             elapsed_s=elapsed_s,
         )
+
+    def alive(self) -> bool:
+        return self._engine is not None and not self._engine.errored
 
     def close(self) -> None:
         loop, self._loop = self._loop, None

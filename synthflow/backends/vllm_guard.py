@@ -35,11 +35,17 @@ def _wait_for_end(owner: int) -> None:
     _end()
 
 
+def end_with(owner: int) -> None:
+    """Watch a process from a thread, and kill this one when it is gone. Only where the kernel has pidfds."""
+    if hasattr(os, "pidfd_open"):
+        threading.Thread(target=_wait_for_end, args=(owner,), name="synthflow-guard", daemon=True).start()
+
+
 def watch() -> None:
-    """Watch the owner from a thread, if this process is not the owner itself."""
+    """Watch the owner, if this process is not the owner itself."""
     owner = os.environ.get(OWNER, "")
-    if owner.isdecimal() and int(owner) != os.getpid() and hasattr(os, "pidfd_open"):
-        threading.Thread(target=_wait_for_end, args=(int(owner),), name="synthflow-guard", daemon=True).start()
+    if owner.isdecimal() and int(owner) != os.getpid():
+        end_with(int(owner))
 
 
 watch()

@@ -78,12 +78,12 @@ def _check_endings(rows: Rows, record: StageRecord) -> None:
         "target_id",
         f"""SELECT DISTINCT s.sf_path, s.target_id AS id,
                    CASE r.finish_reason WHEN 'length' THEN 'truncated, but ' || s.verdict || {rule}
-                   ELSE 'refused by the server, but ' || s.verdict END AS what
+                   ELSE r.finish_reason || ', so there is no answer, but ' || s.verdict END AS what
             FROM {rows.view("scores", [record.name])} s
             JOIN {rows.view("rollouts")} r ON s.target_kind = 'rollout' AND s.target_id = r.rollout_id
             WHERE s.kind = 'verdict'
               AND ((r.finish_reason = 'length' AND {truncated})
-                OR (r.finish_reason = 'refused' AND s.verdict <> 'unknown'))""",
+                OR (r.finish_reason IN ('refused', 'poison') AND s.verdict <> 'unknown'))""",
         _BUG,
     )
 

@@ -17,6 +17,7 @@ from synthflow.cli.text import count, duration, money
 from synthflow.execute.progress import Tracker
 
 _LINE_EVERY_S = 10.0
+_TOLD_IF_ANY = ("unknown", "dropped", "refused", "poison", "retries", "engine_deaths")
 
 
 def facts(stage: dict[str, Any]) -> str:
@@ -31,7 +32,7 @@ def facts(stage: dict[str, Any]) -> str:
         said.append(f"{count(counts['rows'])} rows")
     if stage["pass_rate"] is not None:
         said.append(f"pass rate {stage['pass_rate']:.2f}")
-    said.extend(f"{count(counts[name])} {name}" for name in ("unknown", "dropped", "retries") if counts.get(name))
+    said.extend(f"{count(counts[name])} {name.replace('_', ' ')}" for name in _TOLD_IF_ANY if counts.get(name))
     return "  ".join(said)
 
 

@@ -2,6 +2,7 @@
 
 from synthflow.contracts.backend import (
     Backend,
+    FinishReason,
     PolicyConfig,
     PolicyIdentity,
     SampleRequest,
@@ -19,6 +20,7 @@ __all__ = [
     "ExportStage",
     "Filter",
     "FilterConfig",
+    "FinishReason",
     "Inputs",
     "Judgement",
     "MemoryInputs",

@@ -1,9 +1,10 @@
 """A backend turns sampling requests into completions.
 
 Invariants: `submit` may be called from many threads and never waits for a slot; every future ends in a
-`SampleResult` (a completion or a refusal) or in `InfrastructureError` (the request is owed, and sampled again).
-A backend keeps nothing: whoever submits writes the journal. A request's tokens depend on its own seed only, up
-to the floating-point effects of batching.
+`SampleResult` (a completion or a refusal) or in `InfrastructureError` (the request is owed, and sampled again). An
+engine that fails as a whole ends all its futures in `EngineFailed`: the host starts it again if it is not `alive`,
+and isolates a request that keeps killing it. A backend keeps nothing: whoever submits writes the journal. A
+request's tokens depend on its own seed only, up to the floating-point effects of batching.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FinishReason = Literal["stop", "length", "refused"]
+FinishReason = Literal["stop", "length", "refused", "poison"]
+"""Its own end, the token limit, a request that the engine or server declined, one that kills the engine."""
 
 
 class SamplingParams(BaseModel):
@@ -126,6 +128,10 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Stop the engine and free what it holds. Idempotent."""
+
+    def alive(self) -> bool:
+        """Whether requests can be submitted. False: the host closes this backend and starts another."""
+        return True
 
     def default_engines(self) -> int:
         """Engine processes that fill this machine, where the spec does not say."""

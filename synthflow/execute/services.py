@@ -7,14 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Judgement, PolicyIdentity, Question, SampleRequest, SampleResult, Verifier
-from synthflow.execute.engines import run_engine_task
+from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
+from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
 from synthflow.ids import canonical, content_id
 from synthflow.stores.journal import lookup
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
+
+
+_HAND_OVERS = 5
+"""Times that requests are handed to the engines' workers, which Dask gives up after six deaths: so the search for a
+request that kills its worker (`suspects`) comes to an end before."""
 
 
 class _Shared:
@@ -68,23 +74,25 @@ class WorkerServices:
         return [known[rollout] for rollout in ids]
 
     def _on_engine(self, task: EngineTask) -> list[SampleResult]:
-        from distributed import get_worker, worker_client
+        from distributed import KilledWorker, get_worker, worker_client
 
         try:
             get_worker()
         except ValueError:
             return run_engine_task(task)
+        key = f"engine-{content_id('t', [r.rollout_id for r in task.requests], task.context.attempt)}"
         # The stage steps aside while it waits: its worker's thread serves other units meanwhile.
         with worker_client() as client:
-            future = client.submit(
-                run_engine_task,
-                task,
-                key=f"engine-{content_id('t', [r.rollout_id for r in task.requests], task.context.attempt)}",
-                resources={ENGINE: 1},
-                pure=False,
-            )
-            results: list[SampleResult] = future.result()
-            return results
+            for hand_over in range(_HAND_OVERS):
+                future = client.submit(
+                    run_engine_task, task, key=f"{key}-{hand_over}", resources={ENGINE: 1}, pure=False
+                )
+                try:
+                    results: list[SampleResult] = future.result()
+                    return results
+                except KilledWorker as error:
+                    last = error
+            raise InfrastructureError(f"engine workers died under these requests again and again ({last})")
 
     def judge(
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]

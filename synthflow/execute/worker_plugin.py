@@ -10,6 +10,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
+from synthflow.backends.vllm_guard import end_with
 from synthflow.execute.engines import close_engines
 from synthflow.execute.services import close_shared
 
@@ -24,9 +25,13 @@ class PrintToFile(WorkerPlugin):  # type: ignore[misc]
         self.folder = folder
 
     def setup(self, worker: Any) -> None:
-        # Ctrl-C in a terminal reaches the whole process group; the driver alone decides what it means.
+        # Ctrl-C in a terminal reaches the whole process group; the driver alone decides what it means. So workers, and
+        # the engines they start (vLLM's ends at SIGINT, whatever we say), are a group of their own, and end with it.
         with suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_with(os.getppid())
+        with suppress(OSError):  # a session's leader
+            os.setpgid(0, 0)
         path = Path(self.folder) / f"{worker.name}.log"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(fd, 1)

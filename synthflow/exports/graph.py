@@ -46,7 +46,7 @@ FLAT = ConfigSpec(
         ExportColumn("verdict", STRING, "correct, wrong or unknown; null where nothing judged", "if_any"),
         ExportColumn("verdict_value", F32, "1 correct, 0 wrong, null unknown", "if_any"),
         ExportColumn("verdict_reason", STRING, "why, always given for unknown", "if_any"),
-        ExportColumn("finish_reason", STRING, "stop, length (truncated), or refused"),
+        ExportColumn("finish_reason", STRING, "stop, length (truncated), refused, or poison (it kills the engine)"),
         ExportColumn("n_tokens", I32, "tokens of the response"),
         ExportColumn("pass_rate", F32, "of its (problem, policy, round, sampling)", "if_any"),
         ExportColumn("group_state", STRING, "all_right, mixed, all_wrong or undecided", "if_any"),

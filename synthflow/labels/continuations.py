@@ -137,8 +137,8 @@ def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inpu
 
 
 def _before_asking(result: SampleResult, truncated: str) -> Judgement | None:
-    if result.finish_reason == "refused":
-        return Judgement.unknown("refused")
+    if result.finish_reason in ("refused", "poison"):
+        return Judgement.unknown(result.finish_reason)
     if result.finish_reason == "length" and truncated != "judge":
         return Judgement("wrong", 0.0, "truncated") if truncated == "wrong" else Judgement.unknown("truncated")
     return None

@@ -1,8 +1,8 @@
 """Verifiers and filters as stages: a registered verifier `x` is the stage `verify.x`, a filter `x` is `filter.x`.
 
-Invariant: an adapter adds nothing to a verdict but what a machine can see before it asks (refused, truncated, no
-gold answer), and every rollout it reads has one score or, if it continues a prefix, one row in `rejects`: the text
-of a continuation alone is no answer, so whoever samples continuations judges them.
+Invariant: an adapter adds nothing to a verdict but what a machine can see before it asks (refused, poison,
+truncated, no gold answer), and every rollout it reads has one score or, if it continues a prefix, one row in
+`rejects`: the text of a continuation alone is no answer, so whoever samples continuations judges them.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ class VerifyStage(_Adapter):
         return {"scores": SCORES.from_rows(scores), "rejects": rejects, "telemetry": _elapsed(times, services)}
 
     def _before_asking(self, row: Mapping[str, Any]) -> Judgement | None:
-        if row["finish_reason"] == "refused":
-            return Judgement.unknown("refused")
+        if row["finish_reason"] in ("refused", "poison"):
+            return Judgement.unknown(row["finish_reason"])
         if row["finish_reason"] == "length" and self.config.truncated != "judge":
             wrong = self.config.truncated == "wrong"
             return Judgement("wrong", 0.0, "truncated") if wrong else Judgement.unknown("truncated")

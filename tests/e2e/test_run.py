@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from support import SMALL, run_ok, synthflow, tables, with_changes, write_spec
+from support import SMALL, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
 pytestmark = pytest.mark.slow
 
@@ -89,17 +89,24 @@ def test_a_changed_spec_runs_again_only_what_changed_and_changes_back_for_free(
 
 def test_more_rollouts_sample_only_the_new_ones(tmp_path: Path) -> None:
     spec, out = tmp_path / "spec.yaml", tmp_path / "run"
-    stages = {name: SMALL["stages"][name] for name in ("problems", "rollouts", "verdicts", "difficulty")}
+    stages = {name: SMALL["stages"][name] for name in ("problems", "rollouts", "verdicts")}
+    stages["problems"] = {"use": "source.demo", "limit": 8}
+    stages["rollouts"] = {**SMALL["stages"]["rollouts"], "n": 8}
     stages["difficulty"] = {"use": "curriculum.pass_rate", "of": "verdicts"}
-    few = {**SMALL, "stages": {**stages, "problems": {"use": "source.demo", "limit": 8}}}
+    stages["pairs"] = {"use": "mine.pairs", "of": "difficulty", "level": "response"}
+    stages["rl"] = {"use": "export.rl", "of": "difficulty"}
+    few = {**SMALL, "stages": stages}
     run_ok(write_spec(spec, few), out)
-    old = tables(out)["rollouts"]
-    run_ok(write_spec(spec, with_changes(few, stages={"rollouts": {"n": 10}})), out)
+    old, journal = tables(out)["rollouts"], journal_lines(out)
+    run_ok(write_spec(spec, with_changes(few, stages={"rollouts": {"n": 24}})), out)
     new = tables(out)["rollouts"]
-    assert old.height == 8 * 6 and new.height == 8 * 10
+    assert old.height == 8 * 8 and new.height == 8 * 24
+    assert set(new["problem_id"].value_counts()["count"]) == {24}, "16 new ones of each problem"
     kept = new.filter(pl.col("rollout_id").is_in(old["rollout_id"].to_list())).sort("rollout_id")
     same = [c for c in old.columns if c != "stage_id"]
     assert kept.select(same).equals(old.sort("rollout_id").select(same), null_equal=True)
-    sampled = sum(1 for p in (out / "journal").glob("*.jsonl") for _ in p.open())
-    assert sampled == 8 * 10
-    assert tables(out)["problem_stats"]["n"].unique().to_list() == [10]
+    assert journal < journal_lines(out) and len(journal_lines(out)) == 8 * 24, "exactly 16 more were sampled"
+    assert tables(out)["problem_stats"]["n"].unique().to_list() == [24], "what is derived is up to date"
+    commits = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert {c["stage"] for c in commits if c["kind"] == "commit" and c["attempt"] == 2} == set(stages) - {"problems"}
+    assert synthflow("check", out).returncode == 0

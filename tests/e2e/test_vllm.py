@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import random
+import signal
 import socket
 import subprocess
 import sys
@@ -14,9 +16,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from support import SMALL, run_ok, synthflow, tables, with_changes, write_spec
+from kills import Killed, engine_core, engine_worker, in_flight, journaled, sampled_again
+from support import SMALL, run_ok, start, synthflow, tables, with_changes, write_spec
 
 from synthflow.demo import policy_path
+from synthflow.errors import ExitCode
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -57,13 +61,98 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_in_process(reference: Path, tmp_path: Path) -> None:
-    policy = {"backend": "vllm", "model": "demo", "max_model_len": 1024}
-    spec = write_spec(tmp_path / "spec.yaml", with_changes(SMALL, policy=policy, stages=STAGES))
-    run_ok(spec, tmp_path / "run", timeout=560)
-    _agrees(reference, tmp_path / "run")
-    first = _first(tmp_path / "run")
+IN_FLIGHT = 48
+POLICY = {"backend": "vllm", "model": "demo", "max_model_len": 1024}
+
+
+def test_in_process_though_the_engine_is_killed(reference: Path, tmp_path: Path) -> None:
+    """kill -9 of the engine's core in a run that goes on: it starts again, and the run ends as if nothing had been."""
+    changed = with_changes(SMALL, policy=POLICY, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
+    spec, killed = write_spec(tmp_path / "spec.yaml", changed), Killed(tmp_path / "run", random.Random(3))
+    process = start(spec, killed.run)
+    hits = killed.kill_within(process, engine_core, 1, 0.5)
+    assert process.wait(timeout=400) == 0
+    assert hits == 1
+    killed.look()
+    assert 0 < sampled_again(killed.run) <= IN_FLIGHT
+    assert max(journaled(killed.run).values()) == 1, "what had a result was not sampled again"
+    _agrees(reference, killed.run)
+    first = _first(killed.run)
     assert first["token_ids"].null_count() == first["logprobs"].null_count() == 0
+    assert synthflow("check", killed.run).returncode == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_kills_of_the_whole_run_and_of_its_parts(reference: Path, tmp_path: Path) -> None:
+    changed = with_changes(SMALL, policy=POLICY, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
+    spec, killed = write_spec(tmp_path / "spec.yaml", changed), Killed(tmp_path / "run", random.Random(4))
+    for _ in range(2):
+        killed.kill_run(spec, 0.1, 2.0)
+    process = start(spec, killed.run)
+    hits = killed.kill_within(process, engine_core, 1, 0.5) + killed.kill_within(process, engine_worker, 1, 0.5)
+    assert process.wait(timeout=600) == 0
+    assert len(killed.lost) >= 3 and hits >= 1
+    killed.look()
+    assert sampled_again(killed.run) <= IN_FLIGHT * len(killed.lost)
+    assert max(journaled(killed.run).values()) == 1
+    _agrees(reference, killed.run)
+    assert synthflow("check", killed.run).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT])
+def test_ctrl_c_finishes_what_is_in_flight(number: signal.Signals, tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to the whole group; vLLM's core would end at once, and all that it holds with it."""
+    changed = with_changes(SMALL, policy=POLICY, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
+    process = start(write_spec(tmp_path / "spec.yaml", changed), tmp_path / "run")
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and not journaled(tmp_path / "run"):
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    assert process.wait(timeout=100) == ExitCode.INTERRUPTED
+    assert in_flight(tmp_path / "run") == 0, "what was in flight was finished and journaled"
+    assert not (tmp_path / "run" / "lock").exists()
+
+
+BOMB = """
+import os
+from synthflow.backends.vllm_guard import Guard
+from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+
+compute = GPUModelRunner.execute_model
+
+def explode(self, scheduled, *args, **kwargs):
+    if any(r.sampling_params.seed == int(os.environ["BOMB_SEED"]) for r in scheduled.scheduled_new_reqs):
+        os.kill(os.getpid(), 9)
+    return compute(self, scheduled, *args, **kwargs)
+
+GPUModelRunner.execute_model = explode
+
+class Bomb(Guard):
+    pass
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_request_that_kills_the_engine_is_isolated(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One rollout kills the engine whenever it is scheduled: it is recorded as poison, and all others are sampled."""
+    [bad, *_] = _first(reference).filter(pl.col("index") == 5).sort("rollout_id").to_dicts()
+    (tmp_path / "bomb.py").write_text(BOMB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("BOMB_SEED", str(bad["seed"] % 2**63))
+    policy = {**POLICY, "engine_args": {"worker_extension_cls": "bomb.Bomb"}}
+    stages = {name: SMALL["stages"][name] for name in ("problems", "rollouts", "verdicts")}
+    changed = with_changes(SMALL, policy=policy, execution={"requests_in_flight": 4})
+    spec = write_spec(tmp_path / "spec.yaml", with_changes({**changed, "stages": stages}, stages=STAGES))
+    run_ok(spec, tmp_path / "run", timeout=1700)
+    first = _first(tmp_path / "run")
+    assert first["rollout_id"].equals(_first(reference)["rollout_id"])
+    assert first.filter(pl.col("finish_reason") == "poison")["rollout_id"].to_list() == [bad["rollout_id"]]
+    said = tables(tmp_path / "run")["scores"].filter(pl.col("target_id") == bad["rollout_id"])
+    assert said["verdict"].to_list() == ["unknown"] and said["reason"].to_list() == ["poison"]
     assert synthflow("check", tmp_path / "run").returncode == 0
 
 

@@ -1,0 +1,256 @@
+"""An engine task: sample what is not journaled yet, and let no failure cost more than it must.
+
+A result is journaled in the thread that produced it, before anyone sees it. Failures are of four kinds. A request that
+fails for reasons of infrastructure is retried with back-off; when too many fail, the task stops early with the last
+words of the server. One that is refused, or truncated, has a result like any other. One that was in flight when the
+engine died is sampled again, and `suspects` finds the one that kills it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from synthflow.contracts import SampleRequest, SampleResult
+from synthflow.errors import EngineFailed, InfrastructureError, NoSpace, SynthflowError
+from synthflow.execute.engines import MOST_DEATHS, EngineHost, host_for, is_open
+from synthflow.execute.reporting import Reporter
+from synthflow.execute.stopping import Stopped, StopWatch
+from synthflow.execute.suspects import Group, is_poison, next_group, poison, probe
+from synthflow.execute.tasks import EngineTask
+from synthflow.stores.journal import JournalWriter, lookup
+from synthflow.stores.opened import Deaths, OpenedLog, deaths
+
+BACKOFF_S = (0.5, 2.0, 8.0, 20.0)
+MIN_ERRORS = 20
+"""Fewer failures than this never stop a task early, whatever their rate: our default."""
+MOST_LOADS = 4
+"""Times that a worker may die while it loads a model."""
+
+Failed = tuple[SampleRequest, InfrastructureError]
+
+
+@dataclass
+class Pass:
+    """One pass over some requests: what finished, what failed, what fell with the engine, what must stop the task."""
+
+    results: dict[str, SampleResult] = field(default_factory=dict)
+    owed: list[Failed] = field(default_factory=list)
+    felled: list[Failed] = field(default_factory=list)
+    fatal: BaseException | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fails_too_often(self, most: float) -> bool:
+        """Whether so many requests failed by themselves that no more should be tried."""
+        failed = len(self.owed)
+        return failed >= MIN_ERRORS and failed > most * (failed + len(self.results))
+
+
+def run_engine_task(task: EngineTask) -> list[SampleResult]:
+    """Sample what is not journaled yet; return results in the order of the requests.
+
+    Raises:
+        InfrastructureError: if requests are still owed after the retries, or too many fail.
+        NoSpace: if the journal's disk is full.
+    """
+    context, folder = task.context, task.context.root / "journal"
+    problem_ids = {r.problem_id for r in task.requests}
+    results, _ = lookup(folder, problem_ids, [r.rollout_id for r in task.requests], task.read_segments)
+    owed = [r for r in task.requests if r.rollout_id not in results]
+    if owed:
+        known = deaths(folder, problem_ids, [r.rollout_id for r in owed], context.attempt)
+        writer = JournalWriter(folder, problem_ids, context.attempt)
+        sampler = Sampler(task, writer, Reporter(task.stage), known)
+        try:
+            results.update(sampler.sample(owed))
+        finally:
+            sampler.close()
+    return [results[r.rollout_id] for r in task.requests]
+
+
+class Sampler:
+    """Samples the requests of one task in passes, until each has a result."""
+
+    def __init__(self, task: EngineTask, writer: JournalWriter, reporter: Reporter, known: Deaths) -> None:
+        self._task, self._writer, self._reporter, self._deaths = task, writer, reporter, known
+        self._log = OpenedLog(writer.path)
+        self._watch = StopWatch(task.context.root, task.context.attempt)
+        self._results: dict[str, SampleResult] = {}
+        self._poisoned = 0
+        self._words = "it died with its process"
+
+    def close(self) -> None:
+        self._writer.close()
+        self._log.close()
+        self._reporter.flush()
+
+    def sample(self, owed: Sequence[SampleRequest]) -> dict[str, SampleResult]:
+        """Results by rollout_id.
+
+        Raises:
+            Stopped: if the run was asked to stop before its end.
+            InfrastructureError: as `run_engine_task`.
+        """
+        host, left, tries = self._host(), list(owed), 0
+        while left:
+            done = self._pass(host, next_group(left, self._deaths))
+            left = [r for r in left if r.rollout_id not in self._results]
+            if done.fatal is not None:
+                raise done.fatal
+            if left and self._watch.asked():
+                raise Stopped(f"stage {self._task.stage!r}: stopped on request with requests owed")
+            if done.owed:
+                tries += 1
+                self._give_up_or_wait(done, tries)
+        return self._results
+
+    def _host(self) -> EngineHost:
+        context = self._task.context
+        policy = context.policies[self._task.policy]
+        if is_open(policy):
+            return host_for(policy, context.requests_in_flight)
+        if self._deaths.loading >= MOST_LOADS:
+            raise InfrastructureError(
+                f"stage {self._task.stage!r}: its worker died {self._deaths.loading} times while it loaded "
+                f"{policy.model}; see its log in logs/, and whether memory suffices"
+            )
+        self._reporter.tell(f"loading {policy.model} on {policy.backend}")
+        self._log.loading()
+        try:
+            return host_for(policy, context.requests_in_flight)
+        finally:
+            self._log.loaded()
+            self._reporter.tell("")
+
+    def _pass(self, host: EngineHost, group: Group) -> Pass:
+        if not group.single:
+            done = sample_once(host, self._writer, self._log, self._reporter, group, self._watch, self._rate)
+        elif is_poison(group.requests[0], self._deaths):
+            self._record_poison(group.requests[0])
+            return Pass()
+        else:
+            done = self._alone(host, group)
+        self._results.update(done.results)
+        for request, error in done.felled:
+            self._deaths.seen[request.rollout_id] += 1
+            self._deaths.alone[request.rollout_id] += group.single
+            self._words = str(error)
+        self._reporter.tell(f"the engine died: {len(done.felled)} requests are sampled again" if done.felled else "")
+        if done.felled:
+            self._reporter.count(engine_deaths=1)
+            if max(self._deaths.seen.values()) > MOST_DEATHS:
+                done.fatal = done.fatal or InfrastructureError(
+                    f"stage {self._task.stage!r}: the engine dies again and again; its last words: {self._words}"
+                )
+        return done
+
+    @property
+    def _rate(self) -> float:
+        return self._task.context.max_error_rate
+
+    def _alone(self, host: EngineHost, group: Group) -> Pass:
+        """One suspect, after the engine has shown that it is well."""
+        with host.turns.turn():
+            host.slots.wait_until_none()
+            try:
+                host.submit(probe(group.requests[0])).result()
+            except InfrastructureError as error:
+                return Pass(fatal=error)
+        return sample_once(host, self._writer, self._log, self._reporter, group, self._watch, self._rate)
+
+    def _record_poison(self, request: SampleRequest) -> None:
+        self._poisoned += 1
+        if self._poisoned >= MIN_ERRORS and self._poisoned > self._rate * (len(self._results) + 1):
+            raise InfrastructureError(
+                f"stage {self._task.stage!r}: {self._poisoned} requests kill the engine; its last words: {self._words}"
+            )
+        result = poison(request, self._words)
+        self._writer.append(result, request.problem_id)
+        self._results[request.rollout_id] = result
+        self._reporter.count(sampled=1, poison=1)
+
+    def _give_up_or_wait(self, done: Pass, tries: int) -> None:
+        retries, last, stage = self._task.context.retries, done.owed[-1][1], self._task.stage
+        if done.fails_too_often(self._rate):
+            raise InfrastructureError(
+                f"stage {stage!r}: {len(done.owed)} of {len(done.owed) + len(done.results)} requests failed, more than "
+                f"max_error_rate {self._rate:g}; the last said: {last}"
+            )
+        if tries > retries:
+            raise InfrastructureError(
+                f"stage {stage!r}: {len(done.owed)} requests are owed after {retries} retries; the last said: {last}"
+            )
+        self._reporter.count(retries=len(done.owed))
+        until = time.monotonic() + BACKOFF_S[min(tries, len(BACKOFF_S)) - 1]
+        while time.monotonic() < until and not self._watch.asked():
+            time.sleep(0.1)
+
+
+def sample_once(
+    host: EngineHost,
+    writer: JournalWriter,
+    log: OpenedLog,
+    reporter: Reporter,
+    group: Group,
+    watch: StopWatch,
+    max_error_rate: float = 1.0,
+) -> Pass:
+    """Hand in a group's requests in order, and wait for all that were handed in."""
+    state = Pass()
+    ended = threading.Semaphore(0)
+
+    def finished(request: SampleRequest, future: Future[SampleResult]) -> None:
+        try:
+            result = future.result()
+            writer.append(result, request.problem_id)
+            refused = {"refused": 1} if result.finish_reason == "refused" else {}
+            reporter.count(sampled=1, tokens=result.n_tokens, prompt_tokens=result.prompt_tokens, **refused)
+            host.finished()
+            with state.lock:
+                state.results[request.rollout_id] = result
+        except EngineFailed as error:
+            with state.lock:
+                state.felled.append((request, error))
+        except InfrastructureError as error:
+            with state.lock:
+                state.owed.append((request, error))
+            with suppress(NoSpace):  # without the note it counts as in flight if the process dies: a second try
+                log.failed(request.rollout_id)
+        except BaseException as error:  # reported by the task's own thread below
+            with state.lock:
+                state.fatal = state.fatal or error
+        finally:
+            host.slots.give_back()
+            ended.release()
+
+    def hand_in() -> int:
+        for number, request in enumerate(group.requests):
+            host.slots.take()
+            if state.fatal is not None or watch.asked() or state.fails_too_often(max_error_rate):
+                host.slots.give_back()
+                return number
+            try:
+                log.opened(request.rollout_id, alone=group.single)
+                future = host.submit(request)
+            except SynthflowError as error:  # the disk is full, or the engine cannot be brought back
+                host.slots.give_back()
+                state.fatal = state.fatal or error
+                return number
+            future.add_done_callback(lambda f, r=request: finished(r, f))  # type: ignore[misc]
+        return len(group.requests)
+
+    with host.turns.turn():
+        if group.alone:
+            host.slots.wait_until_none()
+        submitted = hand_in()
+        if group.alone:
+            host.slots.wait_until_none()
+    for _ in range(submitted):
+        ended.acquire()
+    if state.fatal is not None and not isinstance(state.fatal, SynthflowError):
+        state.fatal = InfrastructureError(f"engine failed: {type(state.fatal).__name__}: {state.fatal}")
+    return state

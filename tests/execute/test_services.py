@@ -1,0 +1,33 @@
+"""A stage may ask for samples again and again: waves go through the same engine and the same journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fake_engine import FakeEngine, answer, host_of, requests
+
+from synthflow.contracts import PolicyConfig
+from synthflow.execute import engines
+from synthflow.execute.services import WorkerServices
+from synthflow.execute.tasks import RunContext
+from synthflow.ids import canonical
+
+POLICY = PolicyConfig(backend="fake", model="fake")
+
+
+def test_waves_share_engine_and_journal_and_sample_nothing_twice(tmp_path: Path) -> None:
+    engine, asked = FakeEngine(), requests(0, 30)
+    engines._hosts[canonical(POLICY)] = host_of(engine, 8)
+    try:
+        for attempt in (1, 2):  # the second is a resume: it finds all that the first sampled
+            services = WorkerServices(RunContext(tmp_path, attempt, 0, 0, {"p": POLICY}, {}), "adaptive", "e_1")
+            first = services.sample(asked[:10], "p")
+            hard = [r for r, result in zip(asked[:10], first, strict=True) if len(result.text) > 6]
+            second = services.sample([*hard, *asked[10:20]], "p")  # some again, some new
+            third = services.sample(asked, "p")
+            assert first == [answer(r) for r in asked[:10]] and third == [answer(r) for r in asked]
+            assert second[-10:] == third[10:20]
+    finally:
+        engines._hosts.clear()
+    assert sorted(engine.asked) == sorted(r.rollout_id for r in asked)
+    assert engine.starts == 1
