@@ -54,7 +54,6 @@ Exit codes: 0 done, whatever the verdicts; 2 a mistake in the command or the inp
 )
 @click.option("--stage", metavar="NAME", help="Of a run with several verify stages, which one.")
 @click.option("--apply", "apply_", is_flag=True, help="Of a run: replace the verdicts and redo what follows.")
-@click.option("--sample", is_flag=True, help="With --apply: let stages below sample what new verdicts ask for.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output.")
 def verify(target: str, **options: Any) -> int:
@@ -66,8 +65,13 @@ def verify(target: str, **options: Any) -> int:
         from synthflow.cli.verify_run import verify_run
 
         _refuse(options, ("answer_column", "gold_column", "out", "overwrite"), "a run", "a file")
-        return verify_run(Path(target), config, options)
-    _refuse(options, ("stage", "apply_", "sample"), "a file", "a run")
+        status: int = verify_run(Path(target), config, options)
+        return status
+    from synthflow.stages import source_files
+
+    if "://" not in target and not Path(target).exists():
+        source_files.expand([target])  # says what is there
+    _refuse(options, ("stage", "apply_"), "a file", "a run")
     if options["verifier"] is None:
         from synthflow.registry import names
 

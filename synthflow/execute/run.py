@@ -92,6 +92,8 @@ def run_pipeline(
     scheduler: str | None = None,
     display: Display | None = None,
     stopper: Stopper | None = None,
+    identities: Mapping[str, PolicyIdentity] | None = None,
+    journal_only: bool = False,
 ) -> RunResult:
     """Run a pipeline, or what is still owed of it.
 
@@ -100,6 +102,8 @@ def run_pipeline(
         scheduler: address of a Dask scheduler; None starts a local cluster.
         display: shows progress while the run lasts.
         stopper: lets a signal handler ask the run to stop once what is in flight is finished.
+        identities: of the policies, where they are known; None asks the backends, which need the models for it.
+        journal_only: sample nothing: a stage that needs what is not journaled is owed.
 
     Raises:
         UserError: bad input; nothing was sampled.
@@ -109,7 +113,7 @@ def run_pipeline(
     """
     started = time.monotonic()
     stopper = stopper or Stopper()
-    identities = policy_identities(pipeline)
+    identities = policy_identities(pipeline) if identities is None else identities
     run = RunDirectory.create(out)
     with RunLock(run.root):
         run.sweep()
@@ -134,6 +138,7 @@ def run_pipeline(
             retries=pipeline.execution.retries,
             max_error_rate=pipeline.execution.max_error_rate,
             requests_in_flight=pipeline.execution.requests_in_flight,
+            journal_only=journal_only,
         )
         run.logs(attempt)
         stopper.begin(run.root, attempt)
@@ -257,7 +262,7 @@ def _execute(
     scheduler: str | None,
     stopper: Stopper,
 ) -> None:
-    size = cluster_size(pipeline, manifest)
+    size = _size(pipeline, ()) if context.journal_only else cluster_size(pipeline, manifest)
     watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
     tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"
     with connected(size, scheduler, run.logs(context.attempt)) as client:

@@ -32,6 +32,9 @@ from synthflow.contracts import (
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import REJECTS, SCORES, TELEMETRY
 
+ADAPTER_VERSION = "1"
+"""Raised when an adapter would say something else of the same answer."""
+
 MAX_NOTE_CHARS = 2000
 """Longest reason or detail that is kept: it may quote model text, which has no bound."""
 
@@ -86,6 +89,16 @@ class VerifyStage(_Adapter):
     needs_answer: ClassVar[bool] = True
     reads = ("rollouts", "problems")
     writes = ("scores",)
+
+    def full_version(self) -> str:
+        """The adapter's version and the verifier's with its libraries: another library may judge otherwise."""
+        from synthflow.verifiers.opening import open_verifier
+
+        opened = open_verifier(self.verifier, self.own_config())
+        try:
+            return f"{ADAPTER_VERSION}+{opened.full_version()}"
+        finally:
+            opened.close()
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Scores of kind verdict, one a rollout; elapsed seconds go to telemetry.
@@ -206,7 +219,7 @@ def all_stage_names() -> list[str]:
 def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
     body = {
         "use": f"verify.{name}",
-        "version": f"1+{wrapped.version}",
+        "version": f"{ADAPTER_VERSION}+{wrapped.version}",
         "Config": _merged(f"verify.{name}", VerifyConfig, wrapped.Config),
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
@@ -221,7 +234,7 @@ def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
 def _bind_filter(name: str, wrapped: type[Filter]) -> type[Stage]:
     body = {
         "use": f"filter.{name}",
-        "version": f"1+{wrapped.version}",
+        "version": f"{ADAPTER_VERSION}+{wrapped.version}",
         "Config": _merged(f"filter.{name}", FilterStageConfig, wrapped.Config),
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),

@@ -247,7 +247,8 @@ def _schema(source: AnswerFile) -> pa.Schema:
     if isinstance(source, ParquetAnswers):
         given = source.schema()
         kept = [field for field in given if field.name not in ADDED]
-        return pa.schema([*kept, *_TYPES], metadata=dict(given.metadata or {}))
+        about: Any = given.metadata
+        return pa.schema([*kept, *_TYPES], metadata=about)
     types: dict[str, pa.DataType] = {}
     for chunk in source.chunks(None, None):
         for row in chunk.rows:
