@@ -147,6 +147,8 @@ def continuations(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def in_process(arguments: argparse.Namespace) -> int:
     """One measurement, in this process; the result goes to a file."""
+    if arguments.folder is not None:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="synthflow-overhead-", dir=arguments.folder) as folder:
         if arguments.phase == "continuations":
             result = continuations(arguments, Path(folder))

@@ -101,6 +101,21 @@ def connected(size: ClusterSize, scheduler: str | None, logs: Path) -> Iterator[
 
 
 @contextmanager
+def _quiet_tracker() -> Iterator[None]:
+    """Python's resource tracker, started meanwhile, does not print what a killed engine left, which it cleans up."""
+    before = os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
+    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}" if before else quiet
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
+
+
+@contextmanager
 def _local(size: ClusterSize) -> Iterator[Client]:
     from distributed import Client, Scheduler, SpecCluster
 
@@ -110,6 +125,7 @@ def _local(size: ClusterSize) -> Iterator[Client]:
         workers[f"engine-{i}"] = _worker(f"engine-{i}", ENGINE, size.partitions, _engine_env(i, size.engines))
     options = {"dashboard": False, "host": "127.0.0.1", "port": 0}
     with (
+        _quiet_tracker(),
         SpecCluster(
             workers=workers, scheduler={"cls": Scheduler, "options": options}, silence_logs=40, name="synthflow"
         ) as cluster,

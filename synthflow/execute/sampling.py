@@ -8,8 +8,10 @@ engine died is sampled again, and `suspects` finds the one that kills it.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -64,9 +66,15 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
     if owed:
         known = deaths(folder, problem_ids, [r.rollout_id for r in owed], context.attempt)
         writer = JournalWriter(folder, problem_ids, context.attempt)
-        sampler = Sampler(task, writer, Reporter(task.stage), known)
+        answered = next((r for r in task.requests if r.rollout_id in results), None)
+        sampler = Sampler(task, writer, Reporter(task.stage), known, answered)
         try:
             results.update(sampler.sample(owed))
+        except SynthflowError as error:
+            traceback.print_exception(error, file=sys.stderr)  # into the worker's log
+            # What travels to the driver must not need the engine's libraries there.
+            error.__cause__ = error.__context__ = None
+            raise
         finally:
             sampler.close()
     return [results[r.rollout_id] for r in task.requests]
@@ -75,12 +83,19 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
 class Sampler:
     """Samples the requests of one task in passes, until each has a result."""
 
-    def __init__(self, task: EngineTask, writer: JournalWriter, reporter: Reporter, known: Deaths) -> None:
+    def __init__(
+        self,
+        task: EngineTask,
+        writer: JournalWriter,
+        reporter: Reporter,
+        known: Deaths,
+        answered: SampleRequest | None = None,
+    ) -> None:
         self._task, self._writer, self._reporter, self._deaths = task, writer, reporter, known
         self._log = OpenedLog(writer.path)
         self._watch = StopWatch(task.context.root, task.context.attempt)
         self._results: dict[str, SampleResult] = {}
-        self._poisoned = 0
+        self._poisoned, self._answered = 0, answered
         self._words = "it died with its process"
 
     def close(self) -> None:
@@ -135,6 +150,8 @@ class Sampler:
         else:
             done = self._alone(host, group)
         self._results.update(done.results)
+        if self._answered is None:
+            self._answered = next((r for r in group.requests if r.rollout_id in done.results), None)
         for request, error in done.felled:
             self._deaths.seen[request.rollout_id] += 1
             self._deaths.alone[request.rollout_id] += group.single
@@ -157,7 +174,7 @@ class Sampler:
         with host.turns.turn():
             host.slots.wait_until_none()
             try:
-                host.submit(probe(group.requests[0])).result()
+                host.submit(probe(group.requests[0], self._answered)).result()
             except InfrastructureError as error:
                 return Pass(fatal=error)
         return sample_once(host, self._writer, self._log, self._reporter, group, self._watch, self._rate)

@@ -57,13 +57,14 @@ def poison(request: SampleRequest, words: str) -> SampleResult:
     )
 
 
-def probe(request: SampleRequest) -> SampleRequest:
-    """A request for one token after the first token of another: an engine that answers is well."""
-    tokens = request.prompt_token_ids
-    return replace(
-        request,
-        rollout_id="r_probe",
-        messages=(("user", "1"),),
-        prompt_token_ids=None if tokens is None else tokens[:1],
-        params=SamplingParams(max_tokens=1),
+def probe(suspect: SampleRequest, finished: SampleRequest | None) -> SampleRequest:
+    """A request for one token: an engine that answers it is well.
+
+    It asks as `finished` did, which had an answer; without one, after the first tokens of the suspect's prompt, but not
+    after one token alone, which itself kills vLLM 0.32 on a CPU.
+    """
+    tokens = suspect.prompt_token_ids
+    asked = finished or replace(
+        suspect, prompt_token_ids=None if tokens is None else tokens[: max(2, len(tokens) // 2)]
     )
+    return replace(asked, rollout_id="r_probe", params=SamplingParams(max_tokens=1), seed=0)
