@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from synthflow.verdicts.churn import Churn
-    from synthflow.verdicts.rerun import Rejudged
+    from synthflow.verdicts.rerun import Rejudged, Rerun
 
 _MOST_CELLS = 30
 
@@ -36,7 +36,7 @@ def verify_run(root: Path, settings: dict[str, Any], options: dict[str, Any]) ->
         _print(screen, root, found, bool(options["apply_"]))
     applied = False
     try:
-        if options["apply_"] and found.churn is not None:
+        if options["apply_"] and found.stages:
             _apply(screen, root, found, quiet)
             applied = True
     finally:
@@ -57,21 +57,31 @@ def _telling(screen: Console) -> Any:
     return tell
 
 
-def _print(screen: Console, root: Path, found: Rejudged, applies: bool) -> None:
-    churn = found.churn
-    if churn is None:
-        screen.print(
-            f"{root}: nothing to judge again: {found.stage} is by this verifier, version and configuration already\n"
-            f"  {found.now.use} {found.now.version}",
-            markup=False,
-        )
+def _print(screen: Console, root: Path, found: Rerun, applies: bool) -> None:
+    if not found.stages:
+        known = "".join(f"\n  {record.name}: {record.use} {record.version}" for record in found.looked_at)
+        what = "verdicts are by these verifiers, versions and configurations already"
+        screen.print(f"{root}: nothing to judge again: {what}{known}", markup=False)
         return
-    screen.print(f"{root}, stage {found.stage}: {count(churn.rows)} rollouts judged again, none sampled", markup=False)
-    for when, record, scorers in (("before", found.before, churn.before), ("now", found.now, churn.now)):
+    for one in found.stages:
+        _print_stage(screen, root, one)
+    if applies:
+        return
+    below = ", ".join(found.redone) or "nothing"
+    screen.print(f"nothing was replaced; the same command with --apply does it, and makes again: {below}", markup=False)
+    if found.samplers:
+        names = ", ".join(found.samplers)
+        screen.print(f"of these, {names} may owe samples where groups change; --apply samples none", markup=False)
+
+
+def _print_stage(screen: Console, root: Path, one: Rejudged) -> None:
+    churn = one.churn
+    screen.print(f"{root}, stage {one.stage}: {count(churn.rows)} rollouts judged again, none sampled", markup=False)
+    for when, record, scorers in (("before", one.before, churn.before), ("now", one.now, churn.now)):
         for scorer, version, config in sorted(scorers) or [(record.use, record.version, "")]:
             screen.print(f"  {when:<7} {scorer} {version}  {config}", markup=False)
-    for field, value in found.changes.items():
-        screen.print(f"  {field}: {found.before.config.get(field)} → {value}", markup=False)
+    for field, value in one.changes.items():
+        screen.print(f"  {field}: {one.before.config.get(field)} → {value}", markup=False)
     share = f" ({churn.flipped / churn.rows:.1%})" if churn.rows else ""
     other = churn.changed - churn.flipped
     also = f"; {count(other)} more keep theirs for another reason" if other else ""
@@ -84,14 +94,7 @@ def _print(screen: Console, root: Path, found: Rejudged, applies: bool) -> None:
     for example in churn.examples:
         _example(screen, example)
     if churn.changed:
-        screen.print(f"\nevery change: {root / str(found.flips)}", markup=False)
-    below = ", ".join(found.below) or "nothing"
-    if applies:
-        return
-    screen.print(f"nothing was replaced; the same command with --apply does it, and makes again: {below}", markup=False)
-    if found.samplers:
-        names = ", ".join(found.samplers)
-        screen.print(f"of these, {names} may owe samples where groups change; --apply samples none", markup=False)
+        screen.print(f"\nevery change: {root / one.flips}", markup=False)
 
 
 def _cells(screen: Console, churn: Churn) -> None:
@@ -121,7 +124,7 @@ def _example(screen: Console, flip: dict[str, Any]) -> None:
         screen.print(f"  …{' '.join(flip['completion'].split())[-120:]}", markup=False)
 
 
-def _apply(screen: Console, root: Path, found: Rejudged, quiet: bool) -> None:
+def _apply(screen: Console, root: Path, found: Rerun, quiet: bool) -> None:
     from contextlib import nullcontext
 
     from synthflow.cli.display import display_for
@@ -131,7 +134,8 @@ def _apply(screen: Console, root: Path, found: Rejudged, quiet: bool) -> None:
 
     stopper = Stopper()
     stop_on_signals(stopper)
-    fields = "".join(f" -o stages.{found.stage}.{field}={value}" for field, value in found.changes.items())
+    changed = [(one.stage, field, value) for one in found.stages for field, value in one.changes.items()]
+    fields = "".join(f" -o stages.{stage}.{field}={value}" for stage, field, value in changed)
     try:
         done = apply_rejudged(
             found,
@@ -144,7 +148,7 @@ def _apply(screen: Console, root: Path, found: Rejudged, quiet: bool) -> None:
         raise Incomplete(f"{error}\nthe verdicts are replaced; `{again}` samples what is owed") from error
     if quiet:
         return
-    redone = ", ".join(found.below) or "nothing"
+    redone = ", ".join(found.redone) or "nothing"
     screen.print(f"\nreplaced, in attempt {done.attempt}; made again: {redone}; sampled: nothing", markup=False)
     if fields:
         screen.print(f"put the change into your spec, or the next run of it changes back:{fields}", markup=False)

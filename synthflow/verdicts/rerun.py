@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import StageInfo
+from synthflow.contracts import PolicyIdentity, StageInfo
 from synthflow.errors import UserError
 from synthflow.execute.recorded import recorded_identities, recorded_pipeline
 from synthflow.execute.shard_inputs import ShardInputs
@@ -38,7 +38,14 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Rejudge:
-    """What to judge again. None: the only verify stage, its own verifier, its own fields with `settings` over them."""
+    """What to judge again.
+
+    Attributes:
+        stage: None means every verify stage that the installed code would make anew; to change a field or the verifier,
+            the only one there is.
+        verifier: None means its own.
+        settings: fields over its own, or over the defaults of another verifier.
+    """
 
     root: Path
     stage: str | None = None
@@ -48,23 +55,17 @@ class Rejudge:
 
 @dataclass(frozen=True)
 class Rejudged:
-    """What came out. `churn` is None where nothing would change: the same verifier, version and configuration.
+    """One stage, judged again. `changes` are its fields that differ from the recorded ones.
 
-    Attributes:
-        changes: fields of the stage that differ from the recorded ones.
-        below: stages that read the verdicts, and are made again when they are applied; `samplers`: those that sample.
-        flips: the Parquet file with every rollout whose verdict or reason changes, relative to the run.
+    `flips` is the Parquet file with every rollout whose verdict or reason changes, relative to the run.
     """
 
-    pipeline: Pipeline
     stage: str
     before: StageRecord
     now: StageRecord
     changes: Mapping[str, Any]
-    below: tuple[str, ...]
-    samplers: tuple[str, ...]
-    churn: Churn | None = None
-    flips: str | None = None
+    churn: Churn
+    flips: str
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -74,14 +75,37 @@ class Rejudged:
             "version_before": self.before.version,
             "version_now": self.now.version,
             "changes": dict(self.changes),
-            "below": list(self.below),
-            "samplers_below": list(self.samplers),
             "flips_file": self.flips,
-            "churn": None if self.churn is None else self.churn.to_json(),
+            **self.churn.to_json(),
         }
 
 
-def rejudge(asked: Rejudge, progress: Callable[[int, int], None] | None = None) -> Rejudged:
+@dataclass(frozen=True)
+class Rerun:
+    """What came out. `stages` is empty where nothing would change: the same verifiers, versions and configurations.
+
+    Attributes:
+        pipeline: the recorded one with the asked changes.
+        looked_at: verify stages as they would be now.
+        redone: what `apply_rejudged` makes again besides: stages that read the verdicts, and stages whose own version
+            is another one now; `samplers` are those of them that sample.
+    """
+
+    pipeline: Pipeline
+    stages: tuple[Rejudged, ...]
+    looked_at: tuple[StageRecord, ...]
+    redone: tuple[str, ...]
+    samplers: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "stages": [one.to_json() for one in self.stages],
+            "redone": list(self.redone),
+            "samplers": list(self.samplers),
+        }
+
+
+def rejudge(asked: Rejudge, progress: Callable[[int, int], None] | None = None) -> Rerun:
     """Judge again and compare; the run itself stays as it is.
 
     Args:
@@ -97,16 +121,26 @@ def rejudge(asked: Rejudge, progress: Callable[[int, int], None] | None = None) 
     with RunLock(run.root):
         manifest = run.manifest()
         name = _stage(manifest, asked)
-        pipeline = recorded_pipeline(run, manifest, {name: _fields(manifest, name, asked)})
-        found = _planned(run, manifest, pipeline, name)
-        if found.now.fingerprint == found.before.fingerprint:
-            return found
-        context = _context(run, manifest, pipeline)
-        return _compared(run, manifest, found, context, progress or (lambda done, of: None))
+        changes = {name: _fields(manifest, name, asked)} if name is not None else {}
+        pipeline = recorded_pipeline(run, manifest, changes)
+        identities = recorded_identities(run, pipeline)
+        now = {one: _record(manifest, pipeline, identities, one) for one in manifest.graph.stages}
+        differ = [one for one, record in now.items() if record.fingerprint != manifest.graph.stages[one].fingerprint]
+        verify = [one for one in differ if now[one].use.startswith("verify.")]
+        for one in verify:
+            _check_finished(run, manifest, one)
+        context = _context(run, manifest, pipeline, identities)
+        tell = progress or (lambda done, of: None)
+        found = tuple(_compared(run, manifest, now[one], context, tell) for one in verify)
+        graph = manifest.graph
+        redone = [s for s in graph.stages if s not in verify and {s, *graph.ancestors_of(s)}.intersection(differ)]
+        looked_at = [record for record in now.values() if record.use.startswith("verify.")]
+    samplers = [s for s in redone if type(pipeline[s].stage).policies(pipeline[s].config)]
+    return Rerun(pipeline, found, tuple(looked_at), tuple(redone) if found else (), tuple(samplers))
 
 
 def apply_rejudged(
-    found: Rejudged, root: Path, *, display: Display | None = None, stopper: Stopper | None = None
+    found: Rerun, root: Path, *, display: Display | None = None, stopper: Stopper | None = None
 ) -> RunResult:
     """Put the new verdicts in the place of the old, and make again what reads them. Samples nothing.
 
@@ -122,17 +156,19 @@ def apply_rejudged(
     )
 
 
-def _stage(manifest: Manifest, asked: Rejudge) -> str:
+def _stage(manifest: Manifest, asked: Rejudge) -> str | None:
     if not manifest.graph.stages:
         raise UserError(f"{asked.root}: no attempt was opened here; run its spec first")
     known = [name for name, record in manifest.graph.stages.items() if record.use.startswith("verify.")]
-    if asked.stage is not None:
-        if asked.stage not in known:
-            hint = suggest(asked.stage, known) or f"verify stages: {', '.join(known) or 'none'}"
-            raise UserError(f"{asked.root}: no verify stage is called {asked.stage!r}; {hint}")
-        return asked.stage
     if not known:
         raise UserError(f"{asked.root}: the run has no verify stage, so there is nothing to judge again")
+    if asked.stage is not None:
+        if asked.stage not in known:
+            hint = suggest(asked.stage, known) or f"verify stages: {', '.join(known)}"
+            raise UserError(f"{asked.root}: no verify stage is called {asked.stage!r}; {hint}")
+        return asked.stage
+    if asked.verifier is None and not asked.settings:
+        return None
     same = [name for name in known if manifest.graph.stages[name].use == f"verify.{asked.verifier}"]
     likely = same or known
     if len(likely) > 1:
@@ -152,63 +188,54 @@ def _fields(manifest: Manifest, name: str, asked: Rejudge) -> dict[str, Any]:
     return fields
 
 
-def _planned(run: RunDirectory, manifest: Manifest, pipeline: Pipeline, name: str) -> Rejudged:
-    graph, node, before = manifest.graph, pipeline[name], manifest.graph.stages[name]
-    policies = []
-    if type(node.stage).policies(node.config):
-        identities = recorded_identities(run, pipeline)
-        policies = [identities[policy].policy_id for policy in type(node.stage).policies(node.config)]
-    # The parents as the run has them: what else the installed code would do otherwise is not asked here.
-    now = stage_record(node, graph.stages, policies, pipeline.seed, pipeline.round)
-    owed = [s for s in [*graph.ancestors_of(name), name] if any(manifest.find(s, u) is None for u in graph.units(s))]
-    if owed:
-        raise UserError(f"{run.root}: stage {owed[0]!r} is not finished; run its spec to the end first")
-    below = tuple(other for other in graph.stages if name in graph.ancestors_of(other))
-    recorded = {**before.config, "use": before.use}
-    differ = {k: v for k, v in now.config.items() if k != "of" and recorded.get(k) != v}
-    return Rejudged(
-        pipeline=pipeline,
-        stage=name,
-        before=before,
-        now=now,
-        changes=differ,
-        below=below,
-        samplers=tuple(o for o in below if type(pipeline[o].stage).policies(pipeline[o].config)),
-    )
+def _record(manifest: Manifest, pipeline: Pipeline, identities: Mapping[str, PolicyIdentity], name: str) -> StageRecord:
+    """A stage as the installed code would make it, from its parents as the run has them."""
+    node = pipeline[name]
+    policies = [identities[policy].policy_id for policy in type(node.stage).policies(node.config)]
+    return stage_record(node, manifest.graph.stages, policies, pipeline.seed, pipeline.round)
 
 
-def _context(run: RunDirectory, manifest: Manifest, pipeline: Pipeline) -> RunContext:
+def _check_finished(run: RunDirectory, manifest: Manifest, name: str) -> None:
+    graph = manifest.graph
+    for stage in [*graph.ancestors_of(name), name]:
+        if any(manifest.find(stage, unit) is None for unit in graph.units(stage)):
+            raise UserError(f"{run.root}: stage {stage!r} is not finished; run its spec to the end first")
+
+
+def _context(
+    run: RunDirectory, manifest: Manifest, pipeline: Pipeline, identities: Mapping[str, PolicyIdentity]
+) -> RunContext:
     return RunContext(
         root=run.root.resolve(),
         attempt=manifest.attempt,
         run_seed=pipeline.seed,
         round=pipeline.round,
         policies=pipeline.policies,
-        identities=recorded_identities(run, pipeline),
+        identities=identities,
         journal_only=True,
     )
 
 
 def _compared(
-    run: RunDirectory, manifest: Manifest, found: Rejudged, context: RunContext, tell: Callable[[int, int], None]
+    run: RunDirectory, manifest: Manifest, record: StageRecord, context: RunContext, tell: Callable[[int, int], None]
 ) -> Rejudged:
-    graph, name = manifest.graph, found.stage
-    records = [found.now if record.name == name else record for record in graph.stages.values()]
-    planned = Graph(records, graph.partitions, graph.left_out)
-    flips = run.root / FOLDER / f"{name}-{found.before.fingerprint[2:10]}-{found.now.fingerprint[2:10]}.parquet"
-    mains = (found.before.use.removeprefix("verify."), found.now.use.removeprefix("verify."))
+    graph, name = manifest.graph, record.name
+    recorded = graph.stages[name]
+    planned = Graph([record if s.name == name else s for s in graph.stages.values()], graph.partitions, graph.left_out)
+    flips = run.root / FOLDER / f"{name}-{recorded.fingerprint[2:10]}-{record.fingerprint[2:10]}.parquet"
+    mains = (recorded.use.removeprefix("verify."), record.use.removeprefix("verify."))
     units = graph.units(name)
     with written_aside(flips) as aside:
         writer = ChurnWriter(run.root, aside, EXAMPLES, mains)
         for done, unit in enumerate(units):
             tell(done, len(units))
-            task = _task(manifest, planned, context, found.now, unit)
+            task = _task(manifest, planned, context, record, unit)
             now = manifest.find(name, unit, planned)
             if now is None:
                 now = run_unit(task)
                 manifest.commit(now)
             before = manifest.find(name, unit)
-            assert before is not None  # `_planned` looked
+            assert before is not None  # `_check_finished` looked
             shown = writer.add(before.shards, now.shards)
             if shown.height:
                 inputs = _inputs(task)
@@ -217,13 +244,9 @@ def _compared(
                 writer.show(shown, rollouts, problems)
         tell(len(units), len(units))
         writer.close()
-    made = Rejudged(
-        **{
-            **{field: getattr(found, field) for field in Rejudged.__dataclass_fields__},
-            "churn": writer.churn,
-            "flips": str(flips.relative_to(run.root)),
-        }
-    )
+    were = {**recorded.config, "use": recorded.use}
+    changes = {k: v for k, v in record.config.items() if k != "of" and were.get(k) != v}
+    made = Rejudged(name, recorded, record, changes, writer.churn, str(flips.relative_to(run.root)))
     write_text(flips.with_suffix(".json"), json.dumps(made.to_json(), ensure_ascii=False, indent=1, default=str))
     return made
 

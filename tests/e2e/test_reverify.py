@@ -76,8 +76,8 @@ def test_a_new_version_tells_what_flips_and_replaces_nothing(run: Path, monkeypa
     small = old.filter(pl.col("verdict") == "correct", pl.col("detail").str.len_chars() < 2)
     assert 0 < small.height < old.height
     _upgrade(monkeypatch)
-    found = rejudge(Rejudge(run))
-    assert found.churn is not None and found.flips is not None
+    told = rejudge(Rejudge(run))
+    [found] = told.stages
     assert (found.churn.rows, found.churn.flipped, found.churn.changed) == (old.height, small.height, small.height)
     flips = {tuple(cell): n for cell, n in found.churn.cells.items() if cell.flips}
     assert flips == {("correct", None, "wrong", "too_small"): small.height}
@@ -86,13 +86,13 @@ def test_a_new_version_tells_what_flips_and_replaces_nothing(run: Path, monkeypa
     assert set(flipped["scorer_version_now"]) == {f"2{MathVerifier().full_version().removeprefix('1')}"}
     assert {e["target_id"] for e in found.churn.examples} <= set(small["target_id"])
     assert all(e["completion"] and e["gold"] for e in found.churn.examples)
-    assert found.below == ("difficulty", "sft") and not found.changes
+    assert told.redone == ("difficulty", "sft") and not told.samplers and not found.changes
     for name, rows in tables(run).items():
         assert rows.equals(before[name], null_equal=True), name
     assert whole_journal(run) == journal
     lines = (run / "manifest.jsonl").read_bytes()
-    again = rejudge(Rejudge(run))
-    assert again.churn is not None and again.churn.cells == found.churn.cells
+    [again] = rejudge(Rejudge(run)).stages
+    assert again.churn.cells == found.churn.cells
     assert (run / "manifest.jsonl").read_bytes() == lines, "what was judged once is not judged again"
 
 
@@ -100,9 +100,10 @@ def test_it_is_applied_without_sampling_and_changes_back(judged: Path, run: Path
     journal, first = whole_journal(run), tables(run)
     done = synthflow("verify", run, "--set", "extract=boxed", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert not told["applied"] and told["changes"] == {"extract": "boxed"}
-    assert sum(cell["rows"] for cell in told["churn"]["cells"]) == told["churn"]["rows"] == 24 * 6
+    document = json.loads(done.stdout)
+    [told] = document["stages"]
+    assert not document["applied"] and told["changes"] == {"extract": "boxed"}
+    assert sum(cell["rows"] for cell in told["cells"]) == told["rows"] == 24 * 6
     done = synthflow("verify", run, "--verifier", "math", "--set", "extract=boxed", "--apply")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.index("churn: ") < done.stdout.index("replaced, in attempt 2")
@@ -112,7 +113,7 @@ def test_it_is_applied_without_sampling_and_changes_back(judged: Path, run: Path
     assert set(after["scores"]["config_hash"]).isdisjoint(first["scores"]["config_hash"])
     counts = after["scores"].group_by("verdict").len().sort("verdict").rows()
     now: dict[str, int] = {}
-    for cell in told["churn"]["cells"]:
+    for cell in told["cells"]:
         now[cell["verdict_now"]] = now.get(cell["verdict_now"], 0) + cell["rows"]
     assert dict(counts) == now
     for column, verdict in (("n_correct", "correct"), ("n_wrong", "wrong"), ("n_unknown", "unknown")):
@@ -157,3 +158,38 @@ def test_nothing_to_judge_again(judged: Path) -> None:
     assert done.returncode == 0 and "nothing to judge again" in done.stdout
     assert (judged / "run" / "manifest.jsonl").read_bytes() == lines
     assert Manifest(judged / "run").attempt == 1
+
+
+def test_a_demand_that_is_not_met_stops_before_anything_labels(replay_spec: dict[str, Any], tmp_path: Path) -> None:
+    stages = {name: replay_spec["stages"][name] for name in ("problems", "rollouts", "verdicts")}
+    stages |= {
+        "second": {"use": "verify.exact", "of": "verdicts"},
+        "calibration": {"use": "measure.calibration", "of": "second", "truth": "verdicts", "require": {"n": 10_000}},
+        "sft": {"use": "export.sft", "of": "calibration", "verdicts": "second"},
+    }
+    spec, out = write_spec(tmp_path / "spec.yaml", {**replay_spec, "stages": stages}), tmp_path / "run"
+    done = synthflow("run", spec, "--out", out)
+    assert done.returncode == 4 and "Traceback" not in done.stderr
+    assert "stage 'calibration': not calibrated against verdicts" in done.stderr
+    assert "at least 10000 are required" in done.stderr
+    assert not (out / "exports").exists()
+    journal = journal_lines(out)
+    run_ok(spec, out, "-o", "stages.calibration.require=null")
+    assert journal_lines(out) == journal
+    again = {c["stage"] for line in (out / "manifest.jsonl").open() if (c := json.loads(line)).get("attempt") == 2
+             and c["kind"] == "commit"}  # fmt: skip
+    assert again == {"calibration", "sft"}
+    query = (
+        "SELECT scorer, n + n_unknown + n_reference_unknown AS n FROM calibration WHERE slice_key = 'all' ORDER BY 1"
+    )
+    rows = [json.loads(line) for line in synthflow("sql", out, query, "--format", "json").stdout.splitlines()]
+    assert rows == [{"scorer": "second", "n": 24 * 6}, {"scorer": "verdicts", "n": 24 * 6}]
+    assert synthflow("check", out).returncode == 0
+
+
+def test_stages_that_may_owe_samples_are_told(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    _upgrade(monkeypatch)
+    told = rejudge(Rejudge(run))
+    assert [one.stage for one in told.stages] == ["verdicts"] and told.samplers == ("steps",)
+    assert set(told.redone) == set(SMALL["stages"]) - {"problems", "rollouts", "verdicts"}
