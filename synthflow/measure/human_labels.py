@@ -30,7 +30,8 @@ def read_labels(path: str, sha256: str | None = None) -> dict[str, str]:
         Mistakes: up to 20 lines that are no labels.
     """
     name = source_files.label(path)
-    [path] = source_files.expand([path])
+    if "://" in path or source_files.expand([path]) != [path]:
+        raise UserError(f"{name}: name one local file of labels")
     if sha256 is not None and sha256_of(Path(path)) != sha256:
         raise UserError(f"{name}: its sha256 is not {sha256}; give the labels that the spec names, or mend the spec")
     labels: dict[str, str] = {}

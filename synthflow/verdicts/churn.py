@@ -175,8 +175,9 @@ def _verdicts(root: Path, shards: Sequence[Shard], main: str) -> pl.DataFrame:
     frames = [pl.from_arrow(read_shard(root, s)) for s in shards if s.table == "scores"]
     scores = pl.concat([_EMPTY, *(f for f in frames if isinstance(f, pl.DataFrame))])
     scores = scores.filter(pl.col("kind") == "verdict", pl.col("target_kind") == "rollout").select(_COLUMNS)
-    # A stage whose rows have other names than its own has one a rollout all the same.
-    return scores.filter((pl.col("scorer") == main) | ~(pl.col("scorer") == main).any().over("target_id"))
+    # A stage may keep its parts' verdicts too, and may call its own otherwise than itself: one row a rollout all the same.
+    ordered = scores.sort((pl.col("scorer") != main), "scorer", "config_hash")
+    return ordered.unique("target_id", keep="first", maintain_order=True)
 
 
 def _named(verdicts: pl.DataFrame, side: str) -> pl.DataFrame:

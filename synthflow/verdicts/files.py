@@ -187,7 +187,7 @@ def _checked_file(
     try:
         several = source_files.expand([asked.path])
         if several != [asked.path]:
-            raise UserError(f"{asked.path} names {len(several)} files; verify them one at a time")
+            raise UserError(f"{asked.path} is a pattern ({len(several)} files); name one file at a time")
         answers = readers.open_answers(asked.path)
         columns = answers.columns()
         chosen = None

@@ -247,7 +247,7 @@ def _cut(table: pa.Table, together: str | None) -> int:
     rows = table.num_rows
     if rows < CHUNK_ROWS and table.nbytes < CHUNK_BYTES:
         return 0
-    if together is None or rows >= MOST_ROWS_TOGETHER or not pa.types.is_string(table.schema.field(together).type):
+    if together is None or rows >= MOST_ROWS_TOGETHER or pa.types.is_nested(table.schema.field(together).type):
         return rows
     differs: Any = pc.not_equal(table[together].combine_chunks(), table[together][rows - 1])
     places: Any = pc.indices_nonzero(pc.fill_null(differs, True))

@@ -59,7 +59,7 @@ class Writer(ABC):
 def is_there(path: str) -> bool:
     """Whether something is at `path`, a file or a URL."""
     if "://" not in path:
-        return Path(path).exists()
+        return Path(path).resolve().exists()  # a/../b is b, whether there is an a or not
     import fsspec
 
     fs, inside = fsspec.core.url_to_fs(path)
