@@ -175,7 +175,7 @@ def _verdicts(root: Path, shards: Sequence[Shard], main: str) -> pl.DataFrame:
     frames = [pl.from_arrow(read_shard(root, s)) for s in shards if s.table == "scores"]
     scores = pl.concat([_EMPTY, *(f for f in frames if isinstance(f, pl.DataFrame))])
     scores = scores.filter(pl.col("kind") == "verdict", pl.col("target_kind") == "rollout").select(_COLUMNS)
-    # A stage may keep its parts' verdicts too, and may call its own otherwise than itself: one row a rollout all the same.
+    # One row a rollout, also where a stage keeps its parts' verdicts or calls its own otherwise than itself.
     ordered = scores.sort((pl.col("scorer") != main), "scorer", "config_hash")
     return ordered.unique("target_id", keep="first", maintain_order=True)
 
