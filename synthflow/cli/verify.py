@@ -52,6 +52,13 @@ Exit codes: 0 done, whatever the verdicts; 2 a mistake in the command or the inp
     show_default=True,
     help="What a row does that cannot be read.",
 )
+@click.option(
+    "--truncated",
+    type=click.Choice(["unknown", "wrong", "judge"]),
+    default="unknown",
+    show_default=True,
+    help="What an answer is whose column finish_reason says length.",
+)
 @click.option("--stage", metavar="NAME", help="Of a run with several verify stages, which one.")
 @click.option("--apply", "apply_", is_flag=True, help="Of a run: replace the verdicts and redo what follows.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
@@ -97,6 +104,7 @@ def _verify_file(target: str, config: dict[str, Any], options: dict[str, Any]) -
         out=options["out"],
         overwrite=options["overwrite"],
         bad_rows_unknown=options["on_bad_row"] == "unknown",
+        truncated=options["truncated"],
     )
     quiet, as_json = options["quiet"], options["as_json"]
     try:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 from synthflow.contracts import Judgement, Question, Verifier
 from synthflow.errors import InvariantBroken, Mistake, Mistakes, UserError
@@ -27,6 +27,9 @@ from synthflow.verdicts.writers import Added, is_there, plain, writing
 from synthflow.verifiers.opening import open_verifier
 
 MAX_NOTE_CHARS = 2000
+FINISH = "finish_reason"
+"""The column that says how a completion ended, where a file has one."""
+
 _MOST_REASONS = 1000
 _OTHER = "(others)"
 
@@ -38,6 +41,7 @@ class VerifyFile:
     Attributes:
         overwrite: replace columns of the added names, and an output that is there already (the input itself too).
         bad_rows_unknown: record a row that cannot be read as unknown, instead of stopping.
+        truncated: what an answer is whose column `finish_reason` says length, as in a verify stage.
     """
 
     path: str
@@ -48,6 +52,7 @@ class VerifyFile:
     out: str | None = None
     overwrite: bool = False
     bad_rows_unknown: bool = False
+    truncated: Literal["unknown", "wrong", "judge"] = "unknown"
 
 
 @dataclass
@@ -269,7 +274,10 @@ class _Judge:
         if not self.asked.overwrite and clash(list(values)):
             raise RowError(f"it has a field {clash(list(values))!r} already", "give --overwrite to replace it")
         completion = _completion(values.get(self.chosen.answer), self.chosen.answer)
+        cut = _before_its_end(values.get(FINISH), self.asked.truncated)
         gold = answer_text(values.get(self.chosen.gold), self.chosen.gold) if self.chosen.gold else None
+        if cut is not None:
+            return cut
         if completion is None:
             return Judgement.unknown("no_completion")
         if self.verifier.needs_answer and (gold is None or not gold.strip()):
@@ -296,7 +304,17 @@ class _Judge:
 
 
 def _judged(chosen: Chosen) -> set[str]:
-    return {name for name in (chosen.answer, chosen.gold, chosen.problem, chosen.metadata) if name is not None}
+    needed = (chosen.answer, chosen.gold, chosen.problem, chosen.metadata, FINISH)
+    return {name for name in needed if name is not None}
+
+
+def _before_its_end(finish_reason: Any, truncated: str) -> Judgement | None:
+    """What a completion is that did not come to its end: the same as in a verify stage."""
+    if finish_reason in ("refused", "poison"):
+        return Judgement.unknown(finish_reason)
+    if finish_reason != "length" or truncated == "judge":
+        return None
+    return Judgement("wrong", 0.0, "truncated") if truncated == "wrong" else Judgement.unknown("truncated")
 
 
 def _completion(value: Any, column: str) -> str | None:

@@ -280,6 +280,20 @@ def test_columns_are_not_guessed_otherwise(columns: tuple[str, ...], text: str) 
     assert chosen is None and any(text in str(mistake) for mistake in found)
 
 
+@pytest.mark.parametrize(
+    ("truncated", "expected"), [("unknown", ("unknown", "truncated", None)), ("wrong", ("wrong", "truncated", 0.0)),
+                                ("judge", ("correct", None, 1.0))],
+)  # fmt: skip
+def test_how_a_completion_ended_counts_as_in_a_stage(tmp_path: Path, truncated: Any, expected: Any) -> None:
+    ends = ("stop", "length", "refused")
+    rows = [{"completion": "\\boxed{1}", "gold": "1", "metadata": {}, "finish_reason": end} for end in ends]
+    pq.write_table(pa.Table.from_pylist([{**row, "metadata": "{}"} for row in rows]), tmp_path / "a.parquet")
+    said = [("correct", None, 1.0), expected, ("unknown", "refused", None)]
+    assert verdicts(out_rows(judge(jsonl(tmp_path / "a.jsonl", rows), truncated=truncated).out)) == said
+    back = pq.read_table(judge(tmp_path / "a.parquet", truncated=truncated).out)
+    assert verdicts(back.to_pylist()) == said
+
+
 def test_a_verifier_without_gold_asks_for_no_gold_column() -> None:
     chosen, found = choose_columns(("prompt", "completion"), None, None, False, False)
     assert not found and chosen is not None and chosen.gold is None and chosen.problem == "prompt"
