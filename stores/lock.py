@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,7 @@ from uuid import uuid4
 
 import psutil
 
-from synthflow.errors import RunLocked
+from synthflow.errors import ExitCode, RunLocked
 from synthflow.stores.files import write_text
 
 HEARTBEAT_S = 10.0
@@ -61,16 +63,27 @@ def is_stale(holder: dict[str, Any]) -> bool:
     return time.time() - float(holder["heartbeat"]) > STALE_AFTER_S
 
 
+def _leave(why: str) -> None:
+    """End this process at once: two that append to one manifest would damage it."""
+    sys.stderr.write(f"error: {why}\n")
+    sys.stderr.flush()
+    os._exit(ExitCode.LOCKED)
+
+
 class RunLock:
     """Hold a run directory for the life of a `with` block.
+
+    Args:
+        lost: called from a thread, with the reason, when the lock is found taken over; ends this process by default.
 
     Raises:
         RunLocked: if another live process holds it; the message says who and since when.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, lost: Callable[[str], None] | None = None) -> None:
         self.path = root / "lock"
         self.root = root
+        self._lost = lost or _leave
         self._nonce = uuid4().hex
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -119,8 +132,15 @@ class RunLock:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             holder = read_lock(self.root)
-            if holder is None or holder.get("nonce") != self._nonce:
-                return  # taken over: never write into somebody else's lock
+            if self._stop.is_set():
+                return
+            if holder is None or holder.get("nonce") != self._nonce:  # never write into somebody else's lock
+                whose = "nobody" if holder is None else f"process {holder['pid']} on {holder['host']}"
+                self._lost(
+                    f"{self.root} is now held by {whose}: this run gave no sign of life for more than "
+                    f"{STALE_AFTER_S:g} s, or its lock was removed. It stops; what it finished is kept"
+                )
+                return
             with suppress(OSError):
                 write_text(self.path, self._content())
 

@@ -88,6 +88,10 @@ class TransformersBackend(Backend):
         fit = psutil.virtual_memory().available // (4 * weights + ENGINE_BYTES)
         return int(max(1, min(len(os.sched_getaffinity(0)) // self.options.threads, MOST_ENGINES, fit)))
 
+    def gpus_per_engine(self) -> int:
+        """One, unless the options name a device."""
+        return int(self.options.device in ("auto", "cuda"))
+
     def start(self) -> None:
         """Load tokenizer and weights and start the engine's thread.
 

@@ -8,10 +8,12 @@ from the engine, the text from the policy's own `Renderer`. When the engine dies
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import time
 from concurrent.futures import Future
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +72,26 @@ class VllmBackend(Backend):
     def identity(self) -> PolicyIdentity:
         return models.identify(self._directory)
 
+    def gpus_per_engine(self) -> int:
+        """GPUs of one copy of the model, times the copies that vLLM itself would run side by side."""
+        given = {"tensor_parallel_size": self.options.tensor_parallel_size, **self.options.engine_args}
+        return prod(int(given.get(f"{kind}_parallel_size") or 1) for kind in ("tensor", "pipeline", "data"))
+
     def start(self) -> None:
         """Start the engine, which takes seconds to minutes.
 
         Raises:
-            UserError: if the model or vLLM cannot be found, or vLLM does not take an argument.
+            UserError: if the model or vLLM cannot be found, vLLM does not take an argument, or this process may
+                have no children.
             InfrastructureError: if the engine does not come up.
         """
         _quiet(self.options.verbose)
         self._renderer.stop_token_ids  # noqa: B018 - a missing tokenizer is a user's mistake: say so first
+        if multiprocessing.current_process().daemon:
+            raise UserError(
+                "backend 'vllm' starts a process, which this Dask worker may not; start the engine workers with "
+                "DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment (see docs/clusters.md)"
+            )
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
         except ModuleNotFoundError as error:

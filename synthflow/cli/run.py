@@ -20,6 +20,7 @@ Examples:
   synthflow run pipeline.yaml --out runs/first
   synthflow run pipeline.yaml -o stages.rollouts.n=64      48 more, if there were 16
   synthflow run pipeline.yaml --scheduler tcp://10.0.0.1:8786
+  synthflow run pipeline.yaml --scheduler scheduler.json --wait 3600
 
 \b
 Running again on the same directory resumes it: what is finished is kept, what changed
@@ -32,7 +33,15 @@ Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again)
 @click.argument("spec")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
 @click.option("-o", "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the spec.")
-@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler to use instead of a local cluster.")
+@click.option("--scheduler", metavar="ADDRESS|FILE", help="A Dask scheduler to use instead of a local cluster.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the scheduler's workers.",
+)
 @click.option("--prometheus", type=click.IntRange(1, 65535), metavar="PORT", help="Serve metrics at /metrics.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON summary on standard output at the end.")
@@ -41,6 +50,7 @@ def run(
     out: Path | None,
     overrides: tuple[str, ...],
     scheduler: str | None,
+    wait: float,
     prometheus: int | None,
     quiet: bool,
     as_json: bool,
@@ -63,6 +73,7 @@ def run(
         pipeline,
         root,
         scheduler=scheduler,
+        wait_s=wait,
         stopper=stopper,
         display=lambda tracker: nullcontext() if quiet else display_for(tracker, screen),
     )

@@ -134,8 +134,15 @@ class Backend(ABC):
         return True
 
     def default_engines(self) -> int:
-        """Engine processes that fill this machine, where the spec does not say."""
+        """Engine processes that fill this machine, where the spec does not say and no GPU is dealt out."""
         return 1
+
+    def gpus_per_engine(self) -> int:
+        """GPUs that one engine takes where there are any: the driver deals that many to each. 0: it takes none.
+
+        Loads no model and starts no CUDA context.
+        """
+        return 0
 
     def load(self) -> dict[str, float]:
         """Counters for progress, such as busy_s. Empty where there are none."""

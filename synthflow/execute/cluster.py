@@ -7,14 +7,17 @@ and run the stages. On somebody else's scheduler the same resources are expected
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.errors import InfrastructureError, UserError
+from synthflow.execute.gpus import VISIBLE
 from synthflow.execute.tasks import CPU, ENGINE
 
 if TYPE_CHECKING:
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
 
 _SLOTS = 1000
 """Units of a resource a worker offers: a placement, not a bound; a stage that waits for samples keeps its unit."""
+
+WAIT_S = 60.0
+"""Seconds that the workers of an existing scheduler may take to come, where the user does not say: our default."""
+
+_LOOK_EVERY_S = 0.5
 
 _SETTINGS: Mapping[str, Any] = {
     # A worker's children (engines, verifiers) must be allowed to exist.
@@ -35,22 +43,32 @@ _SETTINGS: Mapping[str, Any] = {
     "distributed.comm.timeouts.connect": "60s",
     "distributed.scheduler.worker-ttl": None,
     "distributed.admin.tick.limit": "1h",
-    # Logs for Dask's dashboard, which we do not start: they grow with the number of tasks, up to these lengths.
+    # Logs for Dask's dashboard, which we do not start. They grow with the number of tasks, up to these lengths; one
+    # keeps whole messages, and a message to an engine holds all requests of a partition.
     "distributed.admin.log-length": 200,
-    "distributed.admin.low-level-log-length": 200,
+    "distributed.admin.low-level-log-length": 4,
+    "distributed.admin.system-monitor.log-length": 60,
     # A profiler that stops every thread a hundred times a second, and keeps what it saw.
     "distributed.worker.profile.enabled": False,
     "logging.distributed": "error",
 }
 
 
+_ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": os.environ.get("ARROW_DEFAULT_MEMORY_POOL", "system")}
+"""Arrow's own allocator keeps freed memory for itself: 30 MB of an engine's worker, 70 MB of a CPU worker, measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterSize:
-    """Processes of a local cluster: `engines` hold models, `cpu` run stages, `threads` units each at once."""
+    """Processes of a local cluster: `engines` hold models, `cpu` run stages; `partitions` flow at once.
+
+    `gpus` is CUDA_VISIBLE_DEVICES of each engine, empty where none is dealt.
+    """
 
     cpu: int
     engines: int
     partitions: int
+    gpus: tuple[str, ...] = ()
 
 
 def _worker(name: str, resource: str, threads: int, env: Mapping[str, str]) -> dict[str, Any]:
@@ -71,16 +89,41 @@ def _worker(name: str, resource: str, threads: int, env: Mapping[str, str]) -> d
     }
 
 
-def _engine_env(index: int, engines: int) -> dict[str, str]:
-    """One GPU an engine where there are several; nothing where the user has chosen already."""
-    if engines > 1 and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        return {"CUDA_VISIBLE_DEVICES": str(index)}
-    return {}
+def worker_specs(size: ClusterSize) -> dict[str, dict[str, Any]]:
+    """The workers of a local cluster by name, as Dask's `SpecCluster` takes them; every engine sees its own GPUs."""
+    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", **_ALLOCATOR}
+    workers = {f"cpu-{i}": _worker(f"cpu-{i}", CPU, 1, single) for i in range(size.cpu)}
+    for i in range(size.engines):
+        env = {**_ALLOCATOR, **({VISIBLE: size.gpus[i]} if size.gpus else {})}
+        workers[f"engine-{i}"] = _worker(f"engine-{i}", ENGINE, size.partitions, env)
+    return workers
+
+
+def partitions_for(workers: int) -> int:
+    """Partitions in flight that keep so many workers busy: one is worked on while the next waits. Our default."""
+    return max(4, 2 * workers)
+
+
+def partitions_of(client: Client) -> int:
+    """Partitions in flight that keep the workers busy that a scheduler has now."""
+    return partitions_for(sum(1 for _ in _workers(client)))
 
 
 @contextmanager
-def connected(size: ClusterSize, scheduler: str | None, logs: Path) -> Iterator[Client]:
+def connected(
+    size: ClusterSize,
+    scheduler: str | None,
+    logs: Path,
+    *,
+    wait_s: float = WAIT_S,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Iterator[Client]:
     """A client of the cluster. What a local cluster's workers print goes to `logs/<worker>.log`.
+
+    Args:
+        scheduler: address of a scheduler that runs already, or its scheduler file; None for a cluster of our own.
+        wait_s: seconds that its workers may take to come: in a queue they come late.
+        tell: is told what is waited for.
 
     Raises:
         UserError: if no scheduler answers at the address.
@@ -90,7 +133,7 @@ def connected(size: ClusterSize, scheduler: str | None, logs: Path) -> Iterator[
 
     with dask.config.set(dict(_SETTINGS)):
         if scheduler is not None:
-            with _existing(scheduler, size) as client:
+            with _existing(scheduler, size, wait_s, tell) as client:
                 yield client
         else:
             with _local(size) as client:
@@ -119,15 +162,15 @@ def _quiet_tracker() -> Iterator[None]:
 def _local(size: ClusterSize) -> Iterator[Client]:
     from distributed import Client, Scheduler, SpecCluster
 
-    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-    workers = {f"cpu-{i}": _worker(f"cpu-{i}", CPU, 1, single) for i in range(size.cpu)}
-    for i in range(size.engines):
-        workers[f"engine-{i}"] = _worker(f"engine-{i}", ENGINE, size.partitions, _engine_env(i, size.engines))
-    options = {"dashboard": False, "host": "127.0.0.1", "port": 0}
+    # Even without a dashboard there is an HTTP server; on Dask's own port two runs would be in each other's way.
+    options = {"dashboard": False, "host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}
     with (
         _quiet_tracker(),
         SpecCluster(
-            workers=workers, scheduler={"cls": Scheduler, "options": options}, silence_logs=40, name="synthflow"
+            workers=worker_specs(size),
+            scheduler={"cls": Scheduler, "options": options},
+            silence_logs=40,
+            name="synthflow",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
@@ -135,21 +178,53 @@ def _local(size: ClusterSize) -> Iterator[Client]:
 
 
 @contextmanager
-def _existing(address: str, size: ClusterSize) -> Iterator[Client]:
+def _existing(where: str, size: ClusterSize, wait_s: float, tell: Callable[[str], None]) -> Iterator[Client]:
     from distributed import Client
 
+    deadline = time.monotonic() + wait_s
     try:
-        client = Client(address, timeout="15s", set_as_default=False)
+        client = Client(timeout="15s", set_as_default=False, **_scheduler(where, deadline, tell))
     except (OSError, TimeoutError, ValueError) as error:
-        raise UserError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from error
+        raise UserError(f"--scheduler {where}: no Dask scheduler answers there ({error})") from error
     with client:
-        offered: set[str] = set()
-        for worker in client.scheduler_info(n_workers=-1)["workers"].values():
-            offered |= {name for name, amount in worker.get("resources", {}).items() if amount > 0}
-        missing = [r for r in (CPU, *([ENGINE] if size.engines else [])) if r not in offered]
-        if missing:
-            raise InfrastructureError(
-                f"--scheduler {address}: no worker offers {' or '.join(missing)}; start some with "
-                f'dask worker {address} --resources "{missing[0]}=1000"'
-            )
+        needed = [CPU, *([ENGINE] if size.engines else [])]
+        while missing := [r for r in needed if not _offers(client, r)]:
+            if time.monotonic() > deadline:
+                raise InfrastructureError(
+                    f"--scheduler {where}: no worker offers {' or '.join(missing)}; start some with "
+                    f'dask worker ... --resources "{missing[0]}={_SLOTS}", and let --wait SECONDS cover their start '
+                    f"(it was {wait_s:g})"
+                )
+            tell(f"waiting for a worker that offers {' and one that offers '.join(missing)}")
+            time.sleep(_LOOK_EVERY_S)
         yield client
+
+
+def _scheduler(where: str, deadline: float, tell: Callable[[str], None]) -> dict[str, str]:
+    """How Dask's client finds a scheduler: by its address, or by the file that `dask scheduler` writes.
+
+    Raises:
+        UserError: if the file is not there in time, or is none of a scheduler's.
+    """
+    if "://" in where or not (where.endswith(".json") or Path(where).exists()):
+        return {"address": where}
+    while not Path(where).exists():
+        if time.monotonic() > deadline:
+            raise UserError(f"--scheduler {where}: there is no such file; `dask scheduler --scheduler-file` writes it")
+        tell(f"waiting for {where}")
+        time.sleep(_LOOK_EVERY_S)
+    try:
+        return {"address": str(json.loads(Path(where).read_text())["address"])}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(
+            f"--scheduler {where}: not a file that `dask scheduler --scheduler-file` wrote ({error!r})"
+        ) from error
+
+
+def _workers(client: Client) -> Iterable[Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
+    return found.values()
+
+
+def _offers(client: Client, resource: str) -> bool:
+    return any(worker.get("resources", {}).get(resource, 0) > 0 for worker in _workers(client))

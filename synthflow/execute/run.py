@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity
 from synthflow.errors import UserError
-from synthflow.execute.cluster import ClusterSize, connected
+from synthflow.execute.cluster import WAIT_S, ClusterSize, connected, partitions_for, partitions_of
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
+from synthflow.execute.gpus import Placement, place, visible_gpus
 from synthflow.execute.partition import Cut, check_disjoint, cut_source
 from synthflow.execute.progress import Tracker
 from synthflow.execute.prometheus import serving
@@ -90,6 +91,7 @@ def run_pipeline(
     out: Path,
     *,
     scheduler: str | None = None,
+    wait_s: float = WAIT_S,
     display: Display | None = None,
     stopper: Stopper | None = None,
     identities: Mapping[str, PolicyIdentity] | None = None,
@@ -99,7 +101,8 @@ def run_pipeline(
 
     Args:
         out: the run directory, made if it is not there.
-        scheduler: address of a Dask scheduler; None starts a local cluster.
+        scheduler: address of a Dask scheduler, or its scheduler file; None starts a local cluster.
+        wait_s: seconds that a scheduler's workers may take to come.
         display: shows progress while the run lasts.
         stopper: lets a signal handler ask the run to stop once what is in flight is finished.
         identities: of the policies, where they are known; None asks the backends, which need the models for it.
@@ -156,7 +159,7 @@ def run_pipeline(
         ):
             try:
                 if manifest.owed():
-                    _execute(pipeline, run, manifest, context, tracker, scheduler, stopper)
+                    _execute(pipeline, run, manifest, context, tracker, scheduler, wait_s, stopper)
                 tracker.doing = "building the catalog"
                 finish_run(pipeline, run, manifest, identities, attempt)
                 tracker.finish("done")
@@ -229,28 +232,39 @@ def _absolute(policies: Mapping[str, PolicyConfig]) -> dict[str, PolicyConfig]:
     }
 
 
-def cluster_size(pipeline: Pipeline, manifest: Manifest) -> ClusterSize:
-    """Processes for what is owed: engines only if something samples, CPU workers from the cores."""
-    return _size(pipeline, manifest.owed())
+def cluster_size(pipeline: Pipeline, manifest: Manifest, *, local: bool = True) -> ClusterSize:
+    """Processes for what is owed: engines only if something samples, CPU workers from the cores.
+
+    Args:
+        local: they run on this machine, whose GPUs are dealt out.
+
+    Raises:
+        UserError: if this machine's GPUs are too few for an engine.
+    """
+    return _size(pipeline, manifest.owed(), local)
 
 
 def full_size(pipeline: Pipeline) -> ClusterSize:
     """Processes for a run that owes everything."""
-    return _size(pipeline, {node.name for node in pipeline.nodes})
+    return _size(pipeline, {node.name for node in pipeline.nodes}, True)
 
 
-def _size(pipeline: Pipeline, owed: Collection[str]) -> ClusterSize:
+def _size(pipeline: Pipeline, owed: Collection[str], local: bool) -> ClusterSize:
     from synthflow.backends import open_backend
 
     cores = os.cpu_count() or 1
     used = {p for node in pipeline.nodes if node.name in owed for p in type(node.stage).policies(node.config)}
-    engines = 0
+    placement = Placement(0)
     if used:
-        wanted = max(open_backend(pipeline.policies[name]).default_engines() for name in used)
-        engines = pipeline.execution.engines or wanted
+        backends = {name: open_backend(pipeline.policies[name]) for name in sorted(used)}
+        per_engine = {name: backend.gpus_per_engine() for name, backend in backends.items()}
+        gpus = visible_gpus() if local and any(per_engine.values()) else ()
+        default = (backend.default_engines() for backend in backends.values())
+        placement = place(gpus, per_engine, default, pipeline.execution.engines)
+    engines = placement.engines
     cpu = pipeline.execution.cpu_workers or max(1, min(cores - engines, 8))
-    partitions = pipeline.execution.partitions_in_flight or max(4, 2 * (engines + cpu))
-    return ClusterSize(cpu=cpu, engines=engines, partitions=partitions)
+    partitions = pipeline.execution.partitions_in_flight or partitions_for(engines + cpu)
+    return ClusterSize(cpu=cpu, engines=engines, partitions=partitions, gpus=placement.visible)
 
 
 def _execute(
@@ -260,14 +274,24 @@ def _execute(
     context: RunContext,
     tracker: Tracker,
     scheduler: str | None,
+    wait_s: float,
     stopper: Stopper,
 ) -> None:
-    size = _size(pipeline, ()) if context.journal_only else cluster_size(pipeline, manifest)
+    if context.journal_only:
+        size = _size(pipeline, (), local=False)
+    else:
+        size = cluster_size(pipeline, manifest, local=scheduler is None)
     watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
-    tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"
-    with connected(size, scheduler, run.logs(context.attempt)) as client:
+    if scheduler is None:
+        tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"
+    with connected(
+        size, scheduler, run.logs(context.attempt), wait_s=wait_s, tell=lambda text: setattr(tracker, "doing", text)
+    ) as client:
         tracker.doing = ""
-        Driver(client, manifest, context, size.partitions, watcher, stopper).run()
+        in_flight = size.partitions
+        if scheduler is not None:
+            in_flight = pipeline.execution.partitions_in_flight or partitions_of(client)
+        Driver(client, manifest, context, in_flight, watcher, stopper).run()
 
 
 __all__ = ["RunResult", "UserError", "cluster_size", "full_size", "policy_identities", "run_pipeline"]

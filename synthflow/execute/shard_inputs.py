@@ -54,19 +54,28 @@ class ShardInputs(Inputs):
             return self._of_these_problems([units[ALL]], table, columns)
         return self._read([], table, columns)
 
-    def _read(self, commits: Iterable[Commit], table: str, columns: Sequence[str] | None) -> pa.Table:
+    def _read(
+        self,
+        commits: Iterable[Commit],
+        table: str,
+        columns: Sequence[str] | None,
+        problems: tuple[str, str] | None = None,
+    ) -> pa.Table:
         wanted = list(columns) if columns is not None else None
         shards = [s for c in commits for s in c.shards if s.table == table]
         if not shards:
             empty = TABLES[table].empty()
             return empty.select(wanted) if wanted is not None else empty
-        return pa.concat_tables([read_shard(self._root, s, wanted) for s in shards])
+        return pa.concat_tables([read_shard(self._root, s, wanted, problems) for s in shards])
 
     def _of_these_problems(self, commits: Sequence[Commit], table: str, columns: Sequence[str] | None) -> pa.Table:
-        rows = self._read(commits, table, None)
         if self._problem_ids is None:
             tables = [self.of_stage(s, "problems", ["problem_id"]) for s in self._sources]
             self._problem_ids = pa.concat_tables(tables)["problem_id"].combine_chunks()
+        ids = self._problem_ids
+        wanted = None if columns is None else [*columns, *({"problem_id"} - set(columns))]
+        ends = (str(pc.min(ids)), str(pc.max(ids))) if len(ids) else None
+        rows = self._read(commits, table, wanted, ends)
         rows = rows.filter(pc.is_in(rows["problem_id"], value_set=self._problem_ids))
         return rows.select(list(columns)) if columns is not None else rows
 

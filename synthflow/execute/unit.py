@@ -85,9 +85,19 @@ def _write(root: Path, outputs: Mapping[str, pa.Table], folder: str, name: str) 
     return tuple(write_shard(root, table, rows, folder, name) for table, rows in outputs.items() if rows.num_rows)
 
 
-def _elapsed(task: UnitTask, seconds: float) -> pa.Table:
+def _worker_name() -> str:
+    """HOST, and the name of the Dask worker where there is one: HOST/cpu-0."""
     import socket
 
+    from distributed import get_worker
+
+    try:
+        return f"{socket.gethostname()}/{get_worker().name}"
+    except ValueError:
+        return socket.gethostname()
+
+
+def _elapsed(task: UnitTask, seconds: float) -> pa.Table:
     return TELEMETRY.from_rows(
         [
             {
@@ -96,7 +106,7 @@ def _elapsed(task: UnitTask, seconds: float) -> pa.Table:
                 "target_id": f"{task.record.name}/{task.unit}",
                 "metric": "elapsed_s",
                 "value": seconds,
-                "worker": socket.gethostname(),
+                "worker": _worker_name(),
                 "attempt": task.context.attempt,
                 "stage_id": task.record.stage_id,
             }

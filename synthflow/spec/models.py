@@ -54,7 +54,9 @@ class ExecutionSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     partition_size: int = Field(32, ge=1, le=100_000, description="problems in a partition, the unit of work")
-    engines: int | None = Field(None, ge=1, description="engine workers; null: one a GPU, or one")
+    engines: int | None = Field(
+        None, ge=1, description="engine workers; null: what the GPUs hold, or the backend's own"
+    )
     cpu_workers: int | None = Field(None, ge=1, description="workers for CPU stages; null: from the cores")
     partitions_in_flight: int | None = Field(None, ge=1, description="partitions that flow at once; null: as needed")
     requests_in_flight: int | None = Field(None, ge=1, description="open sampling requests; null: the backend's own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from synthflow.backends import open_backend
 from synthflow.backends.renderer import Renderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
-from synthflow.errors import InfrastructureError
+from synthflow.errors import InfrastructureError, UserError
 
 if importlib.util.find_spec("vllm") is None and os.environ.get("CI") != "true":
     pytest.skip("vLLM is not installed", allow_module_level=True)
@@ -41,6 +42,13 @@ def backend(policy_dir: Path) -> Iterator[Backend]:
     opened.start()
     yield opened
     opened.close()
+
+
+def test_a_worker_that_may_have_no_children_is_told_apart(policy_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_backend(PolicyConfig(backend="vllm", model=str(policy_dir), options=OPTIONS))
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="DASK_DISTRIBUTED__WORKER__DAEMON=False"):
+        opened.start()
 
 
 def test_raw_logprobs_are_those_of_transformers(backend: Backend, policy_dir: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_fakes import ToyServices, inputs_of, problem_row, rollout_row, rows, score_row
 from pydantic import ValidationError
@@ -112,6 +112,7 @@ def test_own_bins_and_their_mistakes():
             PassRate.Config(use=PassRate.use, bins=bins)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 12).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), max_size=6))
 def test_every_group_has_one_bin(counts):
     groups = [group(str(i), "c" * k + "w" * (n - k)) for i, (k, n) in enumerate(counts)]

@@ -14,7 +14,6 @@ MOST = 1.15
 
 
 @pytest.mark.slow
-@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_ten_times_the_rollouts_take_the_same_memory() -> None:
     """Peak resident memory of the driver and of each worker, 20,000 rollouts against 2,000."""

@@ -47,6 +47,13 @@ def test_every_table_has_rows_and_counts_reconcile(small_run: Path) -> None:
     assert labelled + by_label_stage["target_id"].n_unique() == first.height
 
 
+def test_stages_run_where_no_engine_is(small_run: Path) -> None:
+    parts = sorted((small_run / "tables" / "telemetry").glob("*/*.parquet"))
+    elapsed = pl.concat([pl.read_parquet(p) for p in parts]).filter(pl.col("target_kind") == "task")
+    assert elapsed.filter(pl.col("target_id").str.starts_with("rollouts/")).height == 4  # sampled on an engine's worker
+    assert {worker.rpartition("/")[2][:4] for worker in elapsed["worker"]} == {"cpu-"}
+
+
 def test_running_again_does_nothing_and_says_so(small_run: Path) -> None:
     before = sorted((p, p.stat().st_mtime_ns) for p in small_run.rglob("*") if p.is_file())
     done = run_ok(small_run / "spec.yaml", small_run)

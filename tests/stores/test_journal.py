@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.contracts import SampleResult
+from synthflow.stores import journal
 from synthflow.stores.journal import JournalWriter, decode, encode, lookup, segments
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -80,6 +81,18 @@ def test_only_segments_whose_range_overlaps_are_read(tmp_path: Path) -> None:
     assert len(segments(tmp_path, [problem(7)])) == 2
     assert len(segments(tmp_path, [problem(0), problem(30)])) == 3
     assert segments(tmp_path, [problem(25)]) == []
+
+
+def test_what_nobody_wants_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = JournalWriter(tmp_path, [problem(1)], 1)
+    for n in range(100):
+        writer.append(result(n), problem(1))
+    writer.close()
+    decoded = []
+    monkeypatch.setattr(journal, "decode", lambda line: decoded.append(line) or decode(line))
+    found, _ = lookup(tmp_path, [problem(1)], [result(7).rollout_id, result(500).rollout_id])
+    assert list(found.values()) == [result(7)]
+    assert len(decoded) == 1
 
 
 def test_of_two_records_of_one_rollout_the_earlier_counts(tmp_path: Path) -> None:

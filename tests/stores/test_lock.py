@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from synthflow.errors import RunLocked
+from synthflow.errors import ExitCode, RunLocked
 from synthflow.stores import lock as lock_module
 from synthflow.stores.lock import RunLock, is_stale, read_lock
 
@@ -65,3 +65,18 @@ def test_a_torn_lock_file_is_judged_by_its_age(tmp_path: Path) -> None:
     os.utime(path, (old, old))
     with RunLock(tmp_path):
         pass
+
+
+def test_who_lost_the_lock_stops_at_once(tmp_path: Path) -> None:
+    """A driver that was stopped for minutes wakes up beside the one that took over: it must not write any more."""
+    hold = HOLD.replace("with RunLock", "from synthflow.stores import lock\nlock.HEARTBEAT_S = 0.05\nwith RunLock")
+    owner = subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None and owner.stdout.readline() == "held\n"
+    taken = {**json.loads((tmp_path / "lock").read_text()), "nonce": "another", "host": "elsewhere", "pid": 7}
+    (tmp_path / "lock").write_text(json.dumps(taken))
+    _, said = owner.communicate(timeout=20)
+    assert owner.returncode == ExitCode.LOCKED
+    assert "now held by process 7 on elsewhere" in said and "Traceback" not in said
+    assert read_lock(tmp_path) == taken, "the other's lock is left alone"

@@ -1,0 +1,35 @@
+"""Finding a scheduler that runs already: what is not one is said in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synthflow.errors import UserError
+from synthflow.execute.cluster import ClusterSize, connected, partitions_for
+
+SIZE = ClusterSize(cpu=1, engines=1, partitions=4)
+
+
+def _connect(where: str, folder: Path, told: list[str]) -> None:
+    with connected(SIZE, where, folder, wait_s=0.6, tell=told.append):
+        raise AssertionError("nothing runs there")
+
+
+def test_a_scheduler_file_that_nobody_writes_is_waited_for_and_then_named(tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(UserError, match=r"missing.json: there is no such file.*--scheduler-file"):
+        _connect(str(tmp_path / "missing.json"), tmp_path, told)
+    assert told and "missing.json" in told[0]
+
+
+@pytest.mark.parametrize("text", ['["no", "address"]', "{}", "not JSON", ""])
+def test_a_file_that_no_scheduler_wrote(text: str, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text(text)
+    with pytest.raises(UserError, match="not a file that `dask scheduler"):
+        _connect(str(tmp_path / "other.json"), tmp_path, [])
+
+
+def test_partitions_in_flight_by_workers() -> None:
+    assert [partitions_for(n) for n in (1, 2, 3, 40)] == [4, 4, 6, 80]
