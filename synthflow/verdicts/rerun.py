@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from synthflow.contracts import PolicyIdentity, StageInfo
 from synthflow.errors import UserError
 from synthflow.execute.recorded import recorded_identities, recorded_pipeline
+from synthflow.execute.services import close_shared
 from synthflow.execute.shard_inputs import ShardInputs
 from synthflow.execute.tasks import RunContext, UnitTask
 from synthflow.execute.unit import run_unit
@@ -23,7 +26,7 @@ from synthflow.plan.records import stage_record
 from synthflow.registry import suggest
 from synthflow.stores.files import write_text, written_aside
 from synthflow.stores.lock import RunLock
-from synthflow.stores.manifest import Commit, Graph, Manifest, StageRecord
+from synthflow.stores.manifest import ALL, Commit, Graph, Manifest, StageRecord
 from synthflow.stores.rundir import RunDirectory
 from synthflow.verdicts.churn import Churn, ChurnWriter
 
@@ -131,7 +134,10 @@ def rejudge(asked: Rejudge, progress: Callable[[int, int], None] | None = None) 
             _check_finished(run, manifest, one)
         context = _context(run, manifest, pipeline, identities)
         tell = progress or (lambda done, of: None)
-        found = tuple(_compared(run, manifest, now[one], context, tell) for one in verify)
+        try:
+            found = tuple(_compared(run, manifest, now[one], context, tell) for one in verify)
+        finally:
+            close_shared()
         graph = manifest.graph
         redone = [s for s in graph.stages if s not in verify and {s, *graph.ancestors_of(s)}.intersection(differ)]
         looked_at = [record for record in now.values() if record.use.startswith("verify.")]
@@ -225,11 +231,12 @@ def _compared(
     flips = run.root / FOLDER / f"{name}-{recorded.fingerprint[2:10]}-{record.fingerprint[2:10]}.parquet"
     mains = (recorded.use.removeprefix("verify."), record.use.removeprefix("verify."))
     units = graph.units(name)
+    above = {stage: dict.fromkeys(graph.units(stage)) for stage in graph.ancestors_of(name)}
     with written_aside(flips) as aside:
         writer = ChurnWriter(run.root, aside, EXAMPLES, mains)
         for done, unit in enumerate(units):
             tell(done, len(units))
-            task = _task(manifest, planned, context, record, unit)
+            task = _task(manifest, planned, context, record, unit, above)
             now = manifest.find(name, unit, planned)
             if now is None:
                 now = run_unit(task)
@@ -238,10 +245,7 @@ def _compared(
             assert before is not None  # `_check_finished` looked
             shown = writer.add(before.shards, now.shards)
             if shown.height:
-                inputs = _inputs(task)
-                rollouts = inputs.frame("rollouts", ["rollout_id", "completion"]).unique("rollout_id")
-                problems = inputs.frame("problems", ["problem_id", "answer"]).unique("problem_id")
-                writer.show(shown, rollouts, problems)
+                writer.show(shown, *_texts(task, shown))
         tell(len(units), len(units))
         writer.close()
     were = {**recorded.config, "use": recorded.use}
@@ -251,13 +255,20 @@ def _compared(
     return made
 
 
-def _task(manifest: Manifest, planned: Graph, context: RunContext, record: StageRecord, unit: str) -> UnitTask:
+def _task(
+    manifest: Manifest,
+    planned: Graph,
+    context: RunContext,
+    record: StageRecord,
+    unit: str,
+    above: Mapping[str, Mapping[str, None]],
+) -> UnitTask:
+    """One partition. `above` holds the units of every stage above."""
     graph = manifest.graph
     done: dict[str, dict[str, Commit]] = {}
-    for above in graph.ancestors_of(record.name):
-        is_partition = unit in graph.units(above)
-        commits = ((u, manifest.find(above, u)) for u in ([unit] if is_partition else graph.units(above)))
-        done[above] = {u: commit for u, commit in commits if commit is not None}
+    for stage, units in above.items():
+        commits = ((u, manifest.find(stage, u)) for u in ([unit] if unit in units else units))
+        done[stage] = {u: commit for u, commit in commits if commit is not None}
     return UnitTask(
         context=context,
         record=record,
@@ -275,5 +286,16 @@ def _infos(graph: Graph, name: str) -> Iterator[StageInfo]:
         yield StageInfo(above, record.use, record.writes, record.parents, record.config)
 
 
-def _inputs(task: UnitTask) -> ShardInputs:
-    return ShardInputs(task.context.root, task.ancestors, task.record.parents, task.done, task.sources, task.unit)
+def _texts(task: UnitTask, flips: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rollouts of some flips, and their problems."""
+    unit = None if task.unit == ALL else task.unit
+    inputs = ShardInputs(task.context.root, task.ancestors, task.record.parents, task.done, task.sources, unit)
+    rollouts, problems = [], []
+    for part in inputs.partitions():
+        texts, gold = (
+            part.frame("rollouts", ["rollout_id", "completion"]),
+            part.frame("problems", ["problem_id", "answer"]),
+        )
+        rollouts.append(texts.filter(pl.col("rollout_id").is_in(flips["target_id"].implode())))
+        problems.append(gold.filter(pl.col("problem_id").is_in(flips["problem_id"].implode())))
+    return pl.concat(rollouts).unique("rollout_id"), pl.concat(problems).unique("problem_id")
