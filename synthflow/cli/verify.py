@@ -48,16 +48,12 @@ Exit codes: 0 done, whatever the verdicts; 2 a mistake in the command or the inp
 @click.option(
     "--on-bad-row",
     type=click.Choice(["fail", "unknown"]),
-    default="fail",
-    show_default=True,
-    help="What a row does that cannot be read.",
+    help="What a row does that cannot be read.  [default: fail]",
 )
 @click.option(
     "--truncated",
     type=click.Choice(["unknown", "wrong", "judge"]),
-    default="unknown",
-    show_default=True,
-    help="What an answer is whose column finish_reason says length.",
+    help="What an answer is whose column finish_reason says length.  [default: unknown]",
 )
 @click.option("--stage", metavar="NAME", help="Of a run with several verify stages, which one.")
 @click.option("--apply", "apply_", is_flag=True, help="Of a run: replace the verdicts and redo what follows.")
@@ -71,7 +67,7 @@ def verify(target: str, **options: Any) -> int:
     if "://" not in target and Path(target).is_dir():
         from synthflow.cli.verify_run import verify_run
 
-        _refuse(options, ("answer_column", "gold_column", "out", "overwrite"), "a run", "a file")
+        _refuse(options, _OF_FILES, "a run", "a file")
         status: int = verify_run(Path(target), config, options)
         return status
     from synthflow.stages import source_files
@@ -84,6 +80,9 @@ def verify(target: str, **options: Any) -> int:
 
         raise UserError(f"say who judges with --verifier NAME; known: {', '.join(names('verifiers'))}")
     return _verify_file(target, config, options)
+
+
+_OF_FILES = ("answer_column", "gold_column", "out", "overwrite", "on_bad_row", "truncated")
 
 
 def _refuse(options: dict[str, Any], names: tuple[str, ...], of: str, other: str) -> None:
@@ -104,7 +103,7 @@ def _verify_file(target: str, config: dict[str, Any], options: dict[str, Any]) -
         out=options["out"],
         overwrite=options["overwrite"],
         bad_rows_unknown=options["on_bad_row"] == "unknown",
-        truncated=options["truncated"],
+        truncated=options["truncated"] or "unknown",
     )
     quiet, as_json = options["quiet"], options["as_json"]
     try:

@@ -49,6 +49,7 @@ def test_json_is_one_document_and_quiet_is_quiet(capsys: pytest.CaptureFixture[s
         (("b.jsonl", "--verifier", "exact"), "b.jsonl: no such file; did you mean 'a.jsonl'?"),
         (("a.jsonl", "--verifier", "exact", "--stage", "x", "--apply"), "--stage, --apply: not for a file"),
         ((".", "--out", "x", "--gold-column", "y"), "--gold-column, --out: not for a run"),
+        ((".", "--truncated", "wrong", "--on-bad-row", "fail"), "--on-bad-row, --truncated: not for a run"),
         ((".",), "not a run directory"),
         (("a.jsonl", "--verifier", "exact", "--set", "extract"), "write it as FIELD=VALUE"),
         (("a.jsonl", "--verifier", "exact", "--config", "none.yaml"), "none.yaml: cannot be read"),
