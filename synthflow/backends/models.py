@@ -134,6 +134,15 @@ def stop_token_ids(directory: Path) -> frozenset[int]:
     return frozenset(found)
 
 
+def vocabulary(directory: Path) -> int | None:
+    """Rows of the embedding, as config.json tells: token ids are below; None where it does not tell."""
+    config = read_json(directory / "config.json")
+    for source in (config, config.get("text_config")):
+        if isinstance(source, Mapping) and isinstance(source.get("vocab_size"), int):
+            return int(source["vocab_size"])
+    return None
+
+
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k not in _NOTES}
 

@@ -1,44 +1,55 @@
 """Any server that speaks the OpenAI protocol: vLLM's, a gateway, a provider.
 
-Invariant: a request ends in the server's answer, in a refusal with the server's words (400, 413, 422), or, after
-all retries, in an `InfrastructureError` with its last words. With a tokenizer at hand prompts travel as token ids,
-so a prefix is never tokenised anew. The key is read from the environment and appears nowhere.
+Invariant: a request ends in the server's answer, in a refusal with the server's words (400, 413, 422), or, after all
+retries or when every server fails everything, in an `InfrastructureError` with the last words. A request whose whole
+answer has come is never sent again. With a tokenizer at hand prompts travel as token ids, so a prefix is never
+tokenised anew. The key is read from the environment and appears nowhere.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from synthflow import ids
-from synthflow.backends import models, wire
+from synthflow.backends import answer, models, wire
 from synthflow.backends.aio import LoopThread
+from synthflow.backends.client import Client, NoAnswer
+from synthflow.backends.fleet import Fleet
 from synthflow.backends.local import Admitted, admit, done, refusal
-from synthflow.backends.pace import Pace, pause, retry_after
+from synthflow.backends.pace import CAP_S, Pace
 from synthflow.backends.renderer import Renderer
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 
-if TYPE_CHECKING:
-    import httpx
-
 REFUSED = frozenset([400, 413, 422])
-HOPELESS = frozenset([401, 403, 404, 405])
-"""Statuses that no second try changes: a wrong key, address or model name."""
+HOPELESS = frozenset([401, 402, 403, 404, 405, 407, 410, *range(300, 400)])
+"""Statuses that no second try changes: a wrong key, address or model name, an empty account, a redirect."""
+OVERLOADED = frozenset([429, 503, 529])
+"""Statuses by which a server says that it has too much to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed try: the server's words, and the pause in seconds that it asks for."""
+
+    words: str
+    asked: float | None = None
 
 
 class OpenAIOptions(BaseModel):
     """Options of the openai backend."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: tuple[str, ...] = Field(description="where the server is, such as http://host:8000/v1; one or several")
     endpoint: wire.Endpoint | None = Field(
@@ -52,9 +63,10 @@ class OpenAIOptions(BaseModel):
     revision: str = Field("unstated", description="revision of a model that nobody has a copy of")
     api_key_env: str | None = Field(None, description="environment variable that holds the key")
     logprobs: bool | None = Field(None, description="ask for log probabilities; default: if server is vllm")
-    timeout_s: float = Field(600.0, gt=0, description="seconds an answer may take")
+    timeout_s: float = Field(600.0, gt=0, description="seconds that a whole answer may take, in one try")
     max_concurrency: int = Field(64, ge=1, description="most requests open at one server")
     retries: int = Field(6, ge=0, le=100, description="tries after the first")
+    patience_s: float = Field(60.0, ge=0, description="seconds that every server may fail before requests give up")
 
     @field_validator("base_url", mode="before")
     @classmethod
@@ -65,7 +77,13 @@ class OpenAIOptions(BaseModel):
     @classmethod
     def _urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            if not url.startswith(("http://", "https://")):
+            if any(mark in url for mark in "@?#"):  # what follows or precedes may be secret: none of it is shown
+                raise ValueError(
+                    "an address holds a user, a password or a query; write it as http://host:8000/v1, put the key into "
+                    "an environment variable and name that in api_key_env"
+                )
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(f"{url!r} is no http(s) address; write it as http://host:8000/v1")
         if not value:
             raise ValueError("give at least one address")
@@ -92,8 +110,8 @@ class OpenAIBackend(Backend):
         o = self.options
         self.max_in_flight = o.max_concurrency * len(o.base_url)
         self._loop: LoopThread | None = None
-        self._client: httpx.AsyncClient | None = None
-        self._paces: list[Pace] = []
+        self._client: Client | None = None
+        self._fleet: Fleet | None = None
         self._key: str | None = None
         self._counts = {"finished": 0.0, "retries": 0.0, "tokens": 0.0}
 
@@ -124,6 +142,11 @@ class OpenAIBackend(Backend):
         chosen: wire.Server | None = self.options.server
         return chosen or ("vllm" if self._endpoint == "completions" else "openai")
 
+    @cached_property
+    def _vocabulary(self) -> int | None:
+        directory = self.tokenizer_directory(self.policy)
+        return None if directory is None else models.vocabulary(directory)
+
     def identity(self) -> PolicyIdentity:
         """Of the local copy where there is one; else what the spec declares, which nobody can check."""
         copy = _local_copy(self.policy, self.options)
@@ -138,32 +161,30 @@ class OpenAIBackend(Backend):
         """Open the client; asks the server nothing.
 
         Raises:
-            UserError: if httpx is not installed, the key's variable is not set, or a tokenizer is not found.
+            UserError: if aiohttp is not installed, the key's variable is not set, or a tokenizer is not found.
         """
         try:
-            import httpx  # noqa: F401
+            import aiohttp  # noqa: F401
         except ModuleNotFoundError as error:
-            raise UserError("backend 'openai' needs the package 'httpx'; install synthflow[openai]") from error
+            raise UserError("backend 'openai' needs the package 'aiohttp'; install synthflow[openai]") from error
         variable = self.options.api_key_env
         if variable is not None:
             self._key = os.environ.get(variable)
             if not self._key:
                 raise UserError(f"api_key_env: the environment variable {variable} is not set; export the key in it")
+            if not all("!" <= character <= "~" for character in self._key):
+                raise UserError(
+                    f"api_key_env: the environment variable {variable} holds a blank, a line break or a character "
+                    "outside of ASCII, which no HTTP header takes; export the key alone"
+                )
         self._endpoint  # noqa: B018 - a missing tokenizer is a user's mistake: say so first
         self._loop = LoopThread("the openai client's loop")
         self._loop.call(self._open())
 
     async def _open(self) -> None:
-        import httpx
-
         o = self.options
-        headers = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=httpx.Timeout(o.timeout_s, connect=min(10.0, o.timeout_s)),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-        )
-        self._paces = [Pace(url, o.max_concurrency) for url in o.base_url]
+        self._client = Client(self._key, o.timeout_s)
+        self._fleet = Fleet([Pace(url, o.max_concurrency) for url in o.base_url], o.patience_s)
 
     def submit(self, request: SampleRequest) -> Future[SampleResult]:
         if self._loop is None:
@@ -183,71 +204,81 @@ class OpenAIBackend(Backend):
         logprobs = self._server == "vllm" if self.options.logprobs is None else self.options.logprobs
         model = self.options.served_name or self.policy.model
         sent = wire.body(request, admitted, model, self._server, self._endpoint, logprobs)
-        words = ""
+        body = orjson.dumps(sent)
+        assert self._fleet is not None
+        server: Pace | None = None
+        failure = Failure("")
         for attempt in range(self.options.retries + 1):
-            server = min(self._paces, key=lambda pace: pace.load)
-            async with server as since:
-                outcome = await self._ask(server, since, sent, request)
+            async with self._fleet.slot(avoid=server) as (server, since):
+                outcome = await self._ask(server, since, body, request, admitted)
             if isinstance(outcome, SampleResult):
                 self._counts["finished"] += 1
                 self._counts["tokens"] += outcome.n_tokens
                 return outcome
-            words, asked = outcome
+            failure = outcome
             if attempt < self.options.retries:
                 self._counts["retries"] += 1
-                await asyncio.sleep(pause(attempt, asked))
-        raise InfrastructureError(f"no answer after {self.options.retries + 1} tries; the last: {words}")
+                if failure.asked is None:  # a pause that was asked for holds for the server, not for the request
+                    await self._fleet.back_off(attempt)
+        raise InfrastructureError(f"no answer after {self.options.retries + 1} tries; the last: {failure.words}")
 
     async def _ask(
-        self, server: Pace, since: float, sent: dict[str, Any], request: SampleRequest
-    ) -> SampleResult | tuple[str, float | None]:
-        """One try: a result, or the server's words and the pause it asks for."""
-        import httpx
-
-        assert self._client is not None
+        self, server: Pace, since: float, body: bytes, request: SampleRequest, admitted: Admitted | None
+    ) -> SampleResult | Failure:
+        """One try."""
+        assert self._client is not None and self._fleet is not None
+        limit = request.params.max_tokens if admitted is None else admitted.limit
+        most = answer.most_bytes(limit + len(request.prompt_token_ids or ()))
         try:
-            response = await self._client.post(f"{server.url}/{wire.PATHS[self._endpoint]}", json=sent)
-        except httpx.TransportError as error:  # refused, timed out, broken off in the middle of a body
-            server.overloaded(since)
-            return f"{server.url}: {type(error).__name__} {self._clean(str(error))}".rstrip(), None
-        status, words = response.status_code, self._clean(_words(response.text))
-        if status in REFUSED:
-            server.succeeded()
-            return refusal(request, f"the server refuses ({status}): {words}")
-        if status in HOPELESS:
-            raise InfrastructureError(f"{server.url} answers {status}: {words}")
-        if status != 200:
-            server.overloaded(since)
-            return f"{server.url} answers {status}: {words}", retry_after(response.headers.get("retry-after"))
+            reply = await self._client.post(f"{server.url}/{wire.PATHS[self._endpoint]}", body, most)
+        except NoAnswer as error:
+            return self._failed(server, since, Failure(f"{server.url}: {error}"))
+        said = f"{server.url} answers {reply.status}: {reply.words}"
+        if reply.status in REFUSED:
+            self._fleet.succeeded(server, since)
+            return refusal(request, f"the server refuses ({reply.status}): {reply.words}")
+        if reply.status in HOPELESS:
+            return self._hopeless(server, since, said)
+        if reply.status != 200:
+            return self._failed(server, since, Failure(said, reply.asked), overload=reply.status in OVERLOADED)
         try:
-            answer = json.loads(response.content)
-            result = wire.parse(request, answer, self._endpoint, self._renderer, time.monotonic() - since)
-        except (ValueError, wire.BadAnswer) as error:
-            return f"{server.url} answers no completion ({error}): {words}", None
-        server.succeeded()
+            found = answer.decode(reply.body)
+            result = answer.parse(
+                request, found, self._endpoint, self._renderer, time.monotonic() - since,
+                limit=limit, vocabulary=self._vocabulary,
+            )  # fmt: skip
+        except answer.BadAnswer as error:
+            words = self._client.clean(reply.body[:1000].decode("utf-8", "replace"))
+            why = f"{server.url} answers no completion ({self._client.clean(str(error))}): {words}"
+            return self._failed(server, since, Failure(why))
+        self._fleet.succeeded(server, since)
         return result
 
-    def _clean(self, text: str) -> str:
-        return wire.trimmed(text.replace(self._key, "***") if self._key else text)
+    def _failed(self, server: Pace, since: float, failure: Failure, *, overload: bool = False) -> Failure:
+        assert self._fleet is not None
+        self._fleet.failed(server, since, failure.words, overload=overload, asked=failure.asked)
+        return failure
+
+    def _hopeless(self, server: Pace, since: float, said: str) -> Failure:
+        """Fail at once, but where another server answers: then this one is left alone for a while."""
+        assert self._fleet is not None
+        if self._fleet.another_is_healthy(server):
+            return self._failed(server, since, Failure(said, CAP_S))
+        if not self._fleet.proven:
+            self._fleet.give_up(said)
+        raise InfrastructureError(said)
 
     def close(self) -> None:
         loop, self._loop = self._loop, None
         if loop is not None:
-            loop.close(None if self._client is None else self._client.aclose())
+            loop.close(None if self._client is None else self._client.close())
             self._client = None
 
     def load(self) -> dict[str, float]:
-        limit = sum(int(p.limit) for p in self._paces)
-        return {**self._counts, "concurrency": float(limit), "open": float(sum(p.open for p in self._paces))}
-
-
-def _words(text: str) -> str:
-    """The message inside an error body, or the body itself."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return text
-    for name in ("error", "message", "detail"):
-        if isinstance(found, dict) and found.get(name):
-            found = found[name]
-    return found if isinstance(found, str) else text
+        servers = [] if self._fleet is None else self._fleet.servers
+        return {
+            **self._counts,
+            "concurrency": float(sum(int(s.limit) for s in servers)),
+            "open": float(sum(s.open for s in servers)),
+            "failing": float(sum(s.streak > 0 for s in servers)),
+        }

@@ -1,34 +1,20 @@
-"""The OpenAI protocol: what is sent for a request, and what an answer means.
+"""The OpenAI protocol: what is sent for a request.
 
-Invariant: a sampling parameter is sent or the request is refused, never dropped; a field that the answer lacks is
-null in the result, never guessed. With a tokenizer at hand the text is what the answer's tokens decode to.
+Invariant: a sampling parameter is sent or the request is refused, never dropped.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from synthflow.backends.local import Admitted, cut_at_stop, refusal
-from synthflow.backends.renderer import Renderer, encodable
-from synthflow.contracts import SampleRequest, SampleResult
+from synthflow.backends.local import Admitted
+from synthflow.backends.renderer import encodable
+from synthflow.contracts import SampleRequest
 
 Server = Literal["vllm", "openai"]
 Endpoint = Literal["completions", "chat"]
 PATHS: Mapping[Endpoint, str] = {"completions": "completions", "chat": "chat/completions"}
-WORDS = 300
-"""Characters of a server's message that are kept."""
-
-
-class BadAnswer(Exception):
-    """An answer that is no answer: the request is sent again."""
-
-
-def trimmed(text: str) -> str:
-    """A server's words on one line, cut to `WORDS` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= WORDS else line[: WORDS - 1] + "…"
 
 
 def unsupported(request: SampleRequest, server: Server, endpoint: Endpoint) -> str | None:
@@ -68,66 +54,3 @@ def body(
         if endpoint == "chat":
             del sent["add_special_tokens"]  # the server's template writes them
     return sent
-
-
-def _field(value: Any, name: str, kind: type | tuple[type, ...]) -> Any:
-    found = value.get(name) if isinstance(value, Mapping) else None
-    return found if isinstance(found, kind) else None
-
-
-def _logprobs(choice: Any) -> tuple[float, ...] | None:
-    given = _field(choice, "logprobs", dict)
-    numbers = _field(given, "token_logprobs", list)
-    if numbers is None:
-        content = _field(given, "content", list)
-        numbers = None if content is None else [_field(c, "logprob", (int, float)) for c in content]
-    if numbers is None or not all(isinstance(x, int | float) and math.isfinite(x) for x in numbers):
-        return None
-    return tuple(float(x) for x in numbers)
-
-
-def _integers(value: Any) -> tuple[int, ...] | None:
-    return tuple(value) if isinstance(value, list) and all(isinstance(x, int) for x in value) else None
-
-
-def parse(
-    request: SampleRequest, answer: Any, endpoint: Endpoint, renderer: Renderer | None, elapsed_s: float
-) -> SampleResult:
-    """The result that an answer (decoded JSON) holds.
-
-    Raises:
-        BadAnswer: if it holds no choice with a text.
-    """
-    choices = _field(answer, "choices", list)
-    choice = choices[0] if choices else None
-    finish = _field(choice, "finish_reason", str)
-    message = _field(choice, "message", dict) if endpoint == "chat" else choice
-    text = _field(message, "content" if endpoint == "chat" else "text", str)
-    usage = _field(answer, "usage", dict)
-    prompt_tokens = _field(usage, "prompt_tokens", int) or len(request.prompt_token_ids or ())
-    if finish == "content_filter":
-        return refusal(request, "the server's content filter ended the completion", prompt_tokens)
-    tokens = _integers(_field(choice, "token_ids", list))
-    if text is None and finish is not None and message is not None:
-        text = ""  # a chat message may be empty, and is then null
-    if text is None or finish not in ("stop", "length"):
-        raise BadAnswer(f"finish_reason {finish!r}, text {text!r:.80}")
-    logprobs = _logprobs(choice)
-    if tokens is not None and logprobs is not None and len(tokens) != len(logprobs):
-        logprobs = None
-    stopped = finish == "stop"
-    kept = None if tokens is None else len(tokens)
-    if tokens is not None and renderer is not None:
-        text, kept, at_text = cut_at_stop(renderer, tokens, request.params.stop)
-        stopped = stopped or at_text
-    counted = _field(usage, "completion_tokens", int)
-    return SampleResult(
-        rollout_id=request.rollout_id,
-        text=text,
-        finish_reason="stop" if stopped else "length",
-        token_ids=None if tokens is None else tokens[:kept],
-        logprobs=None if logprobs is None else logprobs[: kept if kept is not None else None],
-        n_tokens=kept if kept is not None else counted if counted is not None else len(logprobs or ()),
-        prompt_tokens=prompt_tokens,
-        elapsed_s=elapsed_s,
-    )

@@ -26,7 +26,7 @@ _OPTIONAL = {
     "torch": ("the transformers backend, the demo policy", "transformers"),
     "transformers": ("the transformers backend, the demo policy", "transformers"),
     "vllm": ("the vllm backend", "vllm"),
-    "httpx": ("the openai backend", "openai"),
+    "aiohttp": ("the openai backend", "openai"),
     "datasets": ("source.datasets", "datasets"),
     "datatrove": ("filter.repetition", "datatrove"),
 }

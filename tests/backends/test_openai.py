@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from synthflow.backends import load_renderer, open_backend, pace
+from synthflow.backends import client, load_renderer, open_backend, pace
 from synthflow.backends.models import identify
 from synthflow.backends.renderer import Renderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
@@ -73,7 +73,7 @@ class Server:
                     return
                 status, headers, raw = reply
                 self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(raw))}.items():
+                for name, value in {"Content-Length": str(len(raw)), **headers}.items():
                     self.send_header(name.replace("_", "-"), value)
                 self.end_headers()
                 self.wfile.write(raw)
@@ -294,8 +294,7 @@ def test_retry_after_in_all_its_forms() -> None:
     assert pace.retry_after("3") == 3 and pace.retry_after("-5") == 0 and pace.retry_after("1e9") == 120
     in_ten = pace.retry_after(formatdate(time.time() + 10, usegmt=True))
     assert in_ten is not None and 8 < in_ten <= 10
-    assert all(3 <= pace.pause(0, 3.0) <= 3.3 for _ in range(20))
-    assert all(pace.pause(50, None) <= pace.CAP_S for _ in range(20))
+    assert all(pace.pause(5000) <= pace.CAP_S and pace.pause(9, 1.0) <= 1 for _ in range(20))
 
 
 def test_closing_owes_what_is_open(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
@@ -313,3 +312,78 @@ def test_closing_owes_what_is_open(serve: Callable[..., Server], start: Callable
     assert {type(f.exception(10)) for f in futures} == {InfrastructureError}
     with pytest.raises(InfrastructureError):
         backend.submit(request(1))
+
+
+def test_a_redirect_is_not_followed_and_the_key_stays(
+    serve: Callable[..., Server], start: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-verysecret")
+    other = serve()
+    server = serve(lambda n, b: (307, {"Location": f"{other.url}/x?token=sk-verysecret&a=hidden"}, b""))
+    with pytest.raises(InfrastructureError, match=r"answers 307: a redirect to http://127.*; it is not followed") as e:
+        ask(start(server, api_key_env="MY_KEY"), request(1))
+    assert "verysecret" not in repr(e.value) and "hidden" not in repr(e.value)
+    assert len(server.seen) == 1 and not other.seen
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:verysecret@h/v1", "me:verysecret@h:8000", "https://h/v1?key=verysecret", "http://h/#verysecret"]
+)
+def test_an_address_holds_no_secret_and_none_is_shown(url: str) -> None:
+    with pytest.raises(Mistakes, match="api_key_env") as e:
+        open_backend(PolicyConfig(backend="openai", model="m", options={"base_url": [url]}))
+    assert "verysecret" not in f"{e.value} {e.value!r} {e.value.__cause__}"
+
+
+@pytest.mark.parametrize("key", ["sk-verysecret\n", "sk very secret", "sk-vérysecret"])
+def test_a_key_that_no_header_takes_is_told_before_it_is_sent(
+    key: str, serve: Callable[..., Server], start: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(UserError, match="MY_KEY holds a blank, a line break") as e:
+        start(serve(), api_key_env="MY_KEY")
+    assert "secret" not in str(e.value)
+
+
+def test_a_wrong_key_costs_a_handful_of_requests(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    server = serve(lambda n, b: error(401, "bad key"))
+    errors = [f.exception(30) for f in start(server).submit_many([request(i) for i in range(300)])]
+    assert all(isinstance(e, InfrastructureError) and "401: bad key" in str(e) for e in errors)
+    assert len(server.seen) <= pace.FIRST_LIMIT
+
+
+def test_a_server_without_the_model_is_left_alone_while_another_answers(
+    serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    alive, lost = serve(), serve(lambda n, b: error(404, "no such model"))
+    backend = start(alive, max_concurrency=1)
+    ask(backend, request(0))
+    backend = start(alive, lost, max_concurrency=2)
+    assert ask(backend, request(1)).finish_reason == "stop", "the first server is asked first"
+    futures = backend.submit_many([request(i) for i in range(40)])
+    assert {f.result(30).finish_reason for f in futures} == {"stop"}
+    assert len(lost.seen) <= 2
+
+
+ENDLESS = b'{"choices": [{"text": "' + b"x" * (12 << 20)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content_Encoding": "gzip"}])
+def test_a_huge_or_compressed_body_is_not_read(
+    headers: dict[str, str], serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    server = serve(lambda n, b: (200, headers, ENDLESS) if n == 0 else completion(b))
+    why = "content-encoding gzip" if headers else "a body of more than"
+    with pytest.raises(InfrastructureError, match=why):
+        ask(start(server, retries=0), request(1))
+    assert ask(start(server), request(1)).finish_reason == "stop"
+
+
+def test_an_error_s_status_counts_even_if_its_body_breaks_off(
+    serve: Callable[..., Server], start: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_ERROR_S", 0.3)
+    server = serve(lambda n, b: (413, {"Content-Length": "9999"}, b""))
+    assert "refuses (413)" in (ask(start(server), request(1)).reason or "")
+    deep = serve(lambda n, b: (400, {}, b"[" * 200_000))
+    assert len(ask(start(deep), request(1)).reason or "") < 400
