@@ -14,6 +14,12 @@ SIZES: tuple[float, ...] = (0.0, *(round(2.0 ** (half / 2), 6) for half in range
 LOGPROBS: tuple[float, ...] = tuple(-10.0 + quarter / 4 for quarter in range(41))
 """Quarters of a nat from -10 to 0: for mean log probabilities. 40 bins."""
 
+CELLS: tuple[float, ...] = tuple(float(cell) for cell in range(10))
+"""Nine cells: 3 times the reference's verdict plus the scorer's, in the order correct, wrong, unknown."""
+
+VALUES: tuple[float, ...] = tuple(hundredth / 100 for hundredth in range(102))
+"""Hundredths from 0 to 1, and 1 itself: for the values of scorers. 101 bins."""
+
 BINS: Mapping[str, tuple[float, ...]] = {
     "n_tokens": SIZES,
     "n_lines": SIZES,
@@ -22,5 +28,8 @@ BINS: Mapping[str, tuple[float, ...]] = {
     "equations": SIZES,
     "depth": SIZES,
     "mean_logprob": LOGPROBS,
+    "confusion": CELLS,
+    "value_if_correct": VALUES,
+    "value_if_wrong": VALUES,
 }
 """Edges by metric. A metric that is not here stores no histogram: a rate, or one observation a group."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from synthflow.stores import calibration_view
 from synthflow.stores.bins import BINS
 
 HASH_SPACE = 2**62
@@ -48,8 +49,8 @@ VERDICTS = View(
     "verdicts",
     "rollouts with their verdicts: one row a rollout and verify stage; no verdict yet: nulls",
     """SELECT r.rollout_id, r.problem_id, r.policy_id, r.round, r.sampling_id, r."index", r.condition,
-        coalesce(st.name, s.stage_id) AS stage, s.scorer, s.verdict, s.value, s.reason, s.detail AS extracted,
-        p.answer, p.domain, r.finish_reason, r.n_tokens, r.completion
+        coalesce(st.name, s.stage_id) AS stage, s.scorer, s.scorer_version, s.verdict, s.value,
+        s.reason, s.detail AS extracted, p.answer, p.domain, r.finish_reason, r.n_tokens, r.completion
     FROM rollouts r
     LEFT JOIN (FROM scores WHERE kind = 'verdict' AND target_kind = 'rollout') s ON s.target_id = r.rollout_id
     LEFT JOIN stages st ON st.stage_id = s.stage_id
@@ -179,7 +180,8 @@ STAGE_ORDER = View(
 _MEASURED = """(SELECT stage, axis, metric, problem_id, split_part(slice_value, '/', 1) AS policy_id,
         try_cast(split_part(slice_value, '/', 2) AS INTEGER) AS round, split_part(slice_value, '/', 3) AS sampling_id,
         count, total, total_sq, minimum, maximum, histogram, sketch, stage_id, slice_value
-    FROM stats SEMI JOIN (SELECT stage, min(stage_id) AS stage_id FROM stats GROUP BY stage) USING (stage, stage_id)
+    FROM stats SEMI JOIN (SELECT stage, min(stage_id) AS stage_id FROM stats WHERE slice_key = 'group' GROUP BY stage)
+        USING (stage, stage_id)
     WHERE slice_key = 'group')"""
 
 MEASUREMENTS = View(
@@ -288,7 +290,14 @@ QDC_HISTOGRAMS = View(
     {"low": "least value of the bin", "high": "where the next bin begins", "n": "observations in the bin"},
 )
 
+CALIBRATION = View(
+    "calibration",
+    "scorers against each other and the truth: precision, recall, false accepts, with 95% intervals; one row a slice",
+    calibration_view.SQL,
+    calibration_view.COLUMNS,
+)
+
 VIEWS: tuple[View, ...] = (
     VERDICTS, GROUPS, PASS_AT_K, PASS_RATE_BY_DIFFICULTY, STEP_ADVANTAGES, PAIR_TEXTS, LINEAGE, STAGE_ORDER,
-    MEASUREMENTS, QDC_SLICES, QDC, QDC_DELTA, QDC_HISTOGRAMS,
+    MEASUREMENTS, QDC_SLICES, QDC, QDC_DELTA, QDC_HISTOGRAMS, CALIBRATION,
 )  # fmt: skip

@@ -77,7 +77,7 @@ class RunDirectory:
 
     def sweep(self) -> None:
         """Remove what a killed attempt left half-written. Only for whoever holds the lock."""
-        for pattern in (".source-*", "exports/.*.tmp", "exports/.*.old", "tables/*/*/.*.tmp", ".*.tmp"):
+        for pattern in (".source-*", "exports/.*.tmp", "exports/.*.old", "tables/*/*/.*.tmp", "churn/.*.tmp", ".*.tmp"):
             for path in self.root.glob(pattern):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)

@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
     FAILED = 1  # a bug, or something nobody foresaw: a traceback is shown
     USAGE = 2  # the command line, the spec or an input file is wrong: nothing was run
     INCOMPLETE = 3  # some work is still owed (failing server, killed workers): run again to resume
-    CHECK_FAILED = 4  # `check` found damage, or a stage broke an invariant
+    CHECK_FAILED = 4  # `check` found damage, a stage broke an invariant, or a demand of the spec is not met
     LOCKED = 5  # another run holds this run directory
     NO_SPACE = 6  # the disk is full: make room and run again
     INTERRUPTED = 130  # Ctrl-C: what was finished is kept
@@ -82,6 +82,12 @@ class EngineFailed(InfrastructureError):
 
 class InvariantBroken(SynthflowError):
     """What should always hold does not: a stage lost rows, a shard does not match its manifest entry."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
+class NotCalibrated(SynthflowError):
+    """A scorer does not show what the spec demands of it before it may label."""
 
     exit_code = ExitCode.CHECK_FAILED
 

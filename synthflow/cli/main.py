@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("synthflow.cli.status:status", "How far a run is, from any terminal, also after a crash."),
     "stats": ("synthflow.cli.inspect:stats", "Quality, diversity and complexity of a run, stage by stage."),
     "sql": ("synthflow.cli.inspect:sql", "Query a run's tables in DuckDB SQL."),
+    "verify": ("synthflow.cli.verify:verify", "Verdicts for a file of answers, or for a finished run once more."),
     "check": ("synthflow.cli.check:check", "Re-hash a run and check everything that always holds."),
     "list": ("synthflow.cli.listing:listing", "Stages, verifiers, filters, backends, exports and recipes."),
     "init": ("synthflow.cli.init:init", "Write a first pipeline and some problems to start from."),

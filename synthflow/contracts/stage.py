@@ -150,6 +150,10 @@ class Stage(ABC):
         """Mistakes that only the graph shows, as (field, what is wrong, what to do). Loads nothing."""
         return ()
 
+    def full_version(self) -> str:
+        """Version of this stage and of the libraries that decide its rows: part of its fingerprint. Starts nothing."""
+        return self.version
+
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         """Rows of the samplings table for what this stage samples."""
         return ()

@@ -94,6 +94,8 @@ def run_pipeline(
     wait_s: float = WAIT_S,
     display: Display | None = None,
     stopper: Stopper | None = None,
+    identities: Mapping[str, PolicyIdentity] | None = None,
+    journal_only: bool = False,
 ) -> RunResult:
     """Run a pipeline, or what is still owed of it.
 
@@ -103,6 +105,8 @@ def run_pipeline(
         wait_s: seconds that a scheduler's workers may take to come.
         display: shows progress while the run lasts.
         stopper: lets a signal handler ask the run to stop once what is in flight is finished.
+        identities: of the policies, where they are known; None asks the backends, which need the models for it.
+        journal_only: sample nothing: a stage that needs what is not journaled is owed.
 
     Raises:
         UserError: bad input; nothing was sampled.
@@ -112,7 +116,7 @@ def run_pipeline(
     """
     started = time.monotonic()
     stopper = stopper or Stopper()
-    identities = policy_identities(pipeline)
+    identities = policy_identities(pipeline) if identities is None else identities
     run = RunDirectory.create(out)
     with RunLock(run.root):
         run.sweep()
@@ -137,6 +141,7 @@ def run_pipeline(
             retries=pipeline.execution.retries,
             max_error_rate=pipeline.execution.max_error_rate,
             requests_in_flight=pipeline.execution.requests_in_flight,
+            journal_only=journal_only,
         )
         run.logs(attempt)
         stopper.begin(run.root, attempt)
@@ -272,7 +277,10 @@ def _execute(
     wait_s: float,
     stopper: Stopper,
 ) -> None:
-    size = cluster_size(pipeline, manifest, local=scheduler is None)
+    if context.journal_only:
+        size = _size(pipeline, (), local=False)
+    else:
+        size = cluster_size(pipeline, manifest, local=scheduler is None)
     watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
     if scheduler is None:
         tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"

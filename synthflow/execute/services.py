@@ -68,6 +68,9 @@ class WorkerServices:
         owed = tuple(r for r in requests if r.rollout_id not in known)
         if known:
             self._reporter.count(from_journal=len(known))
+        if owed and self._context.journal_only:
+            what = f"{len(owed)} of {len(ids)} samples are not in the journal, and nothing is to be sampled now"
+            raise InfrastructureError(f"stage {self._stage!r}: {what}")
         if owed:
             task = EngineTask(self._context, policy, self._stage, owed, frozenset(read))
             known.update((r.rollout_id, r) for r in self._on_engine(task))

@@ -21,7 +21,7 @@ PROGRESS = "synthflow-progress"
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every unit of work of an attempt shares."""
+    """What every unit of work of an attempt shares. `journal_only` forbids to sample what is not journaled."""
 
     root: Path
     attempt: int
@@ -32,6 +32,7 @@ class RunContext:
     retries: int = 3
     max_error_rate: float = 0.25
     requests_in_flight: int | None = None
+    journal_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ _QUERIES: dict[str, str] = {
         FROM qdc ORDER BY position, stage, axis, metric""",
     "qdc_delta": """SELECT stage, previous, axis, metric, before, after, delta FROM qdc_delta
         ORDER BY position, stage, previous, axis, metric""",
+    "calibration": """SELECT calibration, scorer, reference, n, coverage, precision, recall, false_accept,
+            false_accept_low, false_accept_high, kappa, auroc
+        FROM calibration WHERE slice_key = 'all' ORDER BY calibration, scorer, reference""",
 }
 
 HEADLINE = {
@@ -55,6 +58,10 @@ HEADLINE = {
 """Metrics shown on one screen, and their headers; all are in `run_summary` and in the view `qdc`."""
 
 
+_CALIBRATION = ("scorer", "reference", "n", "coverage", "precision", "recall", "false_accept", "false_accept_high",
+                "kappa", "auroc")  # fmt: skip
+
+
 def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -> Summary:
     """What a run holds, as lists of rows by section; a section without rows is an empty list.
 
@@ -62,7 +69,10 @@ def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -
         con: from `stores.catalog.open_catalog`.
         run: the run directory, to list its exports; None leaves them out.
     """
-    summary: Summary = {name: _rows(con, sql) for name, sql in _QUERIES.items()}
+    views = {row["view_name"] for row in _rows(con, "SELECT view_name FROM duckdb_views()")}
+    # A catalog that was built before there were calibrations has none.
+    known = {name: sql for name, sql in _QUERIES.items() if name != "calibration" or name in views}
+    summary: Summary = {"calibration": [], **{name: _rows(con, sql) for name, sql in known.items()}}
     for section, by in (("pass_rate_by_n_ops", "n_ops"), ("pass_rate_by_domain", "domain"),
                         ("pass_rate_by_difficulty", "difficulty_bin")):  # fmt: skip
         summary[section] = _rows(con, _pass_rate_by(by))
@@ -151,9 +161,10 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
         ("pass rate by domain", "pass_rate_by_domain", ("stage", "domain", "n_groups", "n_judged", "pass_rate")),
         ("why unknown", "unknown_reasons", ("stage", "reason", "rollouts")),
         ("left out", "rejects", ("stage", "reason", "rows")),
+        ("calibration", "calibration", _CALIBRATION),
     )
     for title, section, columns in sections[:1] if brief else sections:
-        if summary[section]:
+        if summary.get(section):
             rows = [[_short(row[column]) for column in columns] for row in summary[section]]
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
@@ -169,7 +180,7 @@ def _drawn(title: str, header: list[str], rows: list[list[str]]) -> RenderableTy
 
     table = Table(title=title, title_justify="left", header_style="bold")
     for i, name in enumerate(header):
-        is_text = name in {"stage", "reason", "domain"}
+        is_text = name in {"stage", "reason", "domain", "scorer", "reference"}
         table.add_column(Text(name), justify="left" if is_text else "right", no_wrap=i == 0)
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))

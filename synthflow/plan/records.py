@@ -7,7 +7,7 @@ fingerprints over equal inputs mean equal rows, so work is found again when a sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthflow.contracts import PolicyIdentity, Stage
@@ -17,6 +17,7 @@ from synthflow.stages.sources import Source
 from synthflow.stores.manifest import StageRecord
 
 if TYPE_CHECKING:
+    from synthflow.spec.nodes import Node
     from synthflow.spec.pipeline import Pipeline
 
 
@@ -40,33 +41,46 @@ def stage_records(pipeline: Pipeline, identities: Mapping[str, PolicyIdentity]) 
     records: dict[str, StageRecord] = {}
     for node in pipeline.nodes:
         policies = [identities[name].policy_id for name in type(node.stage).policies(node.config)]
-        fingerprint = content_id(
-            "f",
-            SCHEMA_VERSION,
-            node.use,
-            node.stage.version,
-            identity_config(node.stage),
-            [records[parent].fingerprint for parent in node.parents],
-            policies,
-            pipeline.seed if policies else None,
-            pipeline.round if policies else None,
-        )
-        covers = node.stage.covers
-        records[node.name] = StageRecord(
-            name=node.name,
-            use=node.use,
-            version=node.stage.version,
-            fingerprint=fingerprint,
-            scope=scope_of(node.stage),
-            parents=tuple(node.parents),
-            writes=tuple(node.stage.writes),
-            config=node.config.model_dump(mode="json"),
-            covers=None
-            if covers is None
-            else {
-                "input_table": covers.input_table,
-                "input_key": covers.input_key,
-                "outputs": dict(covers.outputs),
-            },
-        )
+        records[node.name] = stage_record(node, records, policies, pipeline.seed, pipeline.round)
     return list(records.values())
+
+
+def stage_record(
+    node: Node, records: Mapping[str, StageRecord], policies: Sequence[str], seed: int, round: int
+) -> StageRecord:
+    """The record of one stage.
+
+    Args:
+        records: those of its parents, at least.
+        policies: ids of the policies that it samples from.
+    """
+    version = node.stage.full_version()
+    fingerprint = content_id(
+        "f",
+        SCHEMA_VERSION,
+        node.use,
+        version,
+        identity_config(node.stage),
+        [records[parent].fingerprint for parent in node.parents],
+        policies,
+        seed if policies else None,
+        round if policies else None,
+    )
+    covers = node.stage.covers
+    return StageRecord(
+        name=node.name,
+        use=node.use,
+        version=version,
+        fingerprint=fingerprint,
+        scope=scope_of(node.stage),
+        parents=tuple(node.parents),
+        writes=tuple(node.stage.writes),
+        config=node.config.model_dump(mode="json"),
+        covers=None
+        if covers is None
+        else {
+            "input_table": covers.input_table,
+            "input_key": covers.input_key,
+            "outputs": dict(covers.outputs),
+        },
+    )

@@ -13,8 +13,13 @@ from synthflow.spec.document import Document, Path
 from synthflow.spec.yaml_text import parse_value
 
 
-def apply(document: Document, overrides: Sequence[str]) -> None:
+def apply(
+    document: Document, overrides: Sequence[str], option: str = "-o", form: str = "stages.NAME.FIELD=VALUE"
+) -> None:
     """Apply `path=value` texts in order; a value is read as YAML, so `[a, b]`, `null` and `0.5` mean what they say.
+
+    Args:
+        option, form: how mistakes name an override, and how one is written.
 
     Raises:
         Mistakes: if some of them are no overrides at all.
@@ -23,9 +28,9 @@ def apply(document: Document, overrides: Sequence[str]) -> None:
     for text in overrides:
         try:
             path, value = _split(text)
-            _put(document, path, value, f"-o {text}")
+            _put(document, path, value, f"{option} {text}")
         except ValueError as error:
-            broken.append(Mistake(f"-o {text}", str(error), "write it as stages.NAME.FIELD=VALUE"))
+            broken.append(Mistake(f"{option} {text}", str(error), f"write it as {form}"))
     if broken:
         raise Mistakes(broken, "the overrides")
 

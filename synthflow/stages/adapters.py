@@ -35,6 +35,9 @@ from synthflow.schema import REJECTS, SCORES, TELEMETRY
 from synthflow.stages import questions as asked_as
 from synthflow.stages.questions import note, part_rows, problems_by_id, question
 
+ADAPTER_VERSION = "1"
+"""Raised when an adapter would say something else of the same answer."""
+
 MAX_NOTE_CHARS = asked_as.MAX_NOTE_CHARS
 
 
@@ -106,6 +109,14 @@ class VerifyStage(_Adapter):
         verifier.close()
         # What it says replaces its fields, in which there may be paths of this machine.
         return dict.fromkeys(self.own) | dict(said.model_dump(mode="json") if hasattr(said, "model_dump") else said)
+
+    def full_version(self) -> str:
+        """The adapter's version and the verifier's with its libraries: another library may judge otherwise."""
+        verifier = self._own_verifier()
+        try:
+            return f"{ADAPTER_VERSION}+{verifier.full_version()}"
+        finally:
+            verifier.close()
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Scores of kind verdict, one a rollout, and what stands behind them; elapsed seconds go to telemetry.
@@ -227,7 +238,7 @@ def all_stage_names() -> list[str]:
 def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
     body = {
         "use": f"verify.{name}",
-        "version": f"1+{wrapped.version}",
+        "version": f"{ADAPTER_VERSION}+{wrapped.version}",
         "Config": _merged(f"verify.{name}", VerifyConfig, wrapped.Config),
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
@@ -243,7 +254,7 @@ def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
 def _bind_filter(name: str, wrapped: type[Filter]) -> type[Stage]:
     body = {
         "use": f"filter.{name}",
-        "version": f"1+{wrapped.version}",
+        "version": f"{ADAPTER_VERSION}+{wrapped.version}",
         "Config": _merged(f"filter.{name}", FilterStageConfig, wrapped.Config),
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),

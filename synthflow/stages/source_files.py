@@ -74,7 +74,7 @@ def json_rows(path: str) -> Iterator[Row]:
     name = label(path)
     try:
         with open_bytes(path) as stream:
-            for number, line in enumerate(_lines(stream), start=1):
+            for number, line in enumerate(lines(stream), start=1):
                 if not line.strip():
                     continue
                 try:
@@ -149,7 +149,8 @@ def open_bytes(path: str) -> Any:
     return io.BufferedReader(pa.CompressedInputStream(raw, compression), 1 << 20)
 
 
-def _lines(stream: Any) -> Iterator[bytes]:
+def lines(stream: Any) -> Iterator[bytes]:
+    """Lines of a stream, without a byte order mark; of an endless one its first `MAX_LINE_BYTES` + 1 bytes."""
     first = True
     while line := stream.readline(MAX_LINE_BYTES + 1):
         yield line.removeprefix(b"\xef\xbb\xbf") if first else line

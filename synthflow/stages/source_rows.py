@@ -100,7 +100,7 @@ def to_problem(row: Mapping[str, Any], how: Mapped) -> dict[str, Any]:
     used = {column}
     answer = None
     if how.answer_column in row:
-        answer = _answer(row[how.answer_column], how.answer_column)
+        answer = answer_text(row[how.answer_column], how.answer_column)
         used.add(how.answer_column)
     if how.require_answer and (answer is None or not answer.strip()):
         what = "is missing" if answer is None else "is empty"
@@ -169,7 +169,12 @@ def _chat(value: Any, column: str) -> Iterator[dict[str, str]]:
         raise RowError("the chat ends with the assistant", "the last message must ask for an answer")
 
 
-def _answer(value: Any, column: str) -> str | None:
+def answer_text(value: Any, column: str) -> str | None:
+    """An answer as it stood in the file; None where there is none.
+
+    Raises:
+        RowError: if it is neither text nor a number.
+    """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, ExactFloat):

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from fake_engine import FakeEngine, answer, host_of, requests
 
 from synthflow.contracts import PolicyConfig
+from synthflow.errors import InfrastructureError
 from synthflow.execute import engines
 from synthflow.execute.services import WorkerServices
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import canonical
 
 POLICY = PolicyConfig(backend="fake", model="fake")
+
+
+def test_a_run_that_may_not_sample_says_what_it_lacks(tmp_path: Path) -> None:
+    context = RunContext(tmp_path, 1, 0, 0, {"p": POLICY}, {}, journal_only=True)
+    with pytest.raises(InfrastructureError, match="'labels': 3 of 3 samples are not in the journal"):
+        WorkerServices(context, "labels", "e_1").sample(requests(0, 3), "p")
+    assert not list(tmp_path.rglob("*.jsonl"))
 
 
 def test_waves_share_engine_and_journal_and_sample_nothing_twice(tmp_path: Path) -> None:
