@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import resource
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,21 @@ from typing import Any
 import math_verify
 import sympy
 from latex2sympy2_extended import NormalizationConfig
-from math_verify.parser import LatexExtractionConfig
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy, normalize_latex
+from math_verify.grader import should_treat_as_complex
+from math_verify.parser import get_last_eq
 
 logging.disable(logging.CRITICAL)  # it logs a warning an item; nothing reads it here
 
-_CONFIG = [
-    LatexExtractionConfig(
-        boxed_match_priority=0,
-        normalization_config=NormalizationConfig(
-            basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="last", equations=False
-        ),
-    )
-]
+# Units are ours to drop (`words`): Math-Verify's list drops the c of `2c`. Case is kept: R is not r.
+_NORMALIZATION = NormalizationConfig(
+    basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False
+)
+_CONVERSION = ConversionConfig(lowercase_symbols=False)
 _RELATIVE = 1e-5
+_NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
+_DECIMAL = re.compile(r"[-+]?\d*\.\d+")
+_INEQUALITY = re.compile(r"<|>|\\[lg]e(?![a-zA-Z])")
 _NAME = re.compile(r" ?[a-zA-Z] ?")
 _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swallowed by a library
 
@@ -51,16 +54,24 @@ def compare(pair: list[str]) -> dict[str, Any]:
         gold, answer = _parsed(matched[0]), _parsed(matched[1])
         if gold is None or answer is None:
             return {"reason": "parse_failure"}
-    equal = bool(
-        math_verify.verify(
-            gold,
-            answer,
-            strict=True,
-            allow_set_relation_comp=_surely_interval(gold_text),
-            timeout_seconds=None,
-            raise_on_error=True,
+    equal = (
+        (
+            bool(
+                math_verify.verify(
+                    gold,
+                    answer,
+                    strict=True,
+                    allow_set_relation_comp=_surely_interval(gold_text),
+                    timeout_seconds=None,
+                    raise_on_error=True,
+                )
+            )
+            or _same_letter(gold, answer)
+            or _same_region((gold_text, gold), (answer_text, answer))
         )
-    ) and not _only_tiny(gold, answer)
+        and not _only_tiny(gold, answer)
+        and not _more_decimals(gold_text, answer_text)
+    )
     if not equal and _memory_was_full():
         raise MemoryError("the memory limit was reached")
     return {"equal": equal}
@@ -71,16 +82,67 @@ def _parsed(text: str) -> Any:
     """The SymPy object that LaTeX stands for, or None."""
     if not _balanced(text) or re.search(r"(?<![_\d])\d+ \d", text):
         return None
-    found = math_verify.parse(
-        f"\\boxed{{{text}}}",
-        extraction_config=_CONFIG,
-        fallback_mode="no_fallback",
-        parsing_timeout=None,
-        raise_on_error=True,
-    )
-    if not found or isinstance(found[0], str):
+    normalized = normalize_latex(text, _NORMALIZATION)
+    for candidate in dict.fromkeys((normalized, get_last_eq(normalized))):
+        complex_valued = should_treat_as_complex(candidate)
+        try:
+            found = latex2sympy(
+                candidate,
+                is_real=not complex_valued,
+                normalization_config=None,
+                conversion_config=_CONVERSION,
+            )
+        except MemoryError:
+            raise
+        except Exception:
+            continue  # its parser raises what it likes on text that it cannot read
+        return _with_imaginary_unit(found) if complex_valued else found
+    return None
+
+
+def _with_imaginary_unit(found: Any) -> Any:
+    """`i` is a mere letter to the parser, so that `i^2` was not -1."""
+    letter = sympy.Symbol("i", real=False)
+    if isinstance(found, sympy.Basic | sympy.MatrixBase) and letter in getattr(found, "free_symbols", ()):
+        return found.subs(letter, sympy.I)
+    return found
+
+
+def _same_region(gold: tuple[str, Any], answer: tuple[str, Any]) -> bool:
+    wanted = _region(*gold)
+    return wanted is not None and wanted == _region(*answer)
+
+
+def _region(text: str, parsed: Any) -> Any:
+    """The set of reals that an interval, a union, or inequalities joined by "or" in one letter describe; or None."""
+    if isinstance(parsed, sympy.Interval | sympy.Union):
+        return sympy.Union(parsed.doit()) if _surely_interval(text) else None
+    parts = re.split(r"\\text ?\{ ?or ?\}|(?<![a-zA-Z\\])or(?![a-zA-Z])", text)
+    if len(parts) < 2 or not all(_INEQUALITY.search(part) for part in parts):
         return None
-    return found[0]
+    found = [_parsed(part.strip()) for part in parts]
+    letters = {letter for part in found for letter in getattr(part, "free_symbols", ())}
+    if len(letters) != 1 or not all(isinstance(part, sympy.core.relational.Relational) for part in found):
+        return None
+    return sympy.Union(*(part.as_set() for part in found))
+
+
+def _same_letter(gold: Any, answer: Any) -> bool:
+    """`x` and `x^2/x`: Math-Verify compares a lone letter by its name only."""
+    if not (isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr)):
+        return False
+    if not (gold.is_Symbol or answer.is_Symbol) or gold.free_symbols != answer.free_symbols:
+        return False
+    return bool(sympy.simplify(gold - answer) == 0)
+
+
+def _more_decimals(gold: str, answer: str) -> bool:
+    """Whether of two decimals the shorter, of fewer than six places, is not the other: 0.3 and 0.30000001."""
+    if not (_DECIMAL.fullmatch(gold) and _DECIMAL.fullmatch(answer)):
+        return False
+    places = min(len(text.partition(".")[2]) for text in (gold, answer))
+    left, right = Fraction(gold), Fraction(answer)
+    return places < 6 and abs(left - right) > _NOISE * max(abs(left), abs(right))
 
 
 def _balanced(text: str) -> bool:

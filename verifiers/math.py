@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers import rationals
+from synthflow.verifiers import quick, rationals
 from synthflow.verifiers.extract import Extraction, extract, gold_answer
 from synthflow.verifiers.limits import too_large
 from synthflow.verifiers.text import canonical, clean, to_latex
@@ -28,6 +28,7 @@ from synthflow.verifiers.workers import Outcome, WorkerPool
 _MEMO = 100_000
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
+_PERCENT_ENDS = frozenset("%t}")
 
 Pair = tuple[str, str]
 
@@ -48,7 +49,7 @@ class MathVerifier(Verifier):
     """
 
     name = "math"
-    version = "1"
+    version = "2"
     Config = MathConfig
 
     def __init__(self, config: Any = None) -> None:
@@ -152,7 +153,7 @@ def decide_cheaply(gold: str, answer: str) -> Judgement | None:
     if gold == answer:
         return Judgement("correct", 1.0, None, detail)
     exact = rationals.decide(gold, answer)
-    if exact is None:
+    if exact is None and (gold[-1] in _PERCENT_ENDS or answer[-1] in _PERCENT_ENDS):
         exact = rationals.decide_percent(gold, answer)
     if exact is not None:
         return _decided(exact, detail)
@@ -165,8 +166,14 @@ def decide_cheaply(gold: str, answer: str) -> Judgement | None:
         return _decided(said.verdict == "correct", detail)
     if said.verdict == "text_differs":
         return Judgement.unknown("text_differs", f"{detail} ({said.why})")
-    exact = rationals.decide(without_unit(gold), without_unit(answer))
+    exact = decide_exactly(without_unit(gold), without_unit(answer))
     return None if exact is None else _decided(exact, detail)
+
+
+def decide_exactly(gold: str, answer: str) -> bool | None:
+    """What exact arithmetic says about two canonical answers without units, or None."""
+    exact = rationals.decide(gold, answer)
+    return quick.decide(gold, answer) if exact is None else exact
 
 
 def _decided(equal: bool, detail: str) -> Judgement:

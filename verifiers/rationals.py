@@ -12,20 +12,25 @@ from fractions import Fraction
 _PLAIN = re.compile(r"([-+]?)(\d{1,3}(?:,\d{3})+|\d{1,300})(?:\.(\d{1,30}))?")
 _POINT = re.compile(r"([-+]?)\.(\d{1,30})")
 _FRACTION = re.compile(r"([-+]?)(?:\\frac\{([-+]?\d{1,300})\}\{([-+]?\d{1,300})\}|(\d{1,300})/(\d{1,300}))")
+_MIXED = re.compile(r"([-+]?)(\d{1,6})(?: (\d{1,6})/(\d{1,6})|\\frac\{(\d{1,6})\}\{(\d{1,6})\})")
 _PERCENT = re.compile(r" ?(?:\\?%|percent|\\text\{ ?percent\})$")
+_ENDS = frozenset("0123456789}")  # what the other forms end with
 _CLOSE = Fraction(1, 10**4)  # far beyond the sixth decimal, at which the slow path rounds
 
 
-def parse(text: str) -> tuple[Fraction, bool] | None:
-    """Value and whether it is written as a decimal; None for anything but the three plain forms."""
+def parse(text: str) -> tuple[Fraction | int, bool] | None:
+    """Value and whether it is written as a decimal; None for anything but the plain forms."""
+    value: Fraction | int
     if match := _PLAIN.fullmatch(text):
         sign, whole, decimals = match.groups()
-        digits = whole.replace(",", "")
-        value = Fraction(f"{digits}.{decimals}" if decimals else digits)
+        digits = whole.replace(",", "") if "," in whole else whole
+        value = Fraction(int(digits + decimals), 10 ** len(decimals)) if decimals else int(digits)
         return (-value if sign == "-" else value), decimals is not None
+    if not text or text[-1] not in _ENDS:
+        return None
     if match := _POINT.fullmatch(text):
         sign, decimals = match.groups()
-        value = Fraction(f"0.{decimals}")
+        value = Fraction(int(decimals), 10 ** len(decimals))
         return (-value if sign == "-" else value), True
     if match := _FRACTION.fullmatch(text):
         sign, top, bottom, plain_top, plain_bottom = match.groups()
@@ -34,23 +39,41 @@ def parse(text: str) -> tuple[Fraction, bool] | None:
             return None
         value = Fraction(int(top or plain_top), denominator)
         return (-value if sign == "-" else value), False
+    if match := _MIXED.fullmatch(text):
+        sign, whole, *parts = match.groups()
+        top, bottom = (int(part) for part in parts if part is not None)
+        if not 0 < top < bottom or int(whole) == 0:
+            return None  # 2\frac{4}{3} may be a product
+        value = int(whole) + Fraction(top, bottom)
+        return (-value if sign == "-" else value), False
     return None
 
 
 def decide_percent(gold: str, answer: str) -> bool | None:
-    """True where one is `n%` and the other n (of 1 or more) or n/100; None for everything else.
+    """Decides pairs of rationals of which one or both are a percentage; None for everything else, and close calls.
 
     Whether "what percentage" is answered by 50, 50% or 0.5 is a matter of taste, so all are accepted; `0.5` and
     `0.5%` are not, since they differ hundredfold when the question is not about percentages.
     """
     left, right = _PERCENT.sub("", gold), _PERCENT.sub("", answer)
-    if (left == gold) == (right == answer):
+    if left == gold and right == answer:
         return None
     a, b = parse(left), parse(right)
     if a is None or b is None:
         return None
+    if left != gold and right != answer:
+        return decide(left, right)
     (percent, _), (plain, _) = (a, b) if left != gold else (b, a)
-    return True if plain == percent / 100 or (plain == percent and abs(plain) >= 1) else None
+    share = Fraction(percent) / 100
+    if plain == share or (plain == percent and abs(plain) >= 1):
+        return True
+    if plain == percent:
+        return None
+    return None if any(_close(plain, meant) for meant in (percent, share)) else False
+
+
+def _close(a: Fraction | int, b: Fraction | int) -> bool:
+    return abs(a - b) < _CLOSE * max(Fraction(1), abs(b))
 
 
 def decide(gold: str, answer: str) -> bool | None:
@@ -61,5 +84,4 @@ def decide(gold: str, answer: str) -> bool | None:
     (wanted, wanted_decimal), (given, given_decimal) = left, right
     if wanted == given:
         return True
-    close = abs(wanted - given) < _CLOSE * max(Fraction(1), abs(wanted))
-    return None if close and (wanted_decimal or given_decimal) else False
+    return None if (wanted_decimal or given_decimal) and _close(given, wanted) else False

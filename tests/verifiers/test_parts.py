@@ -60,8 +60,8 @@ def test_a_zero_denominator_is_not_decided() -> None:
 
 @pytest.mark.parametrize(
     ("gold", "answer", "said"),
-    [("50%", "50", True), ("12.5\\%", "12.5", True), ("50%", "0.5", True), ("0.5", "0.5%", None), ("50%", "5", None),
-     ("50%", "50%", None), ("x%", "5", None)],
+    [("50%", "50", True), ("12.5\\%", "12.5", True), ("50%", "0.5", True), ("0.5", "0.5%", None), ("50%", "5", False),
+     ("50%", "50%", True), ("50%", "5%", False), ("x%", "5", None)],
 )  # fmt: skip
 def test_percent(gold: str, answer: str, said: bool | None) -> None:
     assert rationals.decide_percent(gold, answer) is said
