@@ -33,6 +33,7 @@ _CONVERSION = ConversionConfig(lowercase_symbols=False)
 _RELATIVE = 1e-5
 _NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
 _DECIMAL = re.compile(r"[-+]?\d*\.\d+")
+_PERCENT = re.compile(r" ?(?:\\?%|(?:\\text ?\{ ?)?percent ?\}?)$")
 _INEQUALITY = re.compile(r"<|>|\\[lg]e(?![a-zA-Z])")
 _NAME = re.compile(r" ?[a-zA-Z] ?")
 _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swallowed by a library
@@ -41,6 +42,31 @@ _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swa
 def compare(pair: list[str]) -> dict[str, Any]:
     """`[gold, answer]` in LaTeX to `{"equal": bool}` or `{"reason": ..., "detail": ...}`."""
     gold_text, answer_text = pair
+    if _PERCENT.search(gold_text) or _PERCENT.search(answer_text):
+        return _compare_percent(gold_text, answer_text)
+    return _compare(gold_text, answer_text)
+
+
+def _compare_percent(gold: str, answer: str) -> dict[str, Any]:
+    """`n%` equals `n%`, n (of 1 or more) and n/100; Math-Verify tells the sign, decimals and fractions apart."""
+    wanted, given = _PERCENT.sub("", gold), _PERCENT.sub("", answer)
+    if wanted != gold and given != answer:
+        return _compare(wanted, given)
+    if "/" in (wanted if wanted != gold else given):
+        return {"reason": "parse_failure" if given != answer else "gold_unparsable", "detail": "1/2% has two readings"}
+    share = _compare(_hundredth(wanted), given) if wanted != gold else _compare(wanted, _hundredth(given))
+    if share.get("equal") is not False:
+        return share
+    percent = _parsed(wanted if wanted != gold else given)
+    at_least_one = isinstance(percent, sympy.Expr) and percent.is_number and bool(abs(percent) >= 1)
+    return _compare(wanted, given) if at_least_one else share
+
+
+def _hundredth(text: str) -> str:
+    return rf"\frac{{{text}}}{{100}}"
+
+
+def _compare(gold_text: str, answer_text: str) -> dict[str, Any]:
     gold = _parsed(gold_text)
     if gold is None or gold in (sympy.nan, sympy.zoo):
         return {"reason": "gold_unparsable", "detail": gold_text[:200]}

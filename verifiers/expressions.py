@@ -26,7 +26,7 @@ _TOKEN = re.compile(
 _FUNCTIONS = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "exp", "ln", "arcsin", "arccos", "arctan"})
 _FACTOR_COMMANDS = frozenset({"frac", "sqrt", "pi", "theta", "alpha", "beta", "log", *_FUNCTIONS})
 _GREEK = frozenset({"theta", "alpha", "beta", "lambda", "mu"})
-_NAMES = """sin cos tan cot sec csc log ln exp det gcd lcm max min mod lim pi inf and or not
+_NAMES = """sin cos tan cot sec csc log ln exp det gcd lcm max min mod lim pi inf tr and or not
     cm mm km kg mg ml ft in yd mi lb oz hr am pm st th nd rd by cc gm dm lt mt mp sq rs"""
 _NOT_PRODUCTS = frozenset(_NAMES.split())
 _ASSOCIATIVE_SIGNS = ("+", "-")

@@ -56,8 +56,8 @@ def decide_percent(gold: str, answer: str) -> bool | None:
     `0.5%` are not, since they differ hundredfold when the question is not about percentages.
     """
     left, right = _PERCENT.sub("", gold), _PERCENT.sub("", answer)
-    if left == gold and right == answer:
-        return None
+    if (left == gold and right == answer) or (left != gold and "/" in left) or (right != answer and "/" in right):
+        return None  # 1/2% has two readings
     a, b = parse(left), parse(right)
     if a is None or b is None:
         return None
@@ -65,7 +65,7 @@ def decide_percent(gold: str, answer: str) -> bool | None:
         return decide(left, right)
     (percent, _), (plain, _) = (a, b) if left != gold else (b, a)
     share = Fraction(percent) / 100
-    if plain == share or (plain == percent and abs(plain) >= 1):
+    if plain == share or (plain == percent and abs(Fraction(plain)) >= 1):
         return True
     if plain == percent:
         return None
@@ -73,7 +73,7 @@ def decide_percent(gold: str, answer: str) -> bool | None:
 
 
 def _close(a: Fraction | int, b: Fraction | int) -> bool:
-    return abs(a - b) < _CLOSE * max(Fraction(1), abs(b))
+    return abs(Fraction(a) - Fraction(b)) < _CLOSE * max(Fraction(1), abs(Fraction(b)))
 
 
 def decide(gold: str, answer: str) -> bool | None:
