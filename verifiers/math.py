@@ -37,7 +37,7 @@ class MathConfig(VerifierConfig):
     """Configuration of `verify.math`."""
 
     extract: Extraction = Field("any", description="any: box, marker, last formula, last number; boxed: the box alone")
-    timeout_s: float = Field(3.0, gt=0, le=600, description="wall-clock seconds a comparison may take")
+    timeout_s: float = Field(1.5, gt=0, le=600, description="wall-clock seconds a comparison may take")
     memory_mb: int = Field(1024, ge=384, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 
