@@ -46,6 +46,7 @@ _SETTLED = re.compile(  # possessive: no way back, hence linear
     r"(?![A-Za-z])))++"
 )
 
+_EUROPEAN = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+,\d{1,2}")  # nothing else is written 1.234,56
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
 
 _MAGNITUDES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -83,7 +84,11 @@ def canonical(answer: str) -> str:
 
 
 def _settle(answer: str) -> str:
-    text, previous = clean(answer).translate(_UNICODE), None
+    text, previous = clean(answer), None
+    if not text.isascii():
+        text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text).translate(_UNICODE)
+    if "," in text and _EUROPEAN.fullmatch(text.strip()):  # before ", " and "," become one
+        text = text.replace(".", "").replace(",", ".")
     for _ in range(8):  # what one rule leaves, another may take up
         if text == previous:
             break

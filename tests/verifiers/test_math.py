@@ -78,7 +78,7 @@ def test_unknown_says_why(verifier: MathVerifier, gold: str | None, completion: 
 
 
 def test_the_last_box_counts_and_detail_shows_it(verifier: MathVerifier) -> None:
-    right, wrong = ask(verifier, ("6", r"\boxed{5} or \boxed{6}"), ("5", r"\boxed{5} or \boxed{6}"))
+    right, wrong = ask(verifier, ("6", r"\boxed{5}. No: \boxed{6}"), ("5", r"\boxed{5}. No: \boxed{6}"))
     assert (right.verdict, right.value, right.detail) == ("correct", 1.0, "6")
     assert (wrong.verdict, wrong.value, wrong.detail, wrong.reason) == ("wrong", 0.0, "6", None)
 

@@ -252,7 +252,9 @@ def test_three_hundred_kills_leak_nothing() -> None:
     assert {o.reason for o in outcomes} == {"timeout", "verifier_error"}
     assert sum(o.reason == "timeout" for o in outcomes) >= 100  # a crash may take 50 ms on a busy machine
     made.map([["echo", 1]] * 4)
-    assert me.num_fds() <= descriptors + 12  # at most one worker and the spare more than before: three pipes each, two ends
+    assert (
+        me.num_fds() <= descriptors + 12
+    )  # at most one worker and the spare more than before: three pipes each, two ends
     assert me.num_threads() <= threads
     made.close()
     assert [c for c in me.children(recursive=True) if "_child" in " ".join(c.cmdline() or ["zombie _child"])] == []
