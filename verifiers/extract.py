@@ -12,6 +12,7 @@ of the text and bounded after the search for markers, whatever the text holds.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 from synthflow.verifiers.markers import DENIED, decimal_point, markers, said_choice, without_comment
@@ -24,6 +25,7 @@ _MAX_LINE = 2000  # characters of a last line in which rule 5 looks
 _MAX_BOXES = 20  # unbalanced boxes that are passed over before rule 1 gives up
 
 _BOX = re.compile(r"\\f?boxed\s{0,3}\{|\\fbox\s{0,3}\{")
+_BRACE = re.compile(r"[{}]|\\.", re.DOTALL)
 _JOINED = re.compile(r"(?=[^a-z]*(?:,|;|&|and|or))(?:[\s$,;&]|and|or|\\text\s?\{\s?(?:and|or)\s?\}|\\q?quad|\\[,;()])+")
 _MAX_JOINT = 40  # characters between two answers that are one
 _TAGGED = re.compile(r"<answer>([^<]{0,2000})</answer>", re.IGNORECASE)
@@ -48,26 +50,28 @@ def boxes(text: str, limit: int = _MAX_BOXES) -> list[str]:
     return [text[start:end].strip() for _, start, end in _box_spans(text, limit)]
 
 
-def _box_spans(text: str, limit: int) -> list[tuple[int, int, int]]:
+def _box_spans(text: str, limit: int) -> Iterator[tuple[int, int, int]]:
     """Start of the command, start and end of the content, the last box first."""
-    if "box" not in text:
-        return []
-    found = []
-    for match in reversed(list(_BOX.finditer(text))[-limit:]):
-        end = _closing(text, match.end())
-        if end is not None:
-            found.append((match.start(), match.end(), end))
-    return found
+    at, looked = len(text), 0
+    while looked < limit and (at := text.rfind("box", 0, at)) > 0:
+        command = at - 2 if text[at - 1] == "f" else at - 1
+        match = _BOX.match(text, command) if command >= 0 else None
+        if match is not None:
+            looked += 1
+            end = _closing(text, match.end())
+            if end is not None:
+                yield command, match.end(), end
 
 
 def _boxed(text: str) -> str | None:
     """The last box, with those that are joined to it."""
     spans = _box_spans(text, _MAX_BOXES)
-    if not spans:
+    last = next(spans, None)
+    if last is None:
         return None
-    (first, start, end), *earlier = spans
+    first, start, end = last
     contents = [text[start:end].strip()]
-    for command, start, end in earlier:
+    for command, start, end in spans:
         between = text[end + 1 : first]
         if end >= first or len(between) > _MAX_JOINT or not _JOINED.fullmatch(between):
             break
@@ -78,19 +82,16 @@ def _boxed(text: str) -> str | None:
 
 def _closing(text: str, start: int) -> int | None:
     """Index of the brace that closes the one before `start`; escaped braces do not count."""
-    depth, at = 1, start
     stop = min(len(text), start + MAX_ANSWER)
-    while at < stop:
-        char = text[at]
-        if char == "\\":
-            at += 1
-        elif char == "{":
+    depth = 1
+    for match in _BRACE.finditer(text, start, stop):
+        brace = match.group()
+        if brace == "{":
             depth += 1
-        elif char == "}":
+        elif brace == "}":
             depth -= 1
             if depth == 0:
-                return at
-        at += 1
+                return match.start()
     return None
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -74,12 +74,14 @@ class MathVerifier(Verifier):
             if isinstance(pair, Judgement):
                 judged[at] = pair
                 continue
-            known = self._remembered(pair) or decide_cheaply(*pair)
+            known = self._remembered(pair)
             if known is None:
-                owed.setdefault(pair, []).append(at)
-            else:
+                known = decide_cheaply(*pair, started)
+                if known is None:
+                    owed.setdefault(pair, []).append(at)
+                    continue
                 self._remember(pair, known)
-                judged[at] = _timed(known, time.perf_counter() - started)
+            judged[at] = known
         for pair, judgement in zip(owed, self._ask(list(owed)), strict=True):
             self._remember(pair, judgement)
             for place in owed[pair]:
@@ -130,7 +132,7 @@ class MathVerifier(Verifier):
             pool.close()
 
 
-@cache
+@lru_cache(maxsize=_MEMO)
 def _canonical_gold_cached(answer: str) -> str:
     return canonical(gold_answer(answer))
 
@@ -143,31 +145,31 @@ def _canonical_gold(answer: str) -> str:
     )
 
 
-def decide_cheaply(gold: str, answer: str) -> Judgement | None:
-    """What two canonical answers settle without algebra, or None."""
+def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
+    """What two canonical answers settle without algebra, or None; `started` is when the clock was at zero."""
     detail = shown(answer)
     if not gold:
         return Judgement.unknown("gold_unparsable", "the gold answer is empty")
     if not answer:
         return Judgement.unknown("parse_failure", "no answer found")
     if gold == answer:
-        return Judgement("correct", 1.0, None, detail)
+        return _decided(True, detail, started)
     exact = rationals.decide(gold, answer)
     if exact is None and (gold[-1] in _PERCENT_ENDS or answer[-1] in _PERCENT_ENDS):
         exact = rationals.decide_percent(gold, answer)
     if exact is not None:
-        return _decided(exact, detail)
+        return _decided(exact, detail, started)
     for text, whose in ((gold, "gold answer"), (answer, "answer")):
         limit = too_large(text)
         if limit:
             return Judgement.unknown("too_large", f"{detail} ({whose}: {limit})")
     said = say(gold, answer)
     if said.verdict in ("correct", "wrong"):
-        return _decided(said.verdict == "correct", detail)
+        return _decided(said.verdict == "correct", detail, started)
     if said.verdict == "text_differs":
         return Judgement.unknown("text_differs", f"{detail} ({said.why})")
     exact = decide_exactly(without_unit(gold), without_unit(answer))
-    return None if exact is None else _decided(exact, detail)
+    return None if exact is None else _decided(exact, detail, started)
 
 
 def decide_exactly(gold: str, answer: str) -> bool | None:
@@ -176,8 +178,11 @@ def decide_exactly(gold: str, answer: str) -> bool | None:
     return quick.decide(gold, answer) if exact is None else exact
 
 
-def _decided(equal: bool, detail: str) -> Judgement:
-    return Judgement("correct", 1.0, None, detail) if equal else Judgement("wrong", 0.0, None, detail)
+def _decided(equal: bool, detail: str, started: float) -> Judgement:
+    elapsed_s = time.perf_counter() - started
+    if equal:
+        return Judgement("correct", 1.0, None, detail, elapsed_s)
+    return Judgement("wrong", 0.0, None, detail, elapsed_s)
 
 
 def _judgement(answer: str, outcome: Outcome) -> Judgement:
@@ -188,11 +193,8 @@ def _judgement(answer: str, outcome: Outcome) -> Judgement:
         return Judgement.unknown(outcome.reason, told, outcome.elapsed_s)
     if "reason" in outcome.value:
         return Judgement.unknown(outcome.value["reason"], outcome.value.get("detail", detail), outcome.elapsed_s)
-    return _timed(_decided(outcome.value["equal"], detail), outcome.elapsed_s)
-
-
-def _timed(judgement: Judgement, elapsed_s: float) -> Judgement:
-    return Judgement(judgement.verdict, judgement.value, judgement.reason, judgement.detail, elapsed_s)
+    equal = outcome.value["equal"]
+    return Judgement("correct" if equal else "wrong", float(equal), None, detail, outcome.elapsed_s)
 
 
 def shown(answer: str) -> str:

@@ -15,7 +15,7 @@ _FRACTION = re.compile(r"([-+]?)(?:\\frac\{([-+]?\d{1,300})\}\{([-+]?\d{1,300})\
 _MIXED = re.compile(r"([-+]?)(\d{1,6})(?: (\d{1,6})/(\d{1,6})|\\frac\{(\d{1,6})\}\{(\d{1,6})\})")
 _PERCENT = re.compile(r" ?(?:\\?%|percent|\\text\{ ?percent\})$")
 _ENDS = frozenset("0123456789}")  # what the other forms end with
-_CLOSE = Fraction(1, 10**4)  # far beyond the sixth decimal, at which the slow path rounds
+_CLOSE, _CLOSE_RELATIVE = Fraction(1, 10**4), Fraction(1, 10**10)  # far beyond the sixth decimal, and doubles
 
 
 def parse(text: str) -> tuple[Fraction | int, bool] | None:
@@ -73,7 +73,7 @@ def decide_percent(gold: str, answer: str) -> bool | None:
 
 
 def _close(a: Fraction | int, b: Fraction | int) -> bool:
-    return abs(Fraction(a) - Fraction(b)) < _CLOSE * max(Fraction(1), abs(Fraction(b)))
+    return abs(Fraction(a) - Fraction(b)) < max(_CLOSE, _CLOSE_RELATIVE * abs(Fraction(b)))
 
 
 def decide(gold: str, answer: str) -> bool | None:

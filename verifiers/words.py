@@ -59,6 +59,7 @@ _WORDY = re.compile(r"(?=.*[^\W\d_]{3})[\w .,:'’-]+")
 _AMBIGUOUS = re.compile(
     r"\d/\d+ ?(?:[a-zA-Z(]|\\(?!text|mathrm|mbox|right|cdot|times|le|ge|cup|cap|pm|in|end)[a-zA-Z])"
 )
+_WORDLESS = re.compile(r"(?:[0-9+\-*^(){}\[\],. ]++|\\(?:frac|sqrt|pi|cdot|infty|cup|[{}])(?![a-zA-Z]))++")
 _BASED = re.compile(r"[\dA-Fa-f]+_\{?(\d+)\}?")
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)\s*([ap])?\.?\s*(?:m\.?)?")
 _CHOICE = re.compile(r"\(?([A-Ja-j])(?:\)|\.|:|\)\.)?(?:\s*(?:[-–—]\s|(?<=[).:])\s?).*)?", re.DOTALL)
@@ -98,6 +99,8 @@ def is_text(answer: str) -> bool:
 
 def say(gold: str, answer: str) -> Said:
     """What words decide about two canonical answers, before any algebra."""
+    if _WORDLESS.fullmatch(gold) and _WORDLESS.fullmatch(answer):
+        return _OPEN
     if is_text(gold) or is_text(answer):
         return Said("correct" if _alias(gold) == _alias(answer) else "wrong")
     if _WORDY.fullmatch(words(gold)) and words(gold).replace(" ", "") == words(answer).replace(" ", ""):
