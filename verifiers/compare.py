@@ -106,7 +106,7 @@ def _compare(gold_text: str, answer_text: str) -> dict[str, Any]:
 @lru_cache(maxsize=512)
 def _parsed(text: str) -> Any:
     """The SymPy object that LaTeX stands for, or None."""
-    if not _balanced(text) or re.search(r"(?<![_\d])\d+ \d", text):
+    if not _balanced(text) or re.search(r"(?<![_\d])\d+ \d|\\overline", text):
         return None
     normalized = normalize_latex(text, _NORMALIZATION)
     for candidate in dict.fromkeys((normalized, get_last_eq(normalized))):

@@ -120,7 +120,7 @@ def extract(completion: str, how: Extraction = "any") -> str | None:
 def _after_marker(text: str) -> str | None:
     """What the last marker announces: None without a marker, empty if the marker is denied."""
     for marker in markers(text):
-        if DENIED.search(text, max(0, marker.start - 120), marker.start):
+        if marker.denied or DENIED.search(text, max(0, marker.start - 120), marker.start):
             return ""
         rest = text[marker.end : marker.end + MAX_ANSWER + 1]
         rest = rest.lstrip(" \t*:：=\n")

@@ -22,7 +22,7 @@ _NOUNS = {
     "tr": ("cevap", "Cevap"),
     "vi": ("đáp án", "Đáp án", "đáp số", "Đáp số"),
     "zh": ("答案",),
-    "ja": ("答え", "解答"),
+    "ja": ("答え", "解答", "正解"),
     "ko": ("정답", "답은", "답:"),
     "ar": ("الجواب", "الإجابة"),
     "hi": ("उत्तर",),
@@ -37,12 +37,14 @@ _ENDINGS = re.compile(
     (?:\s{{0,3}}(?:{_VERBS})(?!\w)\s{{0,3}}:?|(?:\s|\*){{0,3}}[:：=]|\s?[是为為はは은는](?:\s?[:：])?|\s{{1,2}}(?=[०-९٠-٩]))""",
     re.VERBOSE,
 )
+_DENIED_AFTER = re.compile(r"\s{0,3}(?:(?:is|was|ca|could|would)n['’]t|(?:is|was|can|could)\s?not)\b", re.IGNORECASE)
 _HASHES = re.compile(r"(?:^|\n)\s{0,3}####")
 _MAX_MARKERS = 20
 
 DENIED = re.compile(
     r"(?:\b(?:not|never|doubt|if|whether|unless|suppose|assum\w+|wrong|incorrect|guess\w*|maybe|perhaps|might|could)\b"
-    r"|n't\b|\bIs\s)[^.!?\n]*$",
+    r"|n['’]t\b|(?:^|\n)\s*is\s)[^.!?\n]*$",
+    re.IGNORECASE,
 )
 """A word before a marker, in its sentence, that takes the announcement back."""
 
@@ -61,11 +63,12 @@ _LOCAL = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:[ .\u00a0\u202f\u2009]\d{3})+|\d+)
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """An announcement: from the noun's start to where the answer begins."""
+    """An announcement: from the noun's start to where the answer begins; `denied` if it says what is not the answer."""
 
     start: int
     end: int
     language: str
+    denied: bool = False
 
 
 def markers(text: str) -> Iterator[Marker]:
@@ -85,6 +88,8 @@ def markers(text: str) -> Iterator[Marker]:
             yield Marker(start, end, "en")
         elif text[end - 1] in "은:" or text[start:end].endswith(("ist", "lautet")):
             yield Marker(start, end, language)
+        elif _DENIED_AFTER.match(text, end):
+            yield Marker(start, end, language, denied=True)
         elif match := _ENDINGS.match(text, end):
             yield Marker(start, match.end(), language)
 

@@ -346,6 +346,11 @@ def _collections(gold: Shape, answer: Shape) -> bool | None:
 
 
 def _relations(gold: Shape, answer: Shape) -> bool | None:
+    names_left = _assignment(gold), _assignment(answer)
+    if names_left[0] is not None and names_left[0] == names_left[1] and gold.mark != answer.mark:
+        ends = gold.parts[1].form, answer.parts[1].form
+        if all(end is not None and constant(end) is not None for end in ends):
+            return False  # x>3 and x<5, x>3 and x\ge 3, x=3 and x>3: never the same numbers
     if gold.mark != answer.mark:
         if _FLIPPED[gold.mark] != answer.mark:
             return None

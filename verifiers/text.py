@@ -78,7 +78,7 @@ def clean(text: str) -> str:
 
 def canonical(answer: str) -> str:
     """One spelling of an answer: same value, same text more often than not."""
-    if _SETTLED.fullmatch(answer):
+    if _SETTLED.fullmatch(answer) and not ("," in answer and _EUROPEAN.fullmatch(answer)):
         return answer
     return _settle(answer)
 
@@ -120,7 +120,7 @@ def words(answer: str) -> str:
     r"""Text answers: `\text{…}` unwrapped, case and spaces folded, quotes and a final point dropped."""
     text = _TEXT.sub(r"\1", clean(answer))
     text = _SPACES.sub(" ", text).replace("$", " ")
-    return " ".join(text.casefold().split()).strip(" .,;:\"'`*_")
+    return " ".join(text.casefold().split()).replace(", ", ",").strip(" .,;:\"'`*_")
 
 
 def unwrap_text(answer: str) -> str:

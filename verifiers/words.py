@@ -63,6 +63,7 @@ _WORDLESS = re.compile(r"(?:[0-9+\-*^(){}\[\],. ]++|\\(?:frac|sqrt|pi|cdot|infty
 _BASED = re.compile(r"[\dA-Fa-f]+_\{?(\d+)\}?")
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)\s*([ap])?\.?\s*(?:m\.?)?")
 _CHOICE = re.compile(r"\(?([A-Ja-j])(?:\)|\.|:|\)\.)?(?:\s*(?:[-–—]\s|(?<=[).:])\s?).*)?", re.DOTALL)
+_CHOICES = re.compile(r"\(?[A-J]\)?(?:(?: ?, ?(?:and )?| and )\(?[A-J]\)?)+")
 _SAME = {
     "no solution": r"\emptyset", "no solutions": r"\emptyset", "empty set": r"\emptyset", r"\emptyset": r"\emptyset",
     "no real solution": r"\emptyset", "no real solutions": r"\emptyset", "the empty set": r"\emptyset",
@@ -72,6 +73,11 @@ _SAME = {
 _NUMBER_WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
     seventeen eighteen nineteen twenty"""
 _SAME |= {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
+for _tens, _word in enumerate(["twenty", *_TENS.split()], 2):
+    _SAME[_word] = f"{_tens}0"
+    _SAME |= {f"{_word}{j}{one}": f"{_tens}{n}" for n, one in enumerate(_NUMBER_WORDS.split()[1:10], 1) for j in "- "}
+_SAME |= {"half": "0.5", "one half": "0.5", "one-half": "0.5", r"\frac{1}{2}": "0.5", "1/2": "0.5"}
 _SAME |= {"all real numbers": r"\mathbb{R}", r"\mathbb{r}": r"\mathbb{R}"}
 
 
@@ -111,12 +117,17 @@ def say(gold: str, answer: str) -> Said:
         match = _CHOICE.fullmatch(words_kept_case(answer))
         if match:
             return Said("correct" if match.group(1).upper() in words_kept_case(gold) else "wrong")
+    listed = [_CHOICES.fullmatch(words_kept_case(text)) for text in (gold, answer)]
+    if all(listed):
+        letters = [sorted(re.findall("[A-J]", words_kept_case(text))) for text in (gold, answer)]
+        return Said("correct" if letters[0] == letters[1] else "wrong")
     wanted = _TIME.fullmatch(words(gold))
     if wanted:
         given = _TIME.fullmatch(words(answer))
         if given is None:
             return Said("text_differs", "a time of day is asked for")
-        return Said("correct" if given.groups() == wanted.groups() else "wrong")
+        same = int(given.group(1)) == int(wanted.group(1)) and given.groups()[1:] == wanted.groups()[1:]
+        return Said("correct" if same else "wrong")
     return _objection(gold, answer)
 
 
