@@ -25,7 +25,7 @@ from synthflow.verifiers.text import canonical, clean, to_latex
 from synthflow.verifiers.words import say, without_unit
 from synthflow.verifiers.workers import Outcome, WorkerPool
 
-_MEMO = 100_000
+_MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
 _PERCENT_ENDS = frozenset("%t}")
