@@ -53,9 +53,7 @@ def raw(wrapped: bool) -> list[str]:
 def simple(name: str) -> list[str]:
     """Verdicts of a grader of `graders.py`."""
     grade = GRADERS[name]
-    return [
-        "correct" if grade(str(case["gold"]), last_answer(completion(case))) else "wrong" for case in CASES
-    ]
+    return ["correct" if grade(str(case["gold"]), last_answer(completion(case))) else "wrong" for case in CASES]
 
 
 def row(name: str, verdicts: Sequence[str]) -> str:

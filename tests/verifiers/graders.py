@@ -63,7 +63,19 @@ def _minerva(text: str) -> str:
     text = text.split("=")[-1]
     for word in ("square", "ways", "integers", "dollars", "mph", "inches", "hours", "km", "units", "points", "feet"):
         text = text.replace(word, "")
-    for word in ("\\text{s}", "\\text{.}", "\\text{\ns}", "\\le", "\\$", "^\\circ", "degrees", "cm", "an ", "a ", "\\%"):
+    for word in (
+        "\\text{s}",
+        "\\text{.}",
+        "\\text{\ns}",
+        "\\le",
+        "\\$",
+        "^\\circ",
+        "degrees",
+        "cm",
+        "an ",
+        "a ",
+        "\\%",
+    ):
         text = text.replace(word, "")
     text = re.sub(r"\\(?:text|textbf|mathrm)\{(.*?)\}", r"\1", text)
     text = re.sub(r"(frac)([^{])(.)", r"frac{\2}{\3}", text)
