@@ -18,18 +18,11 @@ from typing import Any
 
 import math_verify
 import sympy
-from latex2sympy2_extended import NormalizationConfig
-from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy, normalize_latex
-from math_verify.grader import should_treat_as_complex
-from math_verify.parser import get_last_eq
+
+from synthflow.verifiers.latex import parse_latex
 
 logging.disable(logging.CRITICAL)  # it logs a warning an item; nothing reads it here
 
-# Units are ours to drop (`words`): Math-Verify's list drops the c of `2c`. Case is kept: R is not r.
-_NORMALIZATION = NormalizationConfig(
-    basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False
-)
-_CONVERSION = ConversionConfig(lowercase_symbols=False)
 _RELATIVE = 1e-5
 _NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
 _DECIMAL = re.compile(r"[-+]?\d*\.\d+")
@@ -108,30 +101,7 @@ def _parsed(text: str) -> Any:
     """The SymPy object that LaTeX stands for, or None."""
     if not _balanced(text) or re.search(r"(?<![_\d])\d+ \d|\\overline", text):
         return None
-    normalized = normalize_latex(text, _NORMALIZATION)
-    for candidate in dict.fromkeys((normalized, get_last_eq(normalized))):
-        complex_valued = should_treat_as_complex(candidate)
-        try:
-            found = latex2sympy(
-                candidate,
-                is_real=not complex_valued,
-                normalization_config=None,
-                conversion_config=_CONVERSION,
-            )
-        except MemoryError:
-            raise
-        except Exception:
-            continue  # its parser raises what it likes on text that it cannot read
-        return _with_imaginary_unit(found) if complex_valued else found
-    return None
-
-
-def _with_imaginary_unit(found: Any) -> Any:
-    """`i` is a mere letter to the parser, so that `i^2` was not -1."""
-    letter = sympy.Symbol("i", real=False)
-    if isinstance(found, sympy.Basic | sympy.MatrixBase) and letter in getattr(found, "free_symbols", ()):
-        return found.subs(letter, sympy.I)
-    return found
+    return parse_latex(text)
 
 
 def _same_region(gold: tuple[str, Any], answer: tuple[str, Any]) -> bool:
