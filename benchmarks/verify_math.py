@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import TypeVar
 
 from math_sets import ADVERSARIAL, MIXED, RESPONSES, SIMPLE, Pair, distinct, response
 from support import cpu_seconds, descendants, machine, print_json, say
@@ -30,6 +31,7 @@ from synthflow.verifiers.math import MathVerifier
 
 PEER_LIMIT_S = 20.0
 Item = tuple[str, str]  # gold answer, completion
+T = TypeVar("T")
 
 
 def boxed(pairs: Sequence[Pair]) -> list[Item]:
@@ -49,7 +51,7 @@ def children_s() -> float:
     return gone.ru_utime + gone.ru_stime + cpu_seconds(descendants(os.getpid()))
 
 
-def timed(judge: Callable[[Sequence[Item]], list[str]], items: Sequence[Item]) -> tuple[float, list[str]]:
+def timed(judge: Callable[[Sequence[T]], list[str]], items: Sequence[T]) -> tuple[float, list[str]]:
     """CPU seconds that judging takes, children included, and the verdicts; looking at /proc is not counted."""
     gc.collect()
     others, mine = children_s(), time.process_time()
@@ -62,9 +64,7 @@ def peer(items: Sequence[Item]) -> list[str]:
     """Math-Verify with its defaults, the gold answer in a box."""
     from math_verify import parse, verify
 
-    return [
-        "correct" if verify(parse(f"\\boxed{{{gold}}}"), parse(completion)) else "wrong" for gold, completion in items
-    ]
+    return ["correct" if verify(parse(f"\\boxed{{{gold}}}"), parse(text)) else "wrong" for gold, text in items]
 
 
 class Ours:
@@ -72,15 +72,18 @@ class Ours:
 
     def __init__(self) -> None:
         self.verifier = MathVerifier()
-        self.start_cpu_s, _ = timed(self.ask, [("\\sin^2 q+\\cos^2 q", "\\boxed{1}")])
+        self.start_cpu_s, _ = timed(self.ask, questions([("\\sin^2 q+\\cos^2 q", "\\boxed{1}")]))
 
-    def ask(self, items: Sequence[Item]) -> list[str]:
-        questions = [Question(str(at), "p", completion, gold) for at, (gold, completion) in enumerate(items)]
-        return [judgement.verdict for judgement in self.verifier.judge(questions)]
+    def ask(self, asked: Sequence[Question]) -> list[str]:
+        return [judgement.verdict for judgement in self.verifier.judge(asked)]
+
+
+def questions(items: Sequence[Item]) -> list[Question]:
+    return [Question(str(at), "p", completion, gold) for at, (gold, completion) in enumerate(items)]
 
 
 def compare(name: str, items: Sequence[Item], ours: Ours) -> dict[str, object]:
-    ours_s, mine = timed(ours.ask, items)
+    ours_s, mine = timed(ours.ask, questions(items))
     peer_s, theirs = timed(peer, items)
     result = {
         "items": len(items),
@@ -103,7 +106,8 @@ def adversarial(ours: Ours) -> dict[str, object]:
         walls.append(time.perf_counter() - started)
         verdicts.append(f"{judgement.verdict} {judgement.reason or ''}".strip())
         say(f"  {walls[-1]:6.2f} s  {verdicts[-1]:20s} {answer[:60]}")
-    alive = ours.ask([("x+y+17", "\\boxed{17+y+x}"), ("\\sin(2w)", "\\boxed{2\\sin w\\cos w}")]) == ["correct"] * 2
+    after = questions([("x+y+17", "\\boxed{17+y+x}"), ("\\sin(2w)", "\\boxed{2\\sin w\\cos w}")])
+    alive = ours.ask(after) == ["correct"] * 2
     return {
         "items": len(walls),
         "worst_wall_s": max(walls),

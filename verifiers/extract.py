@@ -65,6 +65,13 @@ def _box_spans(text: str, limit: int) -> Iterator[tuple[int, int, int]]:
 
 def _boxed(text: str) -> str | None:
     """The last box, with those that are joined to it."""
+    at = text.rfind("box")
+    if at < 0:
+        return None
+    if text.find("box", 0, at) < 0 and text.startswith("\\boxed{", at - 1):  # one box: most texts, in a few steps
+        end = text.find("}", at + 6)
+        if end > 0 and text[at + 6 : end].isalnum():
+            return text[at + 6 : end]
     spans = _box_spans(text, _MAX_BOXES)
     last = next(spans, None)
     if last is None:
@@ -179,9 +186,10 @@ def strip_math(text: str) -> str:
 
 def gold_answer(answer: str) -> str:
     """The gold answer alone: of its last box or after its last `####` if it has one, else as it stands."""
-    found = boxes(answer)
-    if found and found[0]:
-        return found[0]
+    if "box" in answer:
+        found = boxes(answer)
+        if found and found[0]:
+            return found[0]
     if "####" in answer:
         answer = answer.rpartition("####")[2]
     return strip_math(answer.strip())

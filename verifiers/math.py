@@ -3,7 +3,8 @@ r"""`math`: is the final answer of a completion mathematically equal to the gold
 Invariants: one judgement a question, in order; whatever could hang runs in a killable worker, so a timeout, a crash or
 a memory limit is `unknown`, never `wrong`; the answer is found in one place (`extract`); `detail` is the answer that
 was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), words
-(`words`), and only then algebra (`compare`). Pairs of gold and answer are remembered, because rollouts repeat answers.
+(`words`), exact forms (`quick`), and only then algebra (`compare`). Pairs of gold and answer that cost more than
+comparing two numbers are remembered, because rollouts repeat answers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -74,6 +74,10 @@ class MathVerifier(Verifier):
             if isinstance(pair, Judgement):
                 judged[at] = pair
                 continue
+            equal = rationals.decide(*pair)
+            if equal is not None:  # costs no more than to remember it
+                judged[at] = _decided(equal, shown(pair[1]), started)
+                continue
             known = self._remembered(pair)
             if known is None:
                 known = decide_cheaply(*pair, started)
@@ -132,17 +136,8 @@ class MathVerifier(Verifier):
             pool.close()
 
 
-@lru_cache(maxsize=_MEMO)
-def _canonical_gold_cached(answer: str) -> str:
-    return canonical(gold_answer(answer))
-
-
 def _canonical_gold(answer: str) -> str:
-    return (
-        _canonical_gold_cached(answer)
-        if len(answer) < 1000
-        else canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
-    )
+    return canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
 
 
 def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _UNICODE = str.maketrans(
     {
@@ -80,6 +81,11 @@ def canonical(answer: str) -> str:
     """One spelling of an answer: same value, same text more often than not."""
     if _SETTLED.fullmatch(answer) and not ("," in answer and _EUROPEAN.fullmatch(answer)):
         return answer
+    return _settled(answer) if len(answer) < 1000 else _settle(answer)
+
+
+@lru_cache(maxsize=8192)
+def _settled(answer: str) -> str:
     return _settle(answer)
 
 

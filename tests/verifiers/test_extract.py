@@ -17,6 +17,7 @@ CASES = [
     (r"\boxed{\{1,2\}}", r"\{1,2\}"),
     (r"\boxed {12}", "12"),
     (r"\fbox{a}", "a"),
+    (r"so \boxed{12", None),
     (r"\boxed{\boxed{3}}", "3"),
     (r"\boxed{5} but then cut \boxed{6", "5"),
     (r"\boxed{}", None),
