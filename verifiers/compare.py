@@ -11,26 +11,23 @@ from __future__ import annotations
 import logging
 import re
 import resource
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import math_verify
 import sympy
-from latex2sympy2_extended import NormalizationConfig
-from math_verify.parser import LatexExtractionConfig
+
+from synthflow.verifiers.latex import parse_latex
 
 logging.disable(logging.CRITICAL)  # it logs a warning an item; nothing reads it here
 
-_CONFIG = [
-    LatexExtractionConfig(
-        boxed_match_priority=0,
-        normalization_config=NormalizationConfig(
-            basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="last", equations=False
-        ),
-    )
-]
 _RELATIVE = 1e-5
+_NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
+_DECIMAL = re.compile(r"[-+]?\d*\.\d+")
+_PERCENT = re.compile(r" ?(?:\\?%|(?:\\text ?\{ ?)?percent ?\}?)$")
+_INEQUALITY = re.compile(r"<|>|\\[lg]e(?![a-zA-Z])")
 _NAME = re.compile(r" ?[a-zA-Z] ?")
 _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swallowed by a library
 
@@ -38,6 +35,31 @@ _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swa
 def compare(pair: list[str]) -> dict[str, Any]:
     """`[gold, answer]` in LaTeX to `{"equal": bool}` or `{"reason": ..., "detail": ...}`."""
     gold_text, answer_text = pair
+    if _PERCENT.search(gold_text) or _PERCENT.search(answer_text):
+        return _compare_percent(gold_text, answer_text)
+    return _compare(gold_text, answer_text)
+
+
+def _compare_percent(gold: str, answer: str) -> dict[str, Any]:
+    """`n%` equals `n%`, n (of 1 or more) and n/100; Math-Verify tells the sign, decimals and fractions apart."""
+    wanted, given = _PERCENT.sub("", gold), _PERCENT.sub("", answer)
+    if wanted != gold and given != answer:
+        return _compare(wanted, given)
+    if "/" in (wanted if wanted != gold else given):
+        return {"reason": "parse_failure" if given != answer else "gold_unparsable", "detail": "1/2% has two readings"}
+    share = _compare(_hundredth(wanted), given) if wanted != gold else _compare(wanted, _hundredth(given))
+    if share.get("equal") is not False:
+        return share
+    percent = _parsed(wanted if wanted != gold else given)
+    at_least_one = isinstance(percent, sympy.Expr) and percent.is_number and bool(abs(percent) >= 1)
+    return _compare(wanted, given) if at_least_one else share
+
+
+def _hundredth(text: str) -> str:
+    return rf"\frac{{{text}}}{{100}}"
+
+
+def _compare(gold_text: str, answer_text: str) -> dict[str, Any]:
     gold = _parsed(gold_text)
     if gold is None or gold in (sympy.nan, sympy.zoo):
         return {"reason": "gold_unparsable", "detail": gold_text[:200]}
@@ -51,16 +73,24 @@ def compare(pair: list[str]) -> dict[str, Any]:
         gold, answer = _parsed(matched[0]), _parsed(matched[1])
         if gold is None or answer is None:
             return {"reason": "parse_failure"}
-    equal = bool(
-        math_verify.verify(
-            gold,
-            answer,
-            strict=True,
-            allow_set_relation_comp=_surely_interval(gold_text),
-            timeout_seconds=None,
-            raise_on_error=True,
+    equal = (
+        (
+            bool(
+                math_verify.verify(
+                    gold,
+                    answer,
+                    strict=True,
+                    allow_set_relation_comp=_surely_interval(gold_text),
+                    timeout_seconds=None,
+                    raise_on_error=True,
+                )
+            )
+            or _same_letter(gold, answer)
+            or _same_region((gold_text, gold), (answer_text, answer))
         )
-    ) and not _only_tiny(gold, answer)
+        and not _only_tiny(gold, answer)
+        and not _more_decimals(gold_text, answer_text)
+    )
     if not equal and _memory_was_full():
         raise MemoryError("the memory limit was reached")
     return {"equal": equal}
@@ -69,18 +99,46 @@ def compare(pair: list[str]) -> dict[str, Any]:
 @lru_cache(maxsize=512)
 def _parsed(text: str) -> Any:
     """The SymPy object that LaTeX stands for, or None."""
-    if not _balanced(text) or re.search(r"(?<![_\d])\d+ \d", text):
+    if not _balanced(text) or re.search(r"(?<![_\d])\d+ \d|\\overline", text):
         return None
-    found = math_verify.parse(
-        f"\\boxed{{{text}}}",
-        extraction_config=_CONFIG,
-        fallback_mode="no_fallback",
-        parsing_timeout=None,
-        raise_on_error=True,
-    )
-    if not found or isinstance(found[0], str):
+    return parse_latex(text)
+
+
+def _same_region(gold: tuple[str, Any], answer: tuple[str, Any]) -> bool:
+    wanted = _region(*gold)
+    return wanted is not None and wanted == _region(*answer)
+
+
+def _region(text: str, parsed: Any) -> Any:
+    """The set of reals that an interval, a union, or inequalities joined by "or" in one letter describe; or None."""
+    if isinstance(parsed, sympy.Interval | sympy.Union):
+        return sympy.Union(parsed.doit()) if _surely_interval(text) else None
+    parts = re.split(r"\\text ?\{ ?or ?\}|(?<![a-zA-Z\\])or(?![a-zA-Z])", text)
+    if len(parts) < 2 or not all(_INEQUALITY.search(part) for part in parts):
         return None
-    return found[0]
+    found = [_parsed(part.strip()) for part in parts]
+    letters = {letter for part in found for letter in getattr(part, "free_symbols", ())}
+    if len(letters) != 1 or not all(isinstance(part, sympy.core.relational.Relational) for part in found):
+        return None
+    return sympy.Union(*(part.as_set() for part in found))
+
+
+def _same_letter(gold: Any, answer: Any) -> bool:
+    """`x` and `x^2/x`: Math-Verify compares a lone letter by its name only."""
+    if not (isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr)):
+        return False
+    if not (gold.is_Symbol or answer.is_Symbol) or gold.free_symbols != answer.free_symbols:
+        return False
+    return bool(sympy.simplify(gold - answer) == 0)
+
+
+def _more_decimals(gold: str, answer: str) -> bool:
+    """Whether of two decimals the shorter, of fewer than six places, is not the other: 0.3 and 0.30000001."""
+    if not (_DECIMAL.fullmatch(gold) and _DECIMAL.fullmatch(answer)):
+        return False
+    places = min(len(text.partition(".")[2]) for text in (gold, answer))
+    left, right = Fraction(gold), Fraction(answer)
+    return places < 6 and abs(left - right) > _NOISE * max(abs(left), abs(right))
 
 
 def _balanced(text: str) -> bool:

@@ -23,6 +23,8 @@ _LOOPS = re.compile(
     r"\\(?:sum|prod|int|iint|lim|[dt]?binom|gcd|lcm|operatorname|det|pmod|bmod|mod)(?![a-zA-Z])|\^\{?\\(?:top|prime)"
 )
 _RAISED = re.compile(r"(?<![_\d])(\d{1,4})\^\{?(\d{1,9})")
+_RAISED_GROUP = re.compile(r"(?:\^|\*\*).*[)}\]] ?(?:\^|\*\*)")
+_EXPONENT = re.compile(r"(?:\^|\*\*) ?\{? ?(\d{1,9})")
 _POWER = re.compile(r"\^|\*\*")
 
 
@@ -68,6 +70,18 @@ def _powers(text: str) -> str | None:
             size = numbers[0] ** min(numbers[-1], 64)
         if size > MAX_EXPONENT:
             return f"an exponent above {MAX_EXPONENT}"
+    return _powers_of_powers(text)
+
+
+def _powers_of_powers(text: str) -> str | None:
+    """`((2^{9999})^{9999})^{999}`: all exponents multiplied, where a group is raised that may hold a power."""
+    if not _RAISED_GROUP.search(text):
+        return None
+    size = 1
+    for match in _EXPONENT.finditer(text):
+        size *= max(1, int(match.group(1)))
+        if size > MAX_EXPONENT**2:
+            return "a power of a power that is too large"
     return None
 
 

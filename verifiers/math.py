@@ -3,7 +3,8 @@ r"""`math`: is the final answer of a completion mathematically equal to the gold
 Invariants: one judgement a question, in order; whatever could hang runs in a killable worker, so a timeout, a crash or
 a memory limit is `unknown`, never `wrong`; the answer is found in one place (`extract`); `detail` is the answer that
 was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), words
-(`words`), and only then algebra (`compare`). Pairs of gold and answer are remembered, because rollouts repeat answers.
+(`words`), exact forms (`quick`), and only then algebra (`compare`). Pairs of gold and answer that cost more than
+comparing two numbers are remembered, because rollouts repeat answers.
 """
 
 from __future__ import annotations
@@ -11,23 +12,23 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers import rationals
+from synthflow.verifiers import quick, rationals
 from synthflow.verifiers.extract import Extraction, extract, gold_answer
 from synthflow.verifiers.limits import too_large
 from synthflow.verifiers.text import canonical, clean, to_latex
 from synthflow.verifiers.words import say, without_unit
 from synthflow.verifiers.workers import Outcome, WorkerPool
 
-_MEMO = 100_000
+_MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
+_PERCENT_ENDS = frozenset("%t}")
 
 Pair = tuple[str, str]
 
@@ -36,7 +37,7 @@ class MathConfig(VerifierConfig):
     """Configuration of `verify.math`."""
 
     extract: Extraction = Field("any", description="any: box, marker, last formula, last number; boxed: the box alone")
-    timeout_s: float = Field(3.0, gt=0, le=600, description="wall-clock seconds a comparison may take")
+    timeout_s: float = Field(1.5, gt=0, le=600, description="wall-clock seconds a comparison may take")
     memory_mb: int = Field(1024, ge=384, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 
@@ -48,7 +49,7 @@ class MathVerifier(Verifier):
     """
 
     name = "math"
-    version = "1"
+    version = "2"
     Config = MathConfig
 
     def __init__(self, config: Any = None) -> None:
@@ -73,12 +74,18 @@ class MathVerifier(Verifier):
             if isinstance(pair, Judgement):
                 judged[at] = pair
                 continue
-            known = self._remembered(pair) or decide_cheaply(*pair)
+            equal = rationals.decide(*pair)
+            if equal is not None:  # costs no more than to remember it
+                judged[at] = _decided(equal, shown(pair[1]), started)
+                continue
+            known = self._remembered(pair)
             if known is None:
-                owed.setdefault(pair, []).append(at)
-            else:
+                known = decide_cheaply(*pair, started)
+                if known is None:
+                    owed.setdefault(pair, []).append(at)
+                    continue
                 self._remember(pair, known)
-                judged[at] = _timed(known, time.perf_counter() - started)
+            judged[at] = known
         for pair, judgement in zip(owed, self._ask(list(owed)), strict=True):
             self._remember(pair, judgement)
             for place in owed[pair]:
@@ -129,48 +136,48 @@ class MathVerifier(Verifier):
             pool.close()
 
 
-@cache
-def _canonical_gold_cached(answer: str) -> str:
-    return canonical(gold_answer(answer))
-
-
 def _canonical_gold(answer: str) -> str:
-    return (
-        _canonical_gold_cached(answer)
-        if len(answer) < 1000
-        else canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
-    )
+    return canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
 
 
-def decide_cheaply(gold: str, answer: str) -> Judgement | None:
-    """What two canonical answers settle without algebra, or None."""
+def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
+    """What two canonical answers settle without algebra, or None; `started` is when the clock was at zero."""
     detail = shown(answer)
     if not gold:
         return Judgement.unknown("gold_unparsable", "the gold answer is empty")
     if not answer:
         return Judgement.unknown("parse_failure", "no answer found")
     if gold == answer:
-        return Judgement("correct", 1.0, None, detail)
+        return _decided(True, detail, started)
     exact = rationals.decide(gold, answer)
-    if exact is None:
+    if exact is None and (gold[-1] in _PERCENT_ENDS or answer[-1] in _PERCENT_ENDS):
         exact = rationals.decide_percent(gold, answer)
     if exact is not None:
-        return _decided(exact, detail)
+        return _decided(exact, detail, started)
     for text, whose in ((gold, "gold answer"), (answer, "answer")):
         limit = too_large(text)
         if limit:
             return Judgement.unknown("too_large", f"{detail} ({whose}: {limit})")
     said = say(gold, answer)
     if said.verdict in ("correct", "wrong"):
-        return _decided(said.verdict == "correct", detail)
+        return _decided(said.verdict == "correct", detail, started)
     if said.verdict == "text_differs":
         return Judgement.unknown("text_differs", f"{detail} ({said.why})")
-    exact = rationals.decide(without_unit(gold), without_unit(answer))
-    return None if exact is None else _decided(exact, detail)
+    exact = decide_exactly(without_unit(gold), without_unit(answer))
+    return None if exact is None else _decided(exact, detail, started)
 
 
-def _decided(equal: bool, detail: str) -> Judgement:
-    return Judgement("correct", 1.0, None, detail) if equal else Judgement("wrong", 0.0, None, detail)
+def decide_exactly(gold: str, answer: str) -> bool | None:
+    """What exact arithmetic says about two canonical answers without units, or None."""
+    exact = rationals.decide(gold, answer)
+    return quick.decide(gold, answer) if exact is None else exact
+
+
+def _decided(equal: bool, detail: str, started: float) -> Judgement:
+    elapsed_s = time.perf_counter() - started
+    if equal:
+        return Judgement("correct", 1.0, None, detail, elapsed_s)
+    return Judgement("wrong", 0.0, None, detail, elapsed_s)
 
 
 def _judgement(answer: str, outcome: Outcome) -> Judgement:
@@ -181,11 +188,8 @@ def _judgement(answer: str, outcome: Outcome) -> Judgement:
         return Judgement.unknown(outcome.reason, told, outcome.elapsed_s)
     if "reason" in outcome.value:
         return Judgement.unknown(outcome.value["reason"], outcome.value.get("detail", detail), outcome.elapsed_s)
-    return _timed(_decided(outcome.value["equal"], detail), outcome.elapsed_s)
-
-
-def _timed(judgement: Judgement, elapsed_s: float) -> Judgement:
-    return Judgement(judgement.verdict, judgement.value, judgement.reason, judgement.detail, elapsed_s)
+    equal = outcome.value["equal"]
+    return Judgement("correct" if equal else "wrong", float(equal), None, detail, outcome.elapsed_s)
 
 
 def shown(answer: str) -> str:

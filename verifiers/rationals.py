@@ -12,54 +12,87 @@ from fractions import Fraction
 _PLAIN = re.compile(r"([-+]?)(\d{1,3}(?:,\d{3})+|\d{1,300})(?:\.(\d{1,30}))?")
 _POINT = re.compile(r"([-+]?)\.(\d{1,30})")
 _FRACTION = re.compile(r"([-+]?)(?:\\frac\{([-+]?\d{1,300})\}\{([-+]?\d{1,300})\}|(\d{1,300})/(\d{1,300}))")
+_MIXED = re.compile(r"([-+]?)(\d{1,6})(?: (\d{1,6})/(\d{1,6})|\\frac\{(\d{1,6})\}\{(\d{1,6})\})")
 _PERCENT = re.compile(r" ?(?:\\?%|percent|\\text\{ ?percent\})$")
-_CLOSE = Fraction(1, 10**4)  # far beyond the sixth decimal, at which the slow path rounds
+_ENDS = frozenset("0123456789}")  # what the other forms end with
+_CLOSE, _CLOSE_RELATIVE = 10**4, 10**10  # a ten-thousandth: far beyond the sixth decimal; and what doubles resolve
 
 
 def parse(text: str) -> tuple[Fraction, bool] | None:
-    """Value and whether it is written as a decimal; None for anything but the three plain forms."""
+    """Value and whether it is written as a decimal; None for anything but the plain forms."""
+    ratio = _ratio(text)
+    return None if ratio is None else (Fraction(ratio[0], ratio[1]), ratio[2])
+
+
+def _ratio(text: str) -> tuple[int, int, bool] | None:
+    """Numerator, positive denominator (not reduced: integers cost less than fractions), and whether it is a decimal."""
     if match := _PLAIN.fullmatch(text):
         sign, whole, decimals = match.groups()
-        digits = whole.replace(",", "")
-        value = Fraction(f"{digits}.{decimals}" if decimals else digits)
-        return (-value if sign == "-" else value), decimals is not None
+        digits = whole.replace(",", "") if "," in whole else whole
+        top = int(digits + decimals) if decimals else int(digits)
+        return (-top if sign == "-" else top), (10 ** len(decimals) if decimals else 1), decimals is not None
+    if not text or text[-1] not in _ENDS:
+        return None
     if match := _POINT.fullmatch(text):
         sign, decimals = match.groups()
-        value = Fraction(f"0.{decimals}")
-        return (-value if sign == "-" else value), True
+        top = int(decimals)
+        return (-top if sign == "-" else top), 10 ** len(decimals), True
     if match := _FRACTION.fullmatch(text):
-        sign, top, bottom, plain_top, plain_bottom = match.groups()
-        denominator = int(bottom or plain_bottom)
-        if denominator == 0:
+        sign, over, under, plain_over, plain_under = match.groups()
+        top, bottom = int(over or plain_over), int(under or plain_under)
+        if bottom == 0:
             return None
-        value = Fraction(int(top or plain_top), denominator)
-        return (-value if sign == "-" else value), False
+        negative = (sign == "-") != (bottom < 0)
+        return (-top if negative else top), abs(bottom), False
+    if match := _MIXED.fullmatch(text):
+        sign, whole, *parts = match.groups()
+        over_, under_ = (int(part) for part in parts if part is not None)
+        if not 0 < over_ < under_ or int(whole) == 0:
+            return None  # 2\frac{4}{3} may be a product
+        top = int(whole) * under_ + over_
+        return (-top if sign == "-" else top), under_, False
     return None
 
 
 def decide_percent(gold: str, answer: str) -> bool | None:
-    """True where one is `n%` and the other n (of 1 or more) or n/100; None for everything else.
+    """Decides pairs of rationals of which one or both are a percentage; None for everything else, and close calls.
 
     Whether "what percentage" is answered by 50, 50% or 0.5 is a matter of taste, so all are accepted; `0.5` and
     `0.5%` are not, since they differ hundredfold when the question is not about percentages.
     """
     left, right = _PERCENT.sub("", gold), _PERCENT.sub("", answer)
-    if (left == gold) == (right == answer):
-        return None
+    if (left == gold and right == answer) or (left != gold and "/" in left) or (right != answer and "/" in right):
+        return None  # 1/2% has two readings
     a, b = parse(left), parse(right)
     if a is None or b is None:
         return None
+    if left != gold and right != answer:
+        return decide(left, right)
     (percent, _), (plain, _) = (a, b) if left != gold else (b, a)
-    return True if plain == percent / 100 or (plain == percent and abs(plain) >= 1) else None
+    share = percent / 100
+    if plain == share or (plain == percent and abs(plain) >= 1):
+        return True
+    if plain == percent:
+        return None
+    return None if any(_close(plain, meant) for meant in (percent, share)) else False
+
+
+def _close(a: Fraction, b: Fraction) -> bool:
+    gap = abs(a - b)
+    return gap * _CLOSE < 1 or gap * _CLOSE_RELATIVE < abs(b)
 
 
 def decide(gold: str, answer: str) -> bool | None:
     """True or False where both are plain rationals and the case is clear, else None."""
-    left, right = parse(gold), parse(answer)
+    left = _ratio(gold)
+    right = None if left is None else _ratio(answer)
     if left is None or right is None:
         return None
-    (wanted, wanted_decimal), (given, given_decimal) = left, right
-    if wanted == given:
+    a, b = left[0] * right[1], right[0] * left[1]
+    if a == b:
         return True
-    close = abs(wanted - given) < _CLOSE * max(Fraction(1), abs(wanted))
-    return None if close and (wanted_decimal or given_decimal) else False
+    if not (left[2] or right[2]):
+        return False
+    bottom = left[1] * right[1]  # the difference is (a - b) / bottom
+    gap = abs(a - b)
+    return None if gap * _CLOSE < bottom or gap * _CLOSE_RELATIVE < abs(a) else False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _UNICODE = str.maketrans(
     {
@@ -36,6 +37,17 @@ _NAMED = {
 _NAMES = re.compile("|".join(re.escape(k) + "(?![a-zA-Z])" for k in _NAMED))
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:\{,\}\d{3})+(?!\d)")
 
+_LATEX_COMMA = re.compile(r"(\d)\\!,\\!(?=\d{3})|(\d),\\!(?=\d{3})")
+_AROUND = re.compile(r" ?([{}()\[\]=<>^_+*/|]) ?")
+_COMMA = re.compile(r" ?,(?! \d{3}(?!\d)) ?")  # "1, 234" is a list, "1,234" a number
+# What none of the rules below touches: no spaces, no command but these, no comma or point at the end.
+_SETTLED = re.compile(  # possessive: no way back, hence linear
+    r"(?:[A-Za-z0-9+\-*/^_=()\[\]{}<>|!'&%]++|[.,:;](?=[A-Za-z0-9(\[\\+\-])"
+    r"|\\(?:frac\{|sqrt[\[{]|[{}%]|(?:pi|infty|cup|cap|le|ge|ne|in|cdot|times|pm|sin|cos|tan|ln|log|theta|binom)"
+    r"(?![A-Za-z])))++"
+)
+
+_EUROPEAN = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+,\d{1,2}")  # nothing else is written 1.234,56
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
 
 _MAGNITUDES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -50,6 +62,10 @@ _UPRIGHT = re.compile(r"\\mathrm\s*(?:\{([eid])\}|([eid])(?![a-zA-Z]))")
 _DEGREES = re.compile(
     r"\\(sin|cos|tan|cot|sec|csc)\s*(?:\(\s*(\d+(?:\.\d+)?)\^\{?\\circ\}?\s*\)|(\d+(?:\.\d+)?)\^\{?\\circ(?![a-zA-Z])\}?)"
 )
+_BUILDER = re.compile(
+    r"\\\{ ?([a-zA-Z])(?:\\in ?\\mathbb\{R\})? ?(?:\\mid|\||:) ?"
+    r"((?=.*(?<![a-zA-Z\\])\1(?![a-zA-Z]))[^|:{}]*(?:<|>|\\[lg]e)[^|:{}]*)\\\}"
+)
 _RECURRING = re.compile(r"(\d*)\.(\d{0,10})\\(?:overline|bar)\s*\{?(\d{1,10})\}?")
 
 
@@ -63,7 +79,22 @@ def clean(text: str) -> str:
 
 def canonical(answer: str) -> str:
     """One spelling of an answer: same value, same text more often than not."""
-    text, previous = clean(answer).translate(_UNICODE), None
+    if _SETTLED.fullmatch(answer) and not ("," in answer and _EUROPEAN.fullmatch(answer)):
+        return answer
+    return _settled(answer) if len(answer) < 1000 else _settle(answer)
+
+
+@lru_cache(maxsize=8192)
+def _settled(answer: str) -> str:
+    return _settle(answer)
+
+
+def _settle(answer: str) -> str:
+    text, previous = clean(answer), None
+    if not text.isascii():
+        text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text).translate(_UNICODE)
+    if "," in text and _EUROPEAN.fullmatch(text.strip()):  # before ", " and "," become one
+        text = text.replace(".", "").replace(",", ".")
     for _ in range(8):  # what one rule leaves, another may take up
         if text == previous:
             break
@@ -72,17 +103,20 @@ def canonical(answer: str) -> str:
 
 
 def _tidied(text: str) -> str:
-    text = _DROPPED.sub("", text)
-    text = _NAMES.sub(lambda m: _NAMED[m.group()], text)
-    text = _THOUSANDS.sub(lambda m: m.group().replace("{,}", ""), text)
-    text = re.sub(r"(\d)\\!,\\!(?=\d{3})|(\d),\\!(?=\d{3})", lambda m: (m.group(1) or m.group(2)) + ",", text)
-    text = _FRAC.sub(r"\\frac", text)
-    text = _SHORT_FRAC.sub(r"\\frac{\1}{\2}", text)
+    if "\\" in text:
+        text = _DROPPED.sub("", text)
+        text = _NAMES.sub(lambda m: _NAMED[m.group()], text)
+        text = _LATEX_COMMA.sub(lambda m: (m.group(1) or m.group(2)) + ",", text)
+        text = _FRAC.sub(r"\\frac", text)
+        text = _SHORT_FRAC.sub(r"\\frac{\1}{\2}", text)
+    if "{,}" in text:
+        text = _THOUSANDS.sub(lambda m: m.group().replace("{,}", ""), text)
     text = _SPACES.sub(" ", text).strip()
-    text = re.sub(r" ?([{}()\[\]=<>^_+*/|]) ?", r"\1", text)
-    text = re.sub(r" ?,(?! \d{3}(?!\d)) ?", ",", text)  # "1, 234" is a list, "1,234" a number
-    if _GROUPED.fullmatch(text):
-        text = text.replace(" ", "")
+    if " " in text:
+        text = _AROUND.sub(r"\1", text)
+        text = _COMMA.sub(",", text)
+        if _GROUPED.fullmatch(text):
+            text = text.replace(" ", "")
     while text and text[-1] in ".,;:" and not text.endswith(r"\:"):
         text = text[:-1].rstrip()
     return text
@@ -92,7 +126,7 @@ def words(answer: str) -> str:
     r"""Text answers: `\text{…}` unwrapped, case and spaces folded, quotes and a final point dropped."""
     text = _TEXT.sub(r"\1", clean(answer))
     text = _SPACES.sub(" ", text).replace("$", " ")
-    return " ".join(text.casefold().split()).strip(" .,;:\"'`*_")
+    return " ".join(text.casefold().split()).replace(", ", ",").strip(" .,;:\"'`*_")
 
 
 def unwrap_text(answer: str) -> str:
@@ -103,6 +137,8 @@ def unwrap_text(answer: str) -> str:
 def to_latex(answer: str) -> str:
     """The canonical answer in LaTeX that the parser reads without guessing."""
     text = answer.replace("**", "^")
+    if builder := _BUILDER.fullmatch(text):
+        text = builder.group(2)  # {x | x > 3} is the condition x > 3
     text = _ROOT_SIGN.sub(lambda m: rf"\sqrt{{{m.group(1) or m.group(2)}}}", text)
     text = _SQRT.sub(r"\\sqrt{\1}", text)
     text = _PLAIN_NAME.sub(lambda m: "\\" + ("infty" if m.group(1) == "infinity" else m.group(1)) + " ", text)

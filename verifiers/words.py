@@ -31,8 +31,21 @@ _UNIT_AT_END = re.compile(
     r"[\d})]\s*((?:square |cubic |sq |cu )?)(\\?%|[A-Za-z]+)"
     r"(?:\s*(?:/|\bper\b)\s*([A-Za-z]+))?\s*(?:\^\s*\{?([23])\}?)?\s*$"
 )
+_WORDS_AT_END = re.compile(r"(?<=[\d})])(\s*)([A-Za-z][A-Za-z /.]*?)\s*(?:\^\s*\{?[23]\}?)?\s*$")
+_UPRIGHT_AT_END = re.compile(
+    r"(?<![-+*/^=_,(])\s*\\(?:text|textrm|textbf|mathrm|mbox|rm)\s*\{([^{}]*)\}\s*(?:\^\s*\{?[23]\}?)?\s*$"
+)
+_CURRENCY = re.compile(r"^(?=[-+]?\s*(?:\\?\$|[€£¥₹]))([-+]?)\s*(?:\\?\$|[€£¥₹])\s*|\s*[€£¥₹]$")
+_NO_THINGS = """dozens pairs halves thirds quarters fourths fifths sixths sevenths eighths ninths tenths hundredths
+    thousandths
+    tens hundreds thousands millions billions trillions times minus plus less factors squares cubes roots percents
+    less is was has does this thus yes us"""
+_NOT_THINGS = frozenset(_NO_THINGS.split())
+_ODD_PLURALS = "people children men women mice feet teeth geese fish sheep"
+_PLURALS = frozenset(_ODD_PLURALS.split())
 _QUALIFYING = """not no non never neither nor than least most more less over under above below between except without
-    undefined impossible maybe either unless minus plus times half twice double"""
+    undefined impossible maybe either unless minus plus times half twice double
+    dozen dozens pair pairs halves thirds quarters tens hundreds factorial squared cubed approximately about"""
 _QUALIFIERS = frozenset(_QUALIFYING.split())
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _WORD = re.compile(r"[a-zA-Z]{2,}")
@@ -46,9 +59,11 @@ _WORDY = re.compile(r"(?=.*[^\W\d_]{3})[\w .,:'’-]+")
 _AMBIGUOUS = re.compile(
     r"\d/\d+ ?(?:[a-zA-Z(]|\\(?!text|mathrm|mbox|right|cdot|times|le|ge|cup|cap|pm|in|end)[a-zA-Z])"
 )
+_WORDLESS = re.compile(r"(?:[0-9+\-*^(){}\[\],. ]++|\\(?:frac|sqrt|pi|cdot|infty|cup|[{}])(?![a-zA-Z]))++")
 _BASED = re.compile(r"[\dA-Fa-f]+_\{?(\d+)\}?")
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)\s*([ap])?\.?\s*(?:m\.?)?")
 _CHOICE = re.compile(r"\(?([A-Ja-j])(?:\)|\.|:|\)\.)?(?:\s*(?:[-–—]\s|(?<=[).:])\s?).*)?", re.DOTALL)
+_CHOICES = re.compile(r"\(?[A-J]\)?(?:(?: ?, ?(?:and )?| and )\(?[A-J]\)?)+")
 _SAME = {
     "no solution": r"\emptyset", "no solutions": r"\emptyset", "empty set": r"\emptyset", r"\emptyset": r"\emptyset",
     "no real solution": r"\emptyset", "no real solutions": r"\emptyset", "the empty set": r"\emptyset",
@@ -58,6 +73,11 @@ _SAME = {
 _NUMBER_WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
     seventeen eighteen nineteen twenty"""
 _SAME |= {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
+for _tens, _word in enumerate(["twenty", *_TENS.split()], 2):
+    _SAME[_word] = f"{_tens}0"
+    _SAME |= {f"{_word}{j}{one}": f"{_tens}{n}" for n, one in enumerate(_NUMBER_WORDS.split()[1:10], 1) for j in "- "}
+_SAME |= {"half": "0.5", "one half": "0.5", "one-half": "0.5", r"\frac{1}{2}": "0.5", "1/2": "0.5"}
 _SAME |= {"all real numbers": r"\mathbb{R}", r"\mathbb{r}": r"\mathbb{R}"}
 
 
@@ -85,6 +105,8 @@ def is_text(answer: str) -> bool:
 
 def say(gold: str, answer: str) -> Said:
     """What words decide about two canonical answers, before any algebra."""
+    if _WORDLESS.fullmatch(gold) and _WORDLESS.fullmatch(answer):
+        return _OPEN
     if is_text(gold) or is_text(answer):
         return Said("correct" if _alias(gold) == _alias(answer) else "wrong")
     if _WORDY.fullmatch(words(gold)) and words(gold).replace(" ", "") == words(answer).replace(" ", ""):
@@ -95,12 +117,17 @@ def say(gold: str, answer: str) -> Said:
         match = _CHOICE.fullmatch(words_kept_case(answer))
         if match:
             return Said("correct" if match.group(1).upper() in words_kept_case(gold) else "wrong")
+    listed = [_CHOICES.fullmatch(words_kept_case(text)) for text in (gold, answer)]
+    if all(listed):
+        letters = [sorted(re.findall("[A-J]", words_kept_case(text))) for text in (gold, answer)]
+        return Said("correct" if letters[0] == letters[1] else "wrong")
     wanted = _TIME.fullmatch(words(gold))
     if wanted:
         given = _TIME.fullmatch(words(answer))
         if given is None:
             return Said("text_differs", "a time of day is asked for")
-        return Said("correct" if given.groups() == wanted.groups() else "wrong")
+        same = int(given.group(1)) == int(wanted.group(1)) and given.groups()[1:] == wanted.groups()[1:]
+        return Said("correct" if same else "wrong")
     return _objection(gold, answer)
 
 
@@ -140,6 +167,9 @@ def _objection(gold: str, answer: str) -> Said:
     wanted, given = unit(gold), unit(answer)
     if wanted and given and wanted != given:
         return Said("text_differs", f"the unit is {given}, asked for {wanted}")
+    things = _thing(gold), _thing(answer)
+    if all(things) and things[0] != things[1]:
+        return Said("text_differs", f"it counts {things[1]}, asked for {things[0]}")
     return _OPEN
 
 
@@ -163,12 +193,44 @@ def _plain_words(answer: str) -> frozenset[str]:
 
 
 def without_unit(answer: str) -> str:
-    """The answer without a unit of two or more letters at its end; single letters may be variables."""
-    plain = unwrap_text(answer).strip().rstrip(".")
-    match = _UNIT_AT_END.search(plain)
-    if not match or len(match.group(2)) < 2 or match.group(2).lower() not in _UNITS:
-        return answer
-    return plain[: match.start() + 1].strip()
+    r"""The answer without the unit or counted thing at its end: `5\text{ cm}^2`, `5 m`, `12 apples`, `\$5`, `€5`.
+
+    What could be a variable stays: `5m`, `2x`. So do words that change the number: `5 dozen`, `3 halves`.
+    """
+    text = _CURRENCY.sub("", answer.strip().rstrip("."))
+    match = _UPRIGHT_AT_END.search(text)
+    if match and match.start() and (_measured(match.group(1)) or _counted(match.group(1))):
+        return text[: match.start()].strip()
+    match = _WORDS_AT_END.search(text)
+    if match:
+        space, phrase = match.groups()
+        if (_measured(phrase) and (space or len(phrase) > 1)) or (space and _counted(phrase)):
+            return text[: match.start()].strip()
+    return text
+
+
+def _measured(phrase: str) -> bool:
+    """Whether words are a unit: `cm`, `square meters`, `km per hour`, `km/h`."""
+    names = re.split(r"[\s/]+", phrase.strip().lower().rstrip("."))
+    return any(name in _UNITS for name in names) and all(
+        name in _UNITS or name in ("square", "cubic", "sq", "cu", "per", "us") for name in names
+    )
+
+
+def _counted(phrase: str) -> bool:
+    """Whether words are a counted thing: one or two plain words, the last a plural."""
+    names = phrase.strip().lower().rstrip(".").split()
+    if not 1 <= len(names) <= 2 or any(name in _NOT_THINGS or name in _QUALIFIERS for name in names):
+        return False
+    plural = names[-1] in _PLURALS or (len(names[-1]) > 3 and names[-1].endswith("s"))
+    return plural and all(name.isalpha() and len(name) > 2 for name in names)
+
+
+def _thing(answer: str) -> str | None:
+    """The counted thing at an answer's end, or None."""
+    text = unwrap_text(answer).strip().rstrip(".")
+    match = _WORDS_AT_END.search(text)
+    return match.group(2).strip().lower() if match and _counted(match.group(2)) else None
 
 
 def unit(answer: str) -> str | None:
@@ -176,6 +238,8 @@ def unit(answer: str) -> str | None:
     plain = unwrap_text(answer).strip().rstrip(".")
     if re.match(r"[-+]?\s*\\?\$", plain):
         return "dollar"
+    if sign := re.match(r"[-+]?\s*([€£¥₹])", plain) or re.search(r"([€£¥₹])$", plain):
+        return {"€": "euro"}.get(sign.group(1), sign.group(1))
     if re.search(r"\^\s*\{?\s*\\circ\s*\}?$", plain):
         return "degree"
     match = _UNIT_AT_END.search(plain.lower())

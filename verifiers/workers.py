@@ -3,8 +3,9 @@
 Invariants: every item has its own wall-clock limit, which starts when its worker takes it up; a worker that exceeds it,
 runs out of memory or crashes costs only that item, and what was sent to it behind that item goes to its
 successor. No child outlives this process. `map` may be called from any thread, and from several at once: each call
-borrows the workers that are idle, at least one. Nothing starts before the first `map`. Neither `multiprocessing` nor
-signals are used, so callers may be daemonic processes and threads.
+borrows the workers that are idle, at least one. Nothing starts before the first `map`. Once an item looks stuck or a
+worker has died, one spare is kept warm, so that what waits behind a poisoned item does not wait for imports too.
+Neither `multiprocessing` nor signals are used, so callers may be daemonic processes and threads.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from synthflow.verifiers.worker import Worker
 
 _WINDOW = 8  # items a worker holds at once: enough to hide the pipe's latency, few enough to requeue cheaply
 _WINDOW_BYTES = 1 << 18
+_SUSPICIOUS_S = 0.25  # an item that takes longer may have to be killed: long before, its successor starts to import
 # One thread a worker (numeric libraries reserve address space per thread), and the same set order in every child.
 _ENV = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 # GMP computes without ever returning to the interpreter, and with other limits: the same arithmetic everywhere.
@@ -95,8 +97,9 @@ class WorkerPool:
         self._owner = os.getpid()
         self._slots = [_Slot() for _ in range(self._count)]
         self._idle = list(self._slots)
+        self._spare, self._spare_lock, self._wary = _Slot(), threading.Lock(), False
         self._changed = threading.Condition()
-        self._finalizer = weakref.finalize(self, _drop_all, self._slots, self._owner)
+        self._finalizer = weakref.finalize(self, _drop_all, [*self._slots, self._spare], self._owner)
 
     def map(self, items: Sequence[Any]) -> list[Outcome]:
         """One outcome an item, in order. Items must be JSON values.
@@ -113,13 +116,35 @@ class WorkerPool:
         with self._borrow(len(items)) as slots:
             return _Batch(self, slots, items).run()
 
-    def start_worker(self) -> Worker:
-        return Worker(self._config, _ENV)
+    def take_worker(self) -> Worker:
+        """The spare if there is one, else a new worker.
+
+        Raises:
+            InfrastructureError: if no process can be started.
+        """
+        with self._spare_lock:
+            worker, self._spare.worker = self._spare.worker, None
+        if worker is not None and not worker.alive:
+            worker.kill()
+            worker = None
+        if worker is None:
+            worker = Worker(self._config, _ENV)
+        if self._wary:
+            self.keep_spare()
+        return worker
+
+    def keep_spare(self) -> None:
+        """Start a spare worker if there is none; from now on there is one."""
+        with self._spare_lock:
+            self._wary = True
+            if self._spare.worker is None and not self._closed:
+                with suppress(InfrastructureError):  # a spare is no need: whoever needs a worker will raise
+                    self._spare.worker = Worker(self._config, _ENV)
 
     @property
     def pids(self) -> list[int]:
-        """Processes that live now."""
-        return [worker.pid for slot in self._slots if (worker := slot.worker) is not None]
+        """Processes that live now, the spare included."""
+        return [worker.pid for slot in [*self._slots, self._spare] if (worker := slot.worker) is not None]
 
     @contextmanager
     def _borrow(self, wanted: int) -> Iterator[list[_Slot]]:
@@ -148,6 +173,9 @@ class WorkerPool:
                 if self._owner == os.getpid():
                     slot.drop()
             self._changed.notify_all()
+        with self._spare_lock:
+            if self._owner == os.getpid():
+                self._spare.drop()
 
 
 class _Batch:
@@ -180,7 +208,7 @@ class _Batch:
         if not self._pending:
             return
         if slot.worker is None:
-            slot.worker = self._pool.start_worker()
+            slot.worker = self._pool.take_worker()
         worker = slot.worker
         while self._pending and len(worker.in_flight) < _WINDOW and worker.unsent < _WINDOW_BYTES:
             if worker.served + len(worker.in_flight) >= self._pool.recycle_after:
@@ -202,6 +230,8 @@ class _Batch:
                 soonest = min(soonest, worker.born + self._pool.start_timeout_s)
             elif worker.in_flight:
                 soonest = min(soonest, worker.clock + self._pool.timeout_s)
+                if time.monotonic() < (suspicious := worker.clock + _SUSPICIOUS_S):
+                    soonest = min(soonest, suspicious)
         poll.poll(max(0.0, soonest - time.monotonic()) * 1000 + 1)
 
     def _collect(self, slot: _Slot) -> None:
@@ -233,13 +263,19 @@ class _Batch:
             if time.monotonic() - worker.born > self._pool.start_timeout_s:
                 slot.drop()
                 raise InfrastructureError(f"a verifier's worker did not start in {self._pool.start_timeout_s:g} s")
-        elif worker.in_flight and (took := time.monotonic() - worker.clock) > self._pool.timeout_s:
-            slot.drop()
-            self._blame(worker, Outcome(None, "timeout", f"killed after {self._pool.timeout_s:g} s", took))
+        elif worker.in_flight:
+            took = time.monotonic() - worker.clock
+            if took > min(_SUSPICIOUS_S, self._pool.timeout_s):
+                self._pool.keep_spare()
+            if took > self._pool.timeout_s:
+                slot.drop()
+                self._blame(worker, Outcome(None, "timeout", f"killed after {self._pool.timeout_s:g} s", took))
 
     def _died(self, slot: _Slot, worker: Worker) -> None:
         took = time.monotonic() - worker.clock
         slot.drop()
+        if worker.ready:
+            self._pool.keep_spare()
         if not worker.ready:
             raise InfrastructureError(f"a verifier's worker did not start: {worker.last_words()}")
         if worker.leaving:

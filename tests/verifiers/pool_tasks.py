@@ -62,3 +62,11 @@ _ACTS = {
     "write": lambda path: open(path, "w").write("x"),  # noqa: SIM115, PTH123
     "core": lambda _: __import__("resource").getrlimit(__import__("resource").RLIMIT_CORE)[0],
 }
+
+
+def ground_types(_: None) -> list[str]:
+    """What SymPy and mpmath compute with in this process."""
+    import mpmath
+    import sympy.external.gmpy
+
+    return [sympy.external.gmpy.GROUND_TYPES, mpmath.libmp.BACKEND]

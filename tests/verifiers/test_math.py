@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import importlib.util
 import json
 import random
 import sys
 import threading
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.contracts import Judgement, Question
-from synthflow.verifiers import rationals
 from synthflow.verifiers.compare import compare
-from synthflow.verifiers.math import MathConfig, MathVerifier
+from synthflow.verifiers.math import MathConfig, MathVerifier, decide_cheaply
 from synthflow.verifiers.text import canonical, to_latex
+from synthflow.verifiers.workers import WorkerPool
 
+HERE = str(Path(__file__).parent)
 AUDIT = [json.loads(line) for line in (Path(__file__).parent / "audit.jsonl").read_text().splitlines()]
 
 
@@ -41,14 +43,17 @@ def ask(verifier: MathVerifier, *pairs: tuple[str | None, str]) -> list[Judgemen
 
 @pytest.mark.slow
 def test_the_audit_has_no_false_accept(verifier: MathVerifier) -> None:
-    found = ask(verifier, *((row["gold"], f"So it is \\boxed{{{row['answer']}}}.") for row in AUDIT))
+    found = ask(
+        verifier,
+        *((row["gold"], row.get("completion") or f"So it is \\boxed{{{row['answer']}}}.") for row in AUDIT),
+    )
     judged = list(zip(AUDIT, found, strict=True))
     assert [row for row, j in judged if j.verdict == "correct" and not row["equal"]] == []
     assert [(row, j.reason) for row, j in judged if j.verdict == "wrong" and row["equal"]] == []
     missed = [(row, j.reason) for row, j in judged if j.verdict == "unknown" and row["equal"]]
     assert len(missed) <= 3, missed
     assert all(j.reason for _, j in judged if j.verdict == "unknown")
-    assert len(AUDIT) > 300
+    assert len(AUDIT) > 900
 
 
 REASONS = [
@@ -78,7 +83,7 @@ def test_unknown_says_why(verifier: MathVerifier, gold: str | None, completion: 
 
 
 def test_the_last_box_counts_and_detail_shows_it(verifier: MathVerifier) -> None:
-    right, wrong = ask(verifier, ("6", r"\boxed{5} or \boxed{6}"), ("5", r"\boxed{5} or \boxed{6}"))
+    right, wrong = ask(verifier, ("6", r"\boxed{5}. No: \boxed{6}"), ("5", r"\boxed{5}. No: \boxed{6}"))
     assert (right.verdict, right.value, right.detail) == ("correct", 1.0, "6")
     assert (wrong.verdict, wrong.value, wrong.detail, wrong.reason) == ("wrong", 0.0, "6", None)
 
@@ -95,40 +100,7 @@ def test_identical_long_answers_need_no_algebra(verifier: MathVerifier) -> None:
 
 
 def test_version_names_the_libraries(verifier: MathVerifier) -> None:
-    assert verifier.full_version().startswith("1+math-verify 0.") and "+sympy 1." in verifier.full_version()
-
-
-# ---------------------------------------------------------------- the fast path agrees with the slow one
-
-NUMBER = st.builds(Fraction, st.integers(-60, 60), st.integers(1, 12))
-
-
-def _spell(value: Fraction, how: int) -> str | None:
-    if how == 0 and value.denominator == 1:
-        return str(value.numerator)
-    if how == 1:
-        return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
-    if how == 2:
-        return f"{value.numerator}/{value.denominator}"
-    if how == 3:
-        return f"\\frac{{{3 * value.numerator}}}{{{3 * value.denominator}}}"
-    if how == 4 and value.denominator in (1, 2, 4, 5, 8, 10):
-        return f"{float(value):.3f}"
-    if how == 5 and value.denominator == 1:
-        return f"{value.numerator * 1000:,}"
-    return None
-
-
-@pytest.mark.slow
-@settings(max_examples=3000, deadline=None)
-@given(NUMBER, NUMBER, st.booleans(), st.integers(0, 5), st.integers(0, 5))
-def test_the_fast_path_agrees_with_algebra(a: Fraction, b: Fraction, same: bool, how_a: int, how_b: int) -> None:
-    gold, answer = _spell(a, how_a), _spell(a if same else b, how_b)
-    if gold is None or answer is None:
-        return
-    fast = rationals.decide(canonical(gold), canonical(answer))
-    if fast is not None:
-        assert compare([to_latex(canonical(gold)), to_latex(canonical(answer))]) == {"equal": fast}, (gold, answer)
+    assert verifier.full_version().startswith("2+math-verify 0.") and "+sympy 1." in verifier.full_version()
 
 
 # ---------------------------------------------------------------- nothing a policy writes is executed
@@ -156,8 +128,10 @@ def test_no_model_text_is_evaluated(attack: str, tmp_path: Path, monkeypatch: py
     text = attack.replace("{path}", str(path))
     evaluated: list[str] = []
 
-    def watch(name: str) -> Any:
+    def watch(name: str, real: Any = None) -> Any:
         def stop(source: Any, *args: Any, **kwargs: Any) -> Any:
+            if real is not None and not isinstance(source, str):
+                return real(source, *args, **kwargs)  # an import executes its module's code
             evaluated.append(f"{name}: {source!r}")
             raise AssertionError(f"{name} was called")
 
@@ -170,12 +144,17 @@ def test_no_model_text_is_evaluated(attack: str, tmp_path: Path, monkeypatch: py
         ("sympy.parsing.sympy_parser", "eval_expr"),
     ):
         monkeypatch.setattr(sys.modules.get(module) or importlib.import_module(module), name, watch(name))
-    monkeypatch.setattr(builtins, "eval", watch("eval"))
-    monkeypatch.setattr(builtins, "exec", watch("exec"))
-    for gold, answer in ((text, "5"), ("5", text), ("\\begin{pmatrix}1\\end{pmatrix}", text)):
+    monkeypatch.setattr(builtins, "eval", watch("eval", builtins.eval))
+    monkeypatch.setattr(builtins, "exec", watch("exec", builtins.exec))
+    with pytest.raises(AssertionError):
+        sympy.sympify("1+1")  # the watch sees what sympify is given
+    assert len(evaluated) == 1
+    evaluated.clear()
+    for gold, answer in ((text, "5"), ("5", text), ("\\begin{pmatrix}1\\end{pmatrix}", text), (text, text + "+1")):
         compare([to_latex(canonical(gold)), to_latex(canonical(answer))])
+        decide_cheaply(canonical(gold), canonical(answer), 0.0)
     monkeypatch.undo()
-    assert [e for e in evaluated if "os" in e or "open" in e or "import" in e] == []
+    assert evaluated == []
     assert not path.exists()
 
 
@@ -200,12 +179,20 @@ PAST_THE_LIMITS = [  # these look harmless to `limits`, and burn seconds or wors
 ]
 
 
-def test_gmpy2_is_not_used_by_the_workers() -> None:
-    from synthflow.verifiers.workers import WorkerPool
+def test_gmpy2_is_installed_here_and_not_used_by_the_workers() -> None:
+    """GMP computes for minutes without ever returning to the interpreter, and with other limits."""
+    assert importlib.util.find_spec("gmpy2") is not None, "the development environment has it: see docs/dependencies.md"
+    pool = WorkerPool("pool_tasks:ground_types", path=[HERE], timeout_s=30)
+    assert pool.map([None])[0].value == ["python", "python"]
+    pool.close()
 
-    pool = WorkerPool("synthflow.verifiers._child:load", timeout_s=30)
-    outcome = pool.map(["sympy.external.gmpy:nothing"])[0]
-    assert "AttributeError" in (outcome.detail or "")
+
+def test_a_factorial_that_gmp_would_not_return_from_costs_its_time_limit() -> None:
+    """Given to the slow path directly, past the size limits: with GMP it hangs for a minute and hears no alarm."""
+    pool = WorkerPool("synthflow.verifiers.compare:compare", timeout_s=2)
+    pool.map([["1", "2"]])
+    found = pool.map([["5", "1000000000!"], ["x+1", "1+x"]])
+    assert [(o.reason, (o.value or {}).get("equal")) for o in found] == [("timeout", None), (None, True)]
     pool.close()
 
 
@@ -242,12 +229,20 @@ def test_a_thousand_answers_with_bombs_all_get_a_judgement() -> None:
     assert not [c for c in psutil.Process().children() if c.status() == psutil.STATUS_ZOMBIE]
 
 
-def test_a_verifier_works_off_the_main_thread(verifier: MathVerifier) -> None:
-    found: list[Judgement] = []
-    thread = threading.Thread(target=lambda: found.extend(ask(verifier, ("a+b", r"\boxed{b+a}"))))
+def test_off_the_main_thread_it_says_the_same(verifier: MathVerifier) -> None:
+    rows = [(str(row["gold"]), f"\\boxed{{{row['answer']}}}") for row in AUDIT[::15] if "answer" in row]
+    here = [(j.verdict, j.reason, j.detail) for j in ask(verifier, *rows)]
+    there: list[Any] = []
+
+    def elsewhere() -> None:
+        made = MathVerifier(MathConfig(timeout_s=10))  # without what the other one remembers
+        there.extend((j.verdict, j.reason, j.detail) for j in ask(made, *rows))
+        made.close()
+
+    thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert found[0].verdict == "correct"
+    assert there == here and len(here) > 50
 
 
 HOSTILE = r"0123456789.,/+-*^!(){}[]\ $%xyboxedfracsqrt<>=" + "\x00\ud800"

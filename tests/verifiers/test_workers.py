@@ -218,6 +218,29 @@ def test_the_locked_child_cannot_start_programs_or_write(tmp_path: Path) -> None
     made.close()
 
 
+def test_a_stuck_item_has_a_successor_warm_before_it_is_killed() -> None:
+    made = pool(timeout_s=6.0)
+    made.map([["echo", 1]])
+    (first,) = made.pids
+    seen: set[int] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.1):
+            seen.update(made.pids)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    stuck, after = made.map([["sleep", 60], ["pid", 0]])
+    done.set()
+    watcher.join()
+    assert stuck.reason == "timeout"
+    assert after.value in seen - {first}, "the successor was there before the kill"
+    assert len(made.pids) <= 2, "one worker and one spare"
+    made.close()
+    assert made.pids == []
+
+
 @pytest.mark.slow
 def test_three_hundred_kills_leak_nothing() -> None:
     made = pool(workers=2, timeout_s=0.05)
@@ -229,7 +252,9 @@ def test_three_hundred_kills_leak_nothing() -> None:
     assert {o.reason for o in outcomes} == {"timeout", "verifier_error"}
     assert sum(o.reason == "timeout" for o in outcomes) >= 100  # a crash may take 50 ms on a busy machine
     made.map([["echo", 1]] * 4)
-    assert me.num_fds() <= descriptors + 6  # at most one worker more than before: three pipes, two ends each
+    assert (
+        me.num_fds() <= descriptors + 12
+    )  # at most one worker and the spare more than before: three pipes each, two ends
     assert me.num_threads() <= threads
     made.close()
     assert [c for c in me.children(recursive=True) if "_child" in " ".join(c.cmdline() or ["zombie _child"])] == []

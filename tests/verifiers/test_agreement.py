@@ -1,0 +1,75 @@
+"""The exact path never contradicts the slow one: thousands of generated pairs, judged by both."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from synthflow.verifiers import rationals
+from synthflow.verifiers.limits import too_large
+from synthflow.verifiers.math import decide_exactly
+from synthflow.verifiers.text import _settle, canonical, to_latex
+from synthflow.verifiers.words import without_unit
+from synthflow.verifiers.workers import WorkerPool
+
+CHUNK = 1000
+
+
+def _load(name: str) -> ModuleType:
+    """A module beside this file, which is no package under `--import-mode=importlib`."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+made = _load("pairs")
+
+
+def _agree(count: int, seed: int, least_decided: float) -> None:
+    """Both paths on `count` pairs, in chunks, so that memory stays flat."""
+    pool = WorkerPool("synthflow.verifiers.compare:compare", workers=os.cpu_count() or 1, timeout_s=60)
+    decided, contradictions = 0, []
+    for chunk in range(count // CHUNK):
+        pairs = [tuple(without_unit(canonical(text)) for text in pair) for pair in made.pairs(CHUNK, seed + chunk)]
+        fast = [_fast(gold, answer) for gold, answer in pairs]
+        asked = [at for at, verdict in enumerate(fast) if verdict is not None]
+        decided += len(asked)
+        outcomes = pool.map([[to_latex(text) for text in pairs[at]] for at in asked])
+        for at, outcome in zip(asked, outcomes, strict=True):
+            slow = (outcome.value or {}).get("equal")
+            if slow is not None and slow != fast[at]:
+                contradictions.append((pairs[at], fast[at], slow))
+    pool.close()
+    assert contradictions == []
+    assert decided > least_decided * count, "too few pairs were decided by the exact path to mean anything"
+
+
+def _fast(gold: str, answer: str) -> bool | None:
+    if not gold or not answer or too_large(gold) or too_large(answer):
+        return None
+    percent = rationals.decide_percent(gold, answer)
+    return decide_exactly(gold, answer) if percent is None else percent
+
+
+@pytest.mark.slow
+def test_the_exact_path_never_contradicts_the_slow_one() -> None:
+    _agree(4_000, seed=20_000, least_decided=0.6)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_fifty_thousand_pairs_without_a_contradiction() -> None:
+    _agree(50_000, seed=1_000_000, least_decided=0.6)
+
+
+def test_settled_text_is_what_the_rules_would_make_of_it() -> None:
+    for gold, answer in made.pairs(5_000, 7):
+        for text in (gold, answer):
+            assert canonical(text) == _settle(text)

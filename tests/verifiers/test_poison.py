@@ -1,0 +1,67 @@
+"""A hundred thousand verdicts with one poisoned row in a thousand: all recorded, and nothing grows or stays behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from synthflow.contracts import Judgement, Question
+from synthflow.verifiers.math import MathConfig, MathVerifier
+
+ROWS, EVERY, BATCH, LIMIT_S = 100_000, 1_000, 10_000, 0.5
+
+
+def _poison(n: int) -> str:
+    """Answers that hang, that fill the memory, that are refused from their text, and that are no text at all."""
+    return (
+        f"\\cos({n}x+4)^{{300}}\\sin(x)^{{299}}+y",
+        f"({n}x+y+z+w)^{{900}}",
+        f"{n}^{{9^{{9^9}}}}",
+        "\ud800{" * n,
+    )[n % 4]
+
+
+def _row(at: int) -> Question:
+    if at % EVERY == EVERY // 2:
+        return Question(str(at), "p", f"So \\boxed{{{_poison(at // EVERY + 1)}}}.", "5")
+    if at % 1000 == 7:  # a good one that needs algebra
+        return Question(str(at), "p", f"So \\boxed{{2\\ln {at}}}.", f"\\ln {at * at}")
+    return Question(str(at), "p", f"So \\boxed{{{at}}}.", str(at - at % 2))
+
+
+def _rss(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_a_hundred_thousand_verdicts_with_one_poisoned_row_in_a_thousand() -> None:
+    verifier = MathVerifier(MathConfig(timeout_s=LIMIT_S, workers=2))
+    me = psutil.Process()
+    descriptors = 0
+    judged: list[Judgement] = []
+    sizes: list[int] = []
+    for start in range(0, ROWS, BATCH):
+        judged += verifier.judge([_row(at) for at in range(start, start + BATCH)])
+        sizes.append(_rss(me.pid))
+        assert len(me.children(recursive=True)) <= 3, "two workers and a spare"
+        descriptors = descriptors or me.num_fds()
+    assert len(judged) == ROWS
+    for at, judgement in enumerate(judged):
+        if at % EVERY == EVERY // 2:
+            assert judgement.verdict == "unknown" and judgement.reason, at
+            assert judgement.elapsed_s < LIMIT_S + 2, at
+        elif at % 1000 == 7:
+            assert judgement.verdict == "correct" or judgement.reason == "timeout", (at, judgement)
+        else:
+            assert judgement.verdict == ("wrong" if at % 2 else "correct"), (at, judgement)
+    assert sum(judgement.reason == "timeout" for judgement in judged) >= ROWS // EVERY // 4
+    # The judgements themselves are kept here: some 250 bytes each. The rest must not grow once the memo is full.
+    kept = 400 * BATCH * (len(sizes) - 3)
+    assert sizes[-1] - sizes[2] < kept + 16 * 2**20, sizes
+    assert me.num_fds() <= descriptors + 12
+    verifier.close()
+    assert me.children(recursive=True) == []
