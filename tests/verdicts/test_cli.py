@@ -45,7 +45,7 @@ def test_json_is_one_document_and_quiet_is_quiet(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (("a.jsonl",), "say who judges with --verifier NAME; known: exact"),
+        (("a.jsonl",), "say who judges with --verifier NAME; known: blend, cascade"),
         (("b.jsonl", "--verifier", "exact"), "b.jsonl: no such file; did you mean 'a.jsonl'?"),
         (("a.jsonl", "--verifier", "exact", "--stage", "x", "--apply"), "--stage, --apply: not for a file"),
         ((".", "--out", "x", "--gold-column", "y"), "--gold-column, --out: not for a run"),
