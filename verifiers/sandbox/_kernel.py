@@ -5,7 +5,6 @@ files of ours; a call that fails raises OSError with its name; nothing here deci
 Sources: landlock(7), seccomp(2), prctl(2), capabilities(7), mount(2), pivot_root(2).
 """
 
-# ruff: noqa: PTH
 from __future__ import annotations
 
 import ctypes

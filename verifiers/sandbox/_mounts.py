@@ -4,7 +4,6 @@ Invariants: after `isolate` the old root is detached, so that no path leads out;
 without set-uid and devices (but the few device nodes themselves). The new root itself is read-only.
 """
 
-# ruff: noqa: PTH
 from __future__ import annotations
 
 import os

@@ -230,6 +230,8 @@ class Supervisor:
                     self._ends = "program_timeout"
                 elif self._too_big():
                     self._ends = "memory"
+                elif self._too_full():
+                    self._ends = "disk"
                 if self._ends:
                     return cpu
         finally:
@@ -263,6 +265,20 @@ class Supervisor:
             except (OSError, ValueError, IndexError):
                 continue
         return pages * 4096 > self._limits["memory_mb"] << 20
+
+    def _too_full(self) -> bool:
+        """Whether its directory holds too much, where that is no file system of its own with a size."""
+        if "mount" in self._layers:
+            return False
+        count = size = 0
+        for folder, folders, files in os.walk(self._box):
+            count += len(folders) + len(files)
+            for name in files:
+                with contextlib.suppress(OSError):
+                    size += os.lstat(f"{folder}/{name}").st_blocks * 512
+            if count > self._limits["inodes"] or size > self._limits["disk_mb"] << 20:
+                return True
+        return False
 
     def _proc(self, path: str) -> str:
         fd = os.open(path, os.O_RDONLY, dir_fd=self._plan["proc"])

@@ -90,6 +90,11 @@ def readable(packages: Sequence[str] = ()) -> list[str]:
     return [p for p in kept if not any(p != q and p.startswith(q + "/") and Path(q).is_dir() for q in kept)]
 
 
+def program_uid() -> int:
+    """The user that programs run as, if we are root: one a process of ours, so that its processes can be counted."""
+    return _FIRST_UID + os.getpid() % _UIDS
+
+
 def plan(stack: Stack, layers: frozenset[str], packages: Sequence[str], processes: bool) -> dict[str, Any]:
     """Everything a zygote has to know, as JSON."""
     root = os.geteuid() == 0
@@ -101,7 +106,7 @@ def plan(stack: Stack, layers: frozenset[str], packages: Sequence[str], processe
         "parent": 0 if stack == "bubblewrap" else os.getpid(),
         "setup": stack,
         "layers": sorted(wanted),
-        "uid": _FIRST_UID + os.getpid() % _UIDS if root and "uid" in layers else 0,
+        "uid": program_uid() if root and "uid" in layers else 0,
         "search": "mount" not in layers and "landlock" in layers,
         "count_processes": ("uid" in layers) if root else stack != "landlock",
         "nest": not _kernel.capable_of_mounting(),

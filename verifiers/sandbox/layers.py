@@ -21,12 +21,13 @@ KERNEL = ("landlock", "seccomp", "rlimits", "no_new_privs", "uid")
 LAYERS = (*NAMESPACES, *KERNEL)
 
 # What each threat is kept out by: any one of these suffices. Without mount and landlock, seccomp denies every path.
+# Time, memory and output are watched by the supervisor under any layers.
 COVERS: dict[str, tuple[str, ...]] = {
     "files": ("mount", "landlock", "seccomp"),
     "network": ("net", "seccomp"),
     "other processes": ("pid", "seccomp"),
     "descendants": ("pid", "seccomp"),
-    "resources": ("rlimits",),
+    "disk": ("mount", "rlimits"),
 }
 
 

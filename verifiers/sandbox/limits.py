@@ -11,8 +11,8 @@ class Limits:
     """Limits of one run: CPU and wall-clock seconds between two answers, and of the whole; MiB; counts.
 
     `cpu_s` is what a slow program meets on a machine of any load; `wall_s` is for one that waits. `memory_mb` is
-    address space of each process, and resident memory of all of them. `output_kb` counts standard output and answers, each;
-    standard error is cut to its last 4 KiB. `inodes` is the number of files it may make, where its directory is a file
+    address space of each process, and resident memory of all of them. `output_kb` counts standard output and
+    answers, each; standard error is cut to its last 4 KiB. `inodes` is the number of files it may make, where its directory is a file
     system of its own; `files` the descriptors it may hold.
     """
 

@@ -44,7 +44,7 @@ class Program:
 class Ran:
     """What a program did.
 
-    `ended`: exited, timeout, program_timeout, memory or output (a limit), killed (by the machine), setup or
+    `ended`: exited, timeout, program_timeout, memory, disk or output (a limit), killed (by the machine), setup or
     sandbox_error (the sandbox failed; `stderr` says how). `exit` is its status, negative for a signal. `answers` are
     lines of JSON as the program wrote them: a claim, to be parsed with care. Seconds and MiB as measured outside.
     """
@@ -196,7 +196,7 @@ def _choose(stack: str, isolation: Isolation, without: frozenset[str]) -> tuple[
     raise UserError(
         "too few layers of isolation to run programs of a model here:\n  "
         + "\n  ".join(reasons)
-        + "\n  install bubblewrap, or use a kernel with seccomp and Landlock; or say `isolation: weak` or `none` in the spec"
+        + "\n  install bubblewrap, or use a kernel with seccomp and Landlock; `isolation: weak` in the spec takes what there is"
     )
 
 

@@ -1,0 +1,99 @@
+"""What attacks aim at, outside of the sandbox, and whether they hit it."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from synthflow.verifiers.sandbox import launch
+
+TOKEN = "token-that-nobody-may-see"
+
+
+class Host:
+    """A secret, a folder anybody may write to, a process of the same user, listening sockets; `hits` tells what was hit."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.chmod(0o755)
+        self.secret, self.outside = folder / "secret", folder / "outside"
+        self.secret.write_text(TOKEN)
+        self.outside.mkdir()
+        self.outside.chmod(0o777)
+        (self.outside / "kept").write_text("kept")
+        (self.outside / "kept").chmod(0o666)
+        self._stack = ExitStack()
+        user: dict[str, Any] = {"user": launch.program_uid()} if os.geteuid() == 0 else {}
+        self.victim = subprocess.Popen(["sleep", "600"], **user)
+        inet, unix = socket.AF_INET, socket.AF_UNIX
+        self._sockets = {
+            "TCP": self._socket(inet, socket.SOCK_STREAM, ("127.0.0.1", 0)),
+            "UDP": self._socket(inet, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
+            "UNIX": self._socket(unix, socket.SOCK_STREAM, str(folder / "u")),
+            "DATAGRAM": self._socket(unix, socket.SOCK_DGRAM, str(folder / "d")),
+            "ABSTRACT": self._socket(unix, socket.SOCK_STREAM, f"\0synthflow-{os.getpid()}"),
+        }
+        for name in ("u", "d"):
+            (folder / name).chmod(0o777)
+        self._names = {
+            "SECRET": str(self.secret),
+            "OUTSIDE": str(self.outside),
+            "TOKEN": TOKEN,
+            "PARENT": str(os.getpid()),
+            "VICTIM": str(self.victim.pid),
+            "TCP": str(self._sockets["TCP"].getsockname()[1]),
+            "UDP": str(self._sockets["UDP"].getsockname()[1]),
+            "UNIX": str(folder / "u"),
+            "DATAGRAM": str(folder / "d"),
+            "ABSTRACT": f"synthflow-{os.getpid()}",
+        }
+
+    def _socket(self, family: int, kind: int, address: Any) -> socket.socket:
+        made = self._stack.enter_context(socket.socket(family, kind))
+        made.bind(address)
+        if kind == socket.SOCK_STREAM:
+            made.listen(64)
+        return made
+
+    def fill(self, code: str) -> str:
+        for name, value in self._names.items():
+            code = code.replace(f"@{name}@", value)
+        return code
+
+    def hits(self) -> list[str]:
+        """What is not as it was."""
+        found = [f"somebody called at {name}" for name, s in self._sockets.items() if select.select([s], [], [], 0)[0]]
+        if self.victim.poll() is not None or psutil.Process(self.victim.pid).status() == psutil.STATUS_STOPPED:
+            found.append("the victim was killed or stopped")
+        if psutil.Process(self.victim.pid).nice() != 0:
+            found.append("the victim was reniced")
+        if sorted(p.name for p in self.outside.iterdir()) != ["kept"] or (self.outside / "kept").read_text() != "kept":
+            found.append("the folder outside was changed")
+        found += [str(p) for p in (Path("/dev/shm/synthflow-attack"), Path("/tmp/synthflow-attack")) if p.exists()]
+        return found
+
+    def close(self) -> None:
+        self.victim.kill()
+        self.victim.wait()
+        self._stack.close()
+
+
+def leftovers(known: set[int]) -> list[str]:
+    """Processes below us that were not there, and directories of programs."""
+    processes = [p for p in psutil.Process().children(recursive=True) if p.pid not in known]
+    mine = [p for p in psutil.process_iter() if os.geteuid() == 0 and _uid(p) == launch.program_uid()]
+    strays = [f"{p.pid} {p.name()}" for p in [*processes, *mine] if p.pid not in known and p.is_running()]
+    return strays + [str(p) for p in Path("/tmp").glob(f"{launch.PREFIX}{os.getpid()}-*")]
+
+
+def _uid(process: psutil.Process) -> int:
+    try:
+        return process.uids().real
+    except psutil.Error:
+        return -1
