@@ -39,7 +39,7 @@ class CodeConfig(VerifierConfig):
     timeout_s: float = Field(4.0, gt=0, le=600, description="CPU seconds a test may take")
     wall_s: float = Field(20.0, gt=0, le=3600, description="wall-clock seconds a test may take, waiting included")
     program_s: float = Field(60.0, gt=0, le=7200, description="wall-clock seconds all tests of a program may take")
-    memory_mb: int = Field(512, ge=64, le=65536, description="memory of a program, in MiB")
+    memory_mb: int = Field(1024, ge=64, le=65536, description="memory of a program, in MiB, stacks of threads included")
     output_kb: int = Field(512, ge=1, le=1024, description="what a test may print, in KiB")
     processes: int = Field(1, ge=1, le=64, description="processes a program may be, itself included")
     tolerance: float = Field(1e-6, ge=0, lt=0.1, description="relative difference allowed where a decimal is expected")

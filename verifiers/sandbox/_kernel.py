@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
-PR_SET_KEEPCAPS, CAP_DAC_READ_SEARCH = 8, 1 << 2
+PR_SET_KEEPCAPS, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 8, 1 << 2, 1 << 21
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -77,12 +77,16 @@ def map_ids(uid: int, gid: int) -> None:
             os.close(fd)
 
 
-def drop_capabilities(keep: int = 0) -> None:
-    """Give up every capability but those of the mask `keep`: bounding, ambient and own sets."""
+def bound_capabilities() -> None:
+    """No program that is started from here on gets a capability."""
     for capability in range(64):
         if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
             break  # past the last one the kernel knows, or not ours to drop
     _libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(4), 0, 0, 0)
+
+
+def keep_capabilities(keep: int) -> None:
+    """Give up every capability but those of the mask."""
     header, sets = struct.pack("Ii", 0x20080522, 0), struct.pack("6I", keep, keep, 0, 0, 0, 0)
     _check(_libc.capset(header, sets), "capset")
 
@@ -91,7 +95,7 @@ def capable_of_mounting() -> bool:
     """Whether this process has CAP_SYS_ADMIN in its user namespace."""
     header, sets = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0)), ctypes.create_string_buffer(24)
     _check(_libc.capget(header, sets), "capget")
-    return bool(struct.unpack_from("I", sets.raw)[0] & (1 << 21))
+    return bool(struct.unpack_from("I", sets.raw)[0] & CAP_SYS_ADMIN)
 
 
 def landlock_abi() -> int:

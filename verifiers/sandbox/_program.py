@@ -79,7 +79,9 @@ def _confine(limits: dict[str, Any], plan: dict[str, Any], box: str) -> None:
         os.setgroups([])
         os.setresgid(plan["uid"], plan["uid"], plan["uid"])
         os.setresuid(plan["uid"], plan["uid"], plan["uid"])
-    _kernel.drop_capabilities(keep)
+    _kernel.bound_capabilities()
+    privileged = "no_new_privs" not in layers  # the filters below ask for that, or for a capability
+    _kernel.keep_capabilities(keep | _kernel.CAP_SYS_ADMIN if privileged else keep)
     _kernel.prctl(_kernel.PR_SET_DUMPABLE, 0)
     _kernel.prctl(_kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it
     if "no_new_privs" in layers:
@@ -88,6 +90,8 @@ def _confine(limits: dict[str, Any], plan: dict[str, Any], box: str) -> None:
         _kernel.landlock([*plan["readable"], "/dev/null", "/dev/zero", "/dev/urandom"], [box, "/dev/null"], plan["abi"])
     if "seccomp" in layers:
         _kernel.seccomp(base64.b64decode(plan["filter"]))
+    if privileged:
+        _kernel.keep_capabilities(keep)
 
 
 def _rlimits(limits: dict[str, Any], plan: dict[str, Any]) -> None:

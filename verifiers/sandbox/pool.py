@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,8 @@ class Sandbox:
     @property
     def name(self) -> str:
         """The isolation in a few words, such as `bubblewrap+landlock+seccomp`."""
+        if self.layers <= {"rlimits"}:
+            return "none"
         return "+".join([self.stack, *sorted(self.layers & {"landlock", "seccomp"} - {self.stack})])
 
     @property
@@ -185,19 +188,32 @@ def _choose(stack: str, isolation: Isolation, without: frozenset[str]) -> tuple[
     reasons = []
     for name in STACKS if stack == "auto" else (stack,):
         layers = expected(name) - without  # type: ignore[arg-type]
-        lacking = uncovered(layers)
-        if lacking and isolation == "strict":
+        if (lacking := uncovered(layers)) and isolation == "strict":
             reasons.append(f"{name}: nothing covers {'; '.join(lacking)}")
             continue
-        problem = trial(name, layers)  # type: ignore[arg-type]
-        if not problem:
-            return name, layers  # type: ignore[return-value]
+        found, problem = _most_that_work(name, layers, isolation)  # type: ignore[arg-type]
+        if found is not None:
+            return name, found  # type: ignore[return-value]
         reasons.append(f"{name}: {problem}")
     raise UserError(
         "too few layers of isolation to run programs of a model here:\n  "
         + "\n  ".join(reasons)
-        + "\n  install bubblewrap, or use a kernel with seccomp and Landlock; `isolation: weak` in the spec takes what there is"
+        + "\n  install bubblewrap, or use a kernel with seccomp and Landlock; `isolation: weak` in the spec takes what"
+        " there is"
     )
+
+
+def _most_that_work(stack: Stack, layers: frozenset[str], isolation: Isolation) -> tuple[frozenset[str] | None, str]:
+    """The layers without the fewest that this kernel refuses; or None, and why the whole was refused."""
+    optional = sorted(layers & {"landlock", "seccomp", "uid"})
+    for size in range(len(optional) + 1):
+        for less in combinations(optional, size):
+            left = layers - set(less)
+            if isolation == "strict" and uncovered(left):
+                continue
+            if not trial(stack, left):
+                return left, ""
+    return None, trial(stack, layers)
 
 
 @cache

@@ -53,6 +53,20 @@ def _attempt(name: str, threat: str, expression: str, before: str = "") -> Attac
     return _call(name, threat, f"{before}{_TRY}\nattempt(lambda: {expression})")
 
 
+_PEEK = (
+    _LIBC
+    + """
+def peek(pid):
+    pair = ctypes.c_long * 2
+    mine = ctypes.create_string_buffer(8)
+    try:
+        call(310, pid, pair(ctypes.addressof(mine), 8), 1, pair(4096, 8), 1, 0)
+    except OSError as error:
+        if error.errno != 14:  # a bad address: it was let in, and only aimed badly
+            raise
+"""
+)
+
 VERDICTS = [
     _script("sys.exit(0) at top", "forgery", "import sys; sys.exit(0)"),
     _script("os._exit(0) at top", "forgery", "import os; os._exit(0)"),
@@ -184,7 +198,10 @@ FILES = [
     _attempt("runs a program", "files", "subprocess.run(['/bin/cat', '@SECRET@']).returncode", "import subprocess"),
     _attempt("runs a shell", "files", "1 / (os.system('cat @SECRET@') == 0)", "import os"),
     _attempt(
-        "runs python anew", "files", "os.execv(sys.executable, ['python', '-c', 'print(\"BREACH\")'])", "import os, sys"
+        "runs python anew",
+        "files",
+        "os.execv('@PYTHON@', ['python', '-S', '-c', 'print(\"BREACH\", open(\"@SECRET@\").read())'])",
+        "import os",
     ),
     _attempt("mounts", "files", "1 / (libc.mount(b'none', b'/box', b'tmpfs', 0, b'') == 0)", _LIBC),
     _attempt("opens by handle", "files", "call(304, -100, b'\\0' * 64, 0)", _LIBC),
@@ -207,8 +224,9 @@ OTHERS = [
         "the list of processes", "leak", "1 / (len([p for p in os.listdir('/proc') if p.isdigit()]) > 0)", "import os"
     ),
     _attempt("ptrace of the victim", "processes", "call(101, 16, @VICTIM@, 0, 0)", _LIBC),
-    _attempt("ptrace of the supervisor", "processes", "call(101, 16, os.getppid() or 1, 0, 0)", "import os" + _LIBC),
-    _attempt("process_vm_readv of the parent", "processes", "call(310, @PARENT@, 0, 0, 0, 0, 0) + 1", _LIBC),
+    _attempt("ptrace of the supervisor", "processes", "call(101, 16, os.getppid() or -1, 0, 0)", "import os" + _LIBC),
+    _attempt("process_vm_readv of the parent", "processes", "peek(@PARENT@)", _PEEK),
+    _attempt("process_vm_readv of the supervisor", "processes", "peek(os.getppid() or -1)", "import os" + _PEEK),
     _attempt("pidfd of the parent", "processes", "call(434, @PARENT@, 0)", _LIBC),
     _attempt("prlimit of the parent", "processes", "call(302, @PARENT@, 7, 0, ctypes.create_string_buffer(16))", _LIBC),
     _attempt("renices the victim", "processes", "os.setpriority(os.PRIO_PROCESS, @VICTIM@, 19)", "import os"),

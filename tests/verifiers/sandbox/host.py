@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import subprocess
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Host:
             (folder / name).chmod(0o777)
         self._names = {
             "SECRET": str(self.secret),
+            "PYTHON": launch.interpreter(),
             "OUTSIDE": str(self.outside),
             "TOKEN": TOKEN,
             "PARENT": str(os.getpid()),
@@ -84,12 +86,18 @@ class Host:
         self._stack.close()
 
 
-def leftovers(known: set[int]) -> list[str]:
-    """Processes below us that were not there, and directories of programs."""
-    processes = [p for p in psutil.Process().children(recursive=True) if p.pid not in known]
-    mine = [p for p in psutil.process_iter() if os.geteuid() == 0 and _uid(p) == launch.program_uid()]
-    strays = [f"{p.pid} {p.name()}" for p in [*processes, *mine] if p.pid not in known and p.is_running()]
-    return strays + [str(p) for p in Path("/tmp").glob(f"{launch.PREFIX}{os.getpid()}-*")]
+def processes() -> int:
+    """Processes below us."""
+    return len(psutil.Process().children(recursive=True))
+
+
+def leftovers(count: int) -> list[str]:
+    """Processes below us beyond `count`, any of the user that programs run as, and directories of programs."""
+    ours = psutil.Process().children(recursive=True)
+    found = [f"{len(ours)} processes, not {count}: {ours}"] if len(ours) > count else []
+    if os.geteuid() == 0:
+        found += [str(p) for p in psutil.process_iter() if _uid(p) == launch.program_uid() and p.name() != "sleep"]
+    return found + [str(p) for p in Path(tempfile.gettempdir()).glob(f"{launch.PREFIX}{os.getpid()}-*")]
 
 
 def _uid(process: psutil.Process) -> int:

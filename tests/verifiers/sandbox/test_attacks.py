@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 from attacks import ATTACKS, Attack
-from host import TOKEN, Host, leftovers
+from host import TOKEN, Host, leftovers, processes
 
 from synthflow.contracts import Judgement, Question
 from synthflow.errors import UserError
@@ -53,7 +52,7 @@ def judge(sandbox: Recording, code: str, kind: str) -> tuple[Judgement, str]:
     sandbox.seen = []
     question = Question("r_1", "p_1", f"```python\n{code}\n```", None, json.dumps(TESTS[kind]))
     (judgement,) = verifier.judge([question])
-    return judgement, "".join(ran.stdout + ran.stderr for ran in sandbox.seen)
+    return judgement, "".join(ran.stdout for ran in sandbox.seen)
 
 
 CASES = [(stack, without) for stack in STACKS for without in (None, *sorted(expected(stack)))]
@@ -71,14 +70,14 @@ def host(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 def breaches(stack: str, without: str | None, attacks: Sequence[Attack], host: Host) -> dict[str, str]:
-    known = {p.pid for p in psutil.Process().children(recursive=True)}
+    before = processes()
     found = {}
     with Recording(stack=stack, without=[without] if without else [], limits=LIMITS) as sandbox:
         for kind, code in HONEST.items():
             judgement, _ = judge(sandbox, code, kind)
             assert judgement.verdict == "correct", judgement
         pids = sandbox.pids
-        known |= {pid for root in pids for pid in _family(root)}
+        count = max(processes() for _ in range(10) if time.sleep(0.02) is None)  # with the next supervisor
         for attack in attacks:
             judgement, printed = judge(sandbox, host.fill(attack.code), attack.kind)
             if judgement.verdict != "wrong":
@@ -93,20 +92,19 @@ def breaches(stack: str, without: str | None, attacks: Sequence[Attack], host: H
                 found[attack.name] = f"the next program: {honest}"
         if sandbox.pids != pids:
             found["all"] = "the worker was lost"
-        known |= {pid for root in sandbox.pids for pid in _family(root)}
-        if left := leftovers(known):
+        if left := settled(count):
             found["leftovers"] = str(left)
-    deadline = time.monotonic() + 5
-    roots = set(pids)
-    while any(psutil.pid_exists(pid) for pid in roots) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if left := leftovers({p.pid for p in psutil.Process().children(recursive=True)} - roots):
+    if left := settled(before):
         found["at the end"] = str(left)
     return found
 
 
-def _family(pid: int) -> list[int]:
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+def settled(count: int) -> list[str]:
+    """What is left after a while: the next supervisor, which waits for a program, takes a moment to be there."""
+    deadline = time.monotonic() + 10
+    while (left := leftovers(count)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 @pytest.mark.slow
