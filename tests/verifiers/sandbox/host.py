@@ -19,7 +19,7 @@ TOKEN = "token-that-nobody-may-see"
 
 
 class Host:
-    """A secret, a folder anybody may write to, a process of the same user, listening sockets; `hits` tells what was hit."""
+    """A secret, a folder anybody may write to, a process of the programs' user, sockets; `hits`: what was hit."""
 
     def __init__(self, folder: Path) -> None:
         folder.chmod(0o755)

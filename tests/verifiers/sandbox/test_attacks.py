@@ -107,6 +107,20 @@ def settled(count: int) -> list[str]:
     return left
 
 
+def test_the_suite_can_fail(host: Host) -> None:
+    """Without layers the same attacks get through, so what contains them is the layers."""
+    names = {"reads a secret", "reads /etc/passwd", "TCP", "UDP", "a unix socket", "the list of processes"}
+    attacks = [attack for attack in ATTACKS if attack.name in names]
+    with Recording(isolation="none", limits=LIMITS) as sandbox:
+        printed = {a.name: judge(sandbox, host.fill(a.code), a.kind)[1] for a in attacks}
+    assert {name for name, text in printed.items() if "BREACH" in text} == names
+    assert host.hits() != []
+
+
+def test_there_are_enough_attacks_and_no_name_twice() -> None:
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 60
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("stack", "without"), CASES, ids=lambda v: str(v))
 def test_contained(stack: str, without: str | None, host: Host) -> None:
