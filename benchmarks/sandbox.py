@@ -1,9 +1,11 @@
 """Programs a second: `verify.code` under each stack, beside EvalPlus and a bare subprocess, in one run.
 
-Every arm judges the same programs: a short function with the same three calls, `--workers` at once. EvalPlus forks a guarded process a program and does not isolate it
-(its authors say so); the bare subprocess appends assertions to the program and trusts the exit code. CPU seconds of the
-whole process tree are taken from the kernel after an arm has ended, less those of an arm that judged one program. A
-second table says which of five breaches each arm lets pass. EvalPlus is used if it can be imported (`pip install --no-deps evalplus==0.3.1`), or from `--evalplus FOLDER`.
+Every arm judges the same programs: a short function with the same three calls, `--workers` at once. EvalPlus forks a
+guarded process a program and does not isolate it (its authors say so); the bare subprocess appends assertions to the
+program and trusts the exit code. CPU seconds of the whole process tree are taken from the kernel after an arm has
+ended, less those of an arm that judged one program; under bubblewrap the kernel does not hand them on. A second table
+says which of five breaches each arm lets pass. EvalPlus is used if it can be imported
+(`pip install --no-deps evalplus==0.3.1`), or from `--evalplus FOLDER`.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ def main() -> None:
     breaches = {name: _breaches(judge) for name, judge in arms.items()}
     for verifier in verifiers.values():
         verifier.close()
-    cpu = {stack: _cpu_ms(stack, options.programs, options.workers) for stack in STACKS}
+    cpu = {f"synthflow {stack}": _cpu_ms(stack, options.programs, options.workers) for stack in ("unshare", "landlock")}
     cpu |= {name: _cpu_ms_of(arms[name], options.programs) for name in ("bare subprocess", "evalplus") if name in arms}
     ours = best[f"synthflow {STACKS[0]}"]
     support.print_json(

@@ -258,7 +258,7 @@ def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
         makers = {"set": set, "tuple": tuple, "list": list, "frozenset": frozenset, "dict": dict, "float": float}
         if node.func.id in makers and len(node.args) <= 1:
-            return makers[node.func.id](*map(_literal, node.args))  # type: ignore[operator]
+            return makers[node.func.id](*map(_literal, node.args))
     return ast.literal_eval(node)
 
 

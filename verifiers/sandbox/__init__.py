@@ -5,6 +5,6 @@ Layers, threats and measurements: docs/sandbox.md.
 
 from synthflow.verifiers.sandbox.layers import LAYERS, STACKS, Isolation, Stack
 from synthflow.verifiers.sandbox.limits import Limits
-from synthflow.verifiers.sandbox.pool import Program, Ran, Sandbox
+from synthflow.verifiers.sandbox.pool import Found, Program, Ran, Sandbox, describe
 
-__all__ = ["LAYERS", "STACKS", "Isolation", "Limits", "Program", "Ran", "Sandbox", "Stack"]
+__all__ = ["LAYERS", "STACKS", "Found", "Isolation", "Limits", "Program", "Ran", "Sandbox", "Stack", "describe"]

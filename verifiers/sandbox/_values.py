@@ -46,8 +46,8 @@ class Encoder:
             number = int.__index__(value)
             return number if -(2**63) < number < 2**63 else {"$int": hex(number)}
         if isinstance(value, float):
-            number = float.__float__(value)
-            return number if number - number == 0.0 else {"$float": repr(number)}
+            real = float.__float__(value)
+            return real if real - real == 0.0 else {"$float": repr(real)}
         if isinstance(value, complex):
             return {"$complex": [self.encode(value.real), self.encode(value.imag)]}
         if isinstance(value, bytes | bytearray):

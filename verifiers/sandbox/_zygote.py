@@ -26,6 +26,7 @@ _POLL_S = 0.02
 _STDERR = 4096
 _HEADER = 9  # eight hexadecimal digits of the length, and a space
 _ENDED = 7
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def main(plan: dict[str, Any]) -> None:
@@ -264,7 +265,7 @@ class Supervisor:
                 pages += int(self._proc(f"{pid}/statm").split()[1])
             except (OSError, ValueError, IndexError):
                 continue
-        return pages * 4096 > self._limits["memory_mb"] << 20
+        return bool(pages * _PAGE > self._limits["memory_mb"] << 20)
 
     def _too_full(self) -> bool:
         """Whether its directory holds too much, where that is no file system of its own with a size."""

@@ -203,6 +203,26 @@ def _choose(stack: str, isolation: Isolation, without: frozenset[str]) -> tuple[
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a stack has here: its layers, or why programs cannot run under it."""
+
+    layers: Sequence[str] = ()
+    problem: str = ""
+
+
+def describe() -> dict[str, Found]:
+    """Every stack, tried with one program each, the preferred one first."""
+    found: dict[str, Found] = {}
+    for name in STACKS:
+        try:
+            _, layers = _choose(name, "strict", frozenset())
+            found[name] = Found(sorted(layers))
+        except UserError as error:
+            found[name] = Found(problem=" ".join(str(error).splitlines()[1].split()).removeprefix(f"{name}: "))
+    return found
+
+
 def _most_that_work(stack: Stack, layers: frozenset[str], isolation: Isolation) -> tuple[frozenset[str] | None, str]:
     """The layers without the fewest that this kernel refuses; or None, and why the whole was refused."""
     optional = sorted(layers & {"landlock", "seccomp", "uid"})
