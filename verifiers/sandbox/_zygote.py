@@ -211,6 +211,7 @@ class Supervisor:
         done = os.pidfd_open(self._pid)
         poll.register(done, select.POLLIN)
         clock, cpu_before, cpu, lines, wait = began, 0.0, 0.0, 0, 0.001
+        waited_before = 0.0
         try:
             while True:
                 for fd, _ in poll.poll(min(wait, self._limits["wall_s"]) * 1000):
@@ -224,8 +225,10 @@ class Supervisor:
                 now, cpu = time.monotonic(), max(cpu, _kernel.cpu_seconds(self._pid))
                 answered = self._text["answers"].count(b"\n")
                 if answered > lines:
-                    lines, clock, cpu_before = answered, now, cpu
-                if cpu - cpu_before > self._limits["cpu_s"] or now - clock > self._limits["wall_s"]:
+                    lines, clock, cpu_before, waited_before = answered, now, cpu, self._waited()
+                late = now - clock - self._limits["wall_s"]
+                late -= self._waited() - waited_before if late > 0 else 0.0
+                if cpu - cpu_before > self._limits["cpu_s"] or late > 0:
                     self._ends = "timeout"
                 elif now - began > self._limits["program_s"]:
                     self._ends = "program_timeout"
@@ -280,6 +283,13 @@ class Supervisor:
             if count > self._limits["inodes"] or size > self._limits["disk_mb"] << 20:
                 return True
         return False
+
+    def _waited(self) -> float:
+        """Seconds it was ready to run and had no core: the machine's fault, so no part of its wall-clock time."""
+        try:
+            return int(self._proc(f"{self._pid}/schedstat").split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     def _proc(self, path: str) -> str:
         fd = os.open(path, os.O_RDONLY, dir_fd=self._plan["proc"])

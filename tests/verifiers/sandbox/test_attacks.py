@@ -1,7 +1,8 @@
 """Every attack, under every stack and with each single layer taken away: contained, judged wrong, and nothing left.
 
 A stack that lacks a layer without which some threat would meet nothing has to be refused instead. Attacks of one
-configuration run in one pool of one worker, with an honest program after each: it has to be the same worker at the end.
+configuration run in one pool of one worker, with an honest program after each (after every fourth where a layer is
+missing): it has to be the same worker at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from synthflow.verifiers.code import CodeVerifier
 from synthflow.verifiers.sandbox import STACKS, Limits, Program, Ran, Sandbox
 from synthflow.verifiers.sandbox.layers import expected, uncovered
 
-LIMITS = Limits(cpu_s=0.25, wall_s=0.6, program_s=5, memory_mb=256, output_kb=256, disk_mb=16)
+LIMITS = Limits(cpu_s=0.25, wall_s=1.5, program_s=5, memory_mb=256, output_kb=256, disk_mb=16)
 INPUTS = (1, 21, 1_000_003)
 HONEST = {
     "script": "import sys, collections, heapq\nprint(2 * int(sys.stdin.readline()) + 7919)",
@@ -78,7 +79,7 @@ def breaches(stack: str, without: str | None, attacks: Sequence[Attack], host: H
             assert judgement.verdict == "correct", judgement
         pids = sandbox.pids
         count = max(processes() for _ in range(10) if time.sleep(0.02) is None)  # with the next supervisor
-        for attack in attacks:
+        for at, attack in enumerate(attacks):
             judgement, printed = judge(sandbox, host.fill(attack.code), attack.kind)
             if judgement.verdict != "wrong":
                 found[attack.name] = f"{judgement.verdict}: {judgement.detail}"
@@ -87,6 +88,8 @@ def breaches(stack: str, without: str | None, attacks: Sequence[Attack], host: H
             elif hits := host.hits():
                 found[attack.name] = str(hits)
                 break
+            if without is not None and at % 4:
+                continue
             honest, _ = judge(sandbox, HONEST[attack.kind], attack.kind)
             if honest.verdict != "correct":
                 found[attack.name] = f"the next program: {honest}"
@@ -107,9 +110,17 @@ def settled(count: int) -> list[str]:
     return left
 
 
+OPEN_DOORS = (
+    *("reads a secret", "reads a secret through _io", "reads a secret through os.open", "reads /etc/passwd"),
+    *("reads through a symbolic link", "reads through dots", "lists other programs' directories", "writes outside"),
+    *("runs a program", "runs a shell", "runs python anew", "command lines of others", "the list of processes"),
+    *("TCP", "TCP through _socket", "UDP", "a unix socket", "an abstract unix socket", "sendto on a pair", "listens"),
+)
+
+
 def test_the_suite_can_fail(host: Host) -> None:
-    """Without layers the same attacks get through, so what contains them is the layers."""
-    names = {"reads a secret", "reads /etc/passwd", "TCP", "UDP", "a unix socket", "the list of processes"}
+    """Without layers these attacks get through, so what contains them is the layers."""
+    names = set(OPEN_DOORS)
     attacks = [attack for attack in ATTACKS if attack.name in names]
     with Recording(isolation="none", limits=LIMITS) as sandbox:
         printed = {a.name: judge(sandbox, host.fill(a.code), a.kind)[1] for a in attacks}
