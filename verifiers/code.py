@@ -9,6 +9,7 @@ The program is the last fenced block of Python after the last `</think>`.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.verifiers.code_compare import Unreadable, decode, parse, same_output, same_value
-from synthflow.verifiers.code_tests import BadTests, CallTest, StdinTest, Test, read_tests
+from synthflow.verifiers.code_tests import WRAPPERS, BadTests, CallTest, StdinTest, Test, read_tests
 from synthflow.verifiers.extract import after_thinking
 from synthflow.verifiers.sandbox import Limits, Program, Ran, Sandbox
 from synthflow.verifiers.sandbox._values import encode
@@ -27,6 +28,7 @@ from synthflow.verifiers.text import clean
 _MAX_CODE = 200_000
 _DETAIL = 300
 _FENCE = re.compile(r"^[ \t]{0,3}```[ \t]*(\w*)[^\n`]*\n(.*?)^[ \t]{0,3}```[ \t]*$", re.MULTILINE | re.DOTALL)
+_ORDER = {"!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _PYTHON = ("python", "py", "python3", "")
 
 
@@ -242,6 +244,13 @@ class _Run:
 
 def passes(test: CallTest, got: Any, tolerance: float) -> bool:
     """Whether a plain value is what a test expects."""
+    try:
+        for name in test.wrap:
+            got = WRAPPERS[name](got)
+        if test.how in _ORDER:
+            return bool(_ORDER[test.how](got, test.expected))
+    except (TypeError, ValueError, OverflowError):
+        return False  # what the assertion would have raised
     if test.how in ("true", "false"):
         return bool(got) is (test.how == "true")
     if test.how in ("close", "close_abs"):

@@ -8,13 +8,22 @@ but literals. Shapes: docs/verification.md.
 from __future__ import annotations
 
 import ast
+import builtins
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 _MAX_TESTS = 10_000
 _SHAPES = "inputs and outputs, input_output, tests, test_list, or test and entry_point"
+
+
+# Applied to plain values in our process; none of them can be made to take long by a value of bounded size.
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    **{"set": set, "sorted": sorted, "list": list, "tuple": tuple, "len": len, "sum": sum, "abs": abs},
+    **{"max": max, "min": min, "frozenset": frozenset, "round": round, "dict": dict, "bool": bool},
+}
+_OPERATORS: dict[type[ast.cmpop], str] = {ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 
 
 class BadTests(ValueError):
@@ -33,8 +42,9 @@ class StdinTest:
 class CallTest:
     """The function `name` is called and has to return `expected`, a plain value.
 
-    `how`: `equal`; `true` or `false`, for what has to be so as a condition; `close`, within `tolerance`. With `lenient`
-    a tuple equals a list, since JSON has no tuples.
+    `how`: `equal`; `true` or `false`, for what has to be so as a condition; `close` or `close_abs`, within `tolerance`;
+    or a comparison such as `!=` or `<`. With `lenient` a tuple equals a list, since JSON has no tuples. `wrap` names
+    functions of `WRAPPERS` that are applied to the result first, the innermost first.
     """
 
     name: str
@@ -44,6 +54,7 @@ class CallTest:
     how: str = "equal"
     tolerance: float = 0.0
     lenient: bool = True
+    wrap: tuple[str, ...] = ()
 
 
 Test = StdinTest | CallTest
@@ -161,8 +172,9 @@ def _plain(value: Any) -> Any:
 def from_source(source: str, name: str | None = None) -> Iterator[CallTest]:
     """Tests from assertions: alone, in `check(candidate)` (HumanEval) or in functions `test_…` (pytest).
 
-    Understood: `f(…) == x`, `x == f(…)`, `is`, `f(…)`, `not f(…)`, `abs(f(…) - x) < t`, `math.isclose(f(…), x)`,
-    `f(…) == pytest.approx(x)`, joined by `and`; arguments and values are literals.
+    Understood: `f(…) == x`, `x == f(…)`, `is`, `!=`, `<` and so on, `f(…)`, `not f(…)`, `abs(f(…) - x) < t`,
+    `math.isclose(f(…), x)`, `f(…) == pytest.approx(x)`, joined by `and`; `sorted(f(…))` and others of `WRAPPERS`;
+    arguments and values are literals.
 
     Raises:
         BadTests: at anything else: to run it, the expected values would have to be where the program is.
@@ -213,8 +225,11 @@ def _assertion(test: ast.expr, name: str | None, candidate: str) -> Iterator[Cal
 
 def _reading(test: ast.expr, candidate: str, name: str | None) -> CallTest | None:
     def call(node: ast.expr, expected: Any = None, how: str = "equal", tolerance: float = 0.0) -> CallTest | None:
+        wrap: tuple[str, ...] = ()
+        while (inner := _wrapped(node)) is not None:
+            wrap, node = (inner[0], *wrap), inner[1]
         asked = _call(node, candidate, name)
-        return asked and CallTest(*asked[:2], expected, asked[2], how, tolerance, lenient=False)
+        return asked and CallTest(*asked[:2], expected, asked[2], how, tolerance, lenient=False, wrap=wrap)
 
     try:
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -237,6 +252,9 @@ def _comparison(test: ast.Compare, call: Any) -> CallTest | None:
             found: CallTest | None = call(inner.left, _literal(inner.right), "close_abs", _literal(right))
             return found
         return None
+    if type(op) in _OPERATORS:
+        ordered: CallTest | None = call(left, _literal(right), _OPERATORS[type(op)]) if _is_literal(right) else None
+        return ordered
     if not isinstance(op, ast.Eq | ast.Is):
         return None
     for asked, expected in ((left, right), (right, left)):
@@ -247,6 +265,14 @@ def _comparison(test: ast.Compare, call: Any) -> CallTest | None:
         if made is not None:
             return made
     return None
+
+
+def _wrapped(node: ast.expr) -> tuple[str, ast.expr] | None:
+    """`sorted(x)` and the like: the name and x."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in WRAPPERS:
+        return None
+    alone = len(node.args) == 1 and not node.keywords and isinstance(node.args[0], ast.Call)
+    return (node.func.id, node.args[0]) if alone else None
 
 
 def _literal(node: ast.expr) -> Any:
@@ -280,8 +306,8 @@ def _call(node: ast.expr, candidate: str, name: str | None) -> tuple[str, list[A
         if name is None:
             raise BadTests("tests that call a candidate need `entry_point`")
         called = name
-    elif called in ("set", "sorted", "len", "list", "tuple", "str", "sum", "round", "max", "min", "abs", "isinstance"):
-        return None  # of a result: not asked from outside
+    elif called in WRAPPERS or called in dir(builtins):
+        return None  # of something else than a result: not asked from outside
     kwargs = {k.arg: _literal(k.value) for k in node.keywords if k.arg is not None}
     if len(kwargs) != len(node.keywords):
         return None

@@ -8,6 +8,7 @@ supervisor that ends without a report ends the zygote, since the stream can no l
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import gc
 import json
@@ -79,6 +80,11 @@ def _send(fd: int, message: dict[str, Any]) -> None:
     view = memoryview(json.dumps(message).encode("ascii") + b"\n")
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _base64(data: bytearray) -> str:
+    """As JSON the same bytes could be six times as many, and the reply has a limit."""
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def _read_exactly(size: int) -> bytes:
@@ -185,9 +191,9 @@ class Supervisor:
         return {
             "ended": self._ends or self._how(code, cpu),
             "exit": code,
-            "stdout": self._text["out"].decode("utf-8", "replace"),
+            "stdout": _base64(self._text["out"]),
             "stderr": self._text["err"].decode("utf-8", "replace"),
-            "answers": self._text["answers"].decode("utf-8", "replace").split("\n")[:-1],
+            "answers": _base64(self._text["answers"]),
             "cpu_s": usage.ru_utime + usage.ru_stime,
             "wall_s": time.monotonic() - began,
             "peak_mb": usage.ru_maxrss / 1024,

@@ -51,7 +51,7 @@ sys.modules[path + "._zygote"].start(plan)
 """
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _ROOT_NEEDS = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "DAC_READ_SEARCH")
-_FIRST_UID, _UIDS = 60_600, 4000
+_FIRST_UID, _BLOCKS, _BLOCK = 60_600, 60, 64
 
 
 @cache
@@ -90,9 +90,10 @@ def readable(packages: Sequence[str] = ()) -> list[str]:
     return [p for p in kept if not any(p != q and p.startswith(q + "/") and Path(q).is_dir() for q in kept)]
 
 
-def program_uid() -> int:
-    """The user that programs run as, if we are root: one a process of ours, so that its processes can be counted."""
-    return _FIRST_UID + os.getpid() % _UIDS
+def program_uids() -> range:
+    """The users that programs of this process run as, if we are root: one a worker, so that each counts its own."""
+    first = _FIRST_UID + os.getpid() % _BLOCKS * _BLOCK
+    return range(first, first + _BLOCK)
 
 
 def plan(stack: Stack, layers: frozenset[str], packages: Sequence[str], processes: bool) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def plan(stack: Stack, layers: frozenset[str], packages: Sequence[str], processe
         "parent": 0 if stack == "bubblewrap" else os.getpid(),
         "setup": stack,
         "layers": sorted(wanted),
-        "uid": program_uid() if root and "uid" in layers else 0,
+        "uid": program_uids()[0] if root and "uid" in layers else 0,
         "search": "mount" not in layers and "landlock" in layers,
         "count_processes": ("uid" in layers) if root else stack != "landlock",
         "nest": not _kernel.capable_of_mounting(),

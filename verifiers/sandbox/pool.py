@@ -6,6 +6,7 @@ of the sandbox is told apart from anything a program can do. May be used from an
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from synthflow.verifiers.workers import Outcome, WorkerPool
 
 _GRACE_S = 20.0  # what the supervisor, which has clocks of its own, may be late by before its worker is killed
 _ENV = {"PYTHONHASHSEED": "0"}
+_started = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,12 @@ class _Workers(WorkerPool):
         self._plan = plan
 
     def start_worker(self) -> Worker:
-        return _SandboxWorker({**self._plan, "parent": self._plan["parent"] and os.getpid()})
+        uids = launch.program_uids()
+        own = {
+            "parent": self._plan["parent"] and os.getpid(),
+            "uid": self._plan["uid"] and uids[next(_started) % len(uids)],
+        }
+        return _SandboxWorker({**self._plan, **own})
 
 
 class Sandbox:
@@ -176,7 +183,12 @@ def _request(program: Program, limits: dict[str, Any]) -> dict[str, Any]:
 def _ran(outcome: Outcome) -> Ran:
     if outcome.reason is not None:
         return Ran("sandbox_error", stderr=f"{outcome.reason}: {outcome.detail or ''}", wall_s=outcome.elapsed_s)
-    return Ran(**outcome.value)
+    stdout, answers = (_text(outcome.value[name]) for name in ("stdout", "answers"))
+    return Ran(**{**outcome.value, "stdout": stdout, "answers": answers.split("\n")[:-1]})
+
+
+def _text(data: str) -> str:
+    return base64.b64decode(data).decode("utf-8", "replace")
 
 
 def _choose(stack: str, isolation: Isolation, without: frozenset[str]) -> tuple[Stack, frozenset[str]]:

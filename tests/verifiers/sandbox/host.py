@@ -30,8 +30,7 @@ class Host:
         (self.outside / "kept").write_text("kept")
         (self.outside / "kept").chmod(0o666)
         self._stack = ExitStack()
-        user: dict[str, Any] = {"user": launch.program_uid()} if os.geteuid() == 0 else {}
-        self.victim = subprocess.Popen(["sleep", "600"], **user)
+        self.victim: subprocess.Popen[bytes] | None = None
         inet, unix = socket.AF_INET, socket.AF_UNIX
         self._sockets = {
             "TCP": self._socket(inet, socket.SOCK_STREAM, ("127.0.0.1", 0)),
@@ -48,7 +47,6 @@ class Host:
             "OUTSIDE": str(self.outside),
             "TOKEN": TOKEN,
             "PARENT": str(os.getpid()),
-            "VICTIM": str(self.victim.pid),
             "TCP": str(self._sockets["TCP"].getsockname()[1]),
             "UDP": str(self._sockets["UDP"].getsockname()[1]),
             "UNIX": str(folder / "u"),
@@ -63,6 +61,11 @@ class Host:
             made.listen(64)
         return made
 
+    def start_victim(self, uid: int) -> None:
+        """A process of the user that programs run as."""
+        self.victim = subprocess.Popen(["sleep", "600"], user=uid if os.geteuid() == 0 else None)
+        self._names["VICTIM"] = str(self.victim.pid)
+
     def fill(self, code: str) -> str:
         for name, value in self._names.items():
             code = code.replace(f"@{name}@", value)
@@ -71,18 +74,19 @@ class Host:
     def hits(self) -> list[str]:
         """What is not as it was."""
         found = [f"somebody called at {name}" for name, s in self._sockets.items() if select.select([s], [], [], 0)[0]]
-        if self.victim.poll() is not None or psutil.Process(self.victim.pid).status() == psutil.STATUS_STOPPED:
-            found.append("the victim was killed or stopped")
-        if psutil.Process(self.victim.pid).nice() != 0:
-            found.append("the victim was reniced")
+        if self.victim is not None:
+            process = psutil.Process(self.victim.pid)
+            if self.victim.poll() is not None or process.status() == psutil.STATUS_STOPPED or process.nice() != 0:
+                found.append("the victim was killed, stopped or reniced")
         if sorted(p.name for p in self.outside.iterdir()) != ["kept"] or (self.outside / "kept").read_text() != "kept":
             found.append("the folder outside was changed")
         found += [str(p) for p in (Path("/dev/shm/synthflow-attack"), Path("/tmp/synthflow-attack")) if p.exists()]
         return found
 
     def close(self) -> None:
-        self.victim.kill()
-        self.victim.wait()
+        if self.victim is not None:
+            self.victim.kill()
+            self.victim.wait()
         self._stack.close()
 
 
@@ -96,7 +100,7 @@ def leftovers(count: int) -> list[str]:
     ours = psutil.Process().children(recursive=True)
     found = [f"{len(ours)} processes, not {count}: {ours}"] if len(ours) > count else []
     if os.geteuid() == 0:
-        found += [str(p) for p in psutil.process_iter() if _uid(p) == launch.program_uid() and p.name() != "sleep"]
+        found += [str(p) for p in psutil.process_iter() if _uid(p) in launch.program_uids() and p.name() != "sleep"]
     return found + [str(p) for p in Path(tempfile.gettempdir()).glob(f"{launch.PREFIX}{os.getpid()}-*")]
 
 

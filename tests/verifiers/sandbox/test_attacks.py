@@ -71,12 +71,14 @@ def host(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 def breaches(stack: str, without: str | None, attacks: Sequence[Attack], host: Host) -> dict[str, str]:
-    before = processes()
+    before = processes() + 1  # the victim
     found = {}
     with Recording(stack=stack, without=[without] if without else [], limits=LIMITS) as sandbox:
         for kind, code in HONEST.items():
             judgement, _ = judge(sandbox, code, kind)
             assert judgement.verdict == "correct", judgement
+        (who,) = sandbox.run([Program("import os; print(os.getuid())")])
+        host.start_victim(int(who.stdout))
         pids = sandbox.pids
         count = max(processes() for _ in range(10) if time.sleep(0.02) is None)  # with the next supervisor
         for at, attack in enumerate(attacks):
@@ -122,6 +124,7 @@ def test_the_suite_can_fail(host: Host) -> None:
     """Without layers these attacks get through, so what contains them is the layers."""
     names = set(OPEN_DOORS)
     attacks = [attack for attack in ATTACKS if attack.name in names]
+    host.start_victim(0)
     with Recording(isolation="none", limits=LIMITS) as sandbox:
         printed = {a.name: judge(sandbox, host.fill(a.code), a.kind)[1] for a in attacks}
     assert {name for name, text in printed.items() if "BREACH" in text} == names

@@ -79,6 +79,12 @@ def test_limits_are_told_apart(sandbox: Sandbox) -> None:
     assert memory.cpu_s < 1 and memory.peak_mb < 256
 
 
+def test_output_that_grows_in_json_is_no_failure_of_the_sandbox(sandbox: Sandbox) -> None:
+    code = "import os\nos.write(1, bytes(500_000))\nos.write(3, b'\\xff' * 500_000)"
+    ran = run(sandbox, code)
+    assert ran.ended == "exited" and len(ran.stdout) == 500_000, ran.ended
+
+
 def test_the_same_program_says_the_same_twice(sandbox: Sandbox) -> None:
     code = "import random; print(random.random(), hash('a'), list({'x', 'y', 'z'}))"
     assert run(sandbox, code).stdout == run(sandbox, code).stdout
