@@ -80,7 +80,8 @@ def _confine(limits: dict[str, Any], plan: dict[str, Any], box: str) -> None:
         os.setresgid(plan["uid"], plan["uid"], plan["uid"])
         os.setresuid(plan["uid"], plan["uid"], plan["uid"])
     _kernel.bound_capabilities()
-    privileged = "no_new_privs" not in layers  # the filters below ask for that, or for a capability
+    # The filters below ask for no_new_privs, or for a capability.
+    privileged = "no_new_privs" not in layers and _kernel.capable_of_mounting()
     _kernel.keep_capabilities(keep | _kernel.CAP_SYS_ADMIN if privileged else keep)
     _kernel.prctl(_kernel.PR_SET_DUMPABLE, 0)
     _kernel.prctl(_kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it

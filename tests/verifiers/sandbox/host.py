@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
-from synthflow.verifiers.sandbox import launch
+from synthflow.verifiers.sandbox import describe, launch
 
 TOKEN = "token-that-nobody-may-see"
+
+
+def needs(stack: str) -> None:
+    """Skip where this machine has no such stack; in CI that is a failure of the test instead."""
+    problem = describe()[stack].problem
+    if problem and not os.environ.get("CI"):
+        pytest.skip(problem)
 
 
 class Host:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from attacks import ATTACKS, Attack
-from host import TOKEN, Host, leftovers, processes
+from host import TOKEN, Host, leftovers, needs, processes
 
 from synthflow.contracts import Judgement, Question
 from synthflow.errors import UserError
@@ -138,6 +138,7 @@ def test_there_are_enough_attacks_and_no_name_twice() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("stack", "without"), CASES, ids=lambda v: str(v))
 def test_contained(stack: str, without: str | None, host: Host) -> None:
+    needs(stack)
     layers = expected(stack) - {without}  # type: ignore[arg-type]
     if uncovered(layers):
         with pytest.raises(UserError, match="too few layers"):
