@@ -18,8 +18,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.code_compare import Unreadable, decode, parse, same_output, same_value
-from synthflow.verifiers.code_tests import WRAPPERS, BadTests, CallTest, StdinTest, Test, read_tests
+from synthflow.verifiers.code_compare import Unreadable, decode, parse, same_output, same_value, spread
+from synthflow.verifiers.code_tests import HASHING, WRAPPERS, BadTests, CallTest, StdinTest, Test, read_tests
 from synthflow.verifiers.extract import after_thinking
 from synthflow.verifiers.sandbox import Limits, Program, Ran, Sandbox
 from synthflow.verifiers.sandbox._values import encode
@@ -224,7 +224,7 @@ class _Run:
             return (
                 _Result(True) if passes(test, got, self._config.tolerance) else _Result(False, f"returned {got!r:.60}")
             )
-        except (Unreadable, ValueError, RecursionError) as error:
+        except (Unreadable, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             return _Result(False, f"its answer cannot be read: {str(error)[:60]}")
 
     def judgement(self, credit: str, isolation: str) -> Judgement:
@@ -246,7 +246,7 @@ def passes(test: CallTest, got: Any, tolerance: float) -> bool:
     """Whether a plain value is what a test expects."""
     try:
         for name in test.wrap:
-            got = WRAPPERS[name](got)
+            got = WRAPPERS[name](spread(got) if isinstance(got, list | tuple) and name in HASHING else got)
         if test.how in _ORDER:
             return bool(_ORDER[test.how](got, test.expected))
     except (TypeError, ValueError, OverflowError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
 _ABSOLUTE = 1e-9
 _MAX_DIGITS = 4000
+_MAX_SAME_HASH = 64
 _DECIMAL = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d{1,3})?")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
 
@@ -93,6 +95,21 @@ def _decode(value: Any) -> Any:
     return _TAGS[tag](body)
 
 
+def spread(keys: Sequence[Any]) -> Sequence[Any]:
+    """The same keys, if they may go into a set or a dictionary.
+
+    Python's hash of numbers is no secret: multiples of 2**61 - 1 all have one, and a table of them takes quadratic time.
+
+    Raises:
+        Unreadable: if too many share a hash.
+        TypeError: if one has none.
+    """
+    worst = max(Counter(map(hash, keys)).values(), default=0)
+    if worst > _MAX_SAME_HASH:
+        raise Unreadable(f"{worst} keys with one hash")
+    return keys
+
+
 def _int(body: str) -> int:
     if len(body) > _MAX_DIGITS:
         raise Unreadable("an integer with too many digits")
@@ -111,8 +128,8 @@ _TAGS: dict[str, Callable[[Any], Any]] = {
     "$complex": lambda body: complex(*map(_decode, body)),
     "$bytes": bytes.fromhex,
     "$tuple": lambda body: tuple(map(_decode, body)),
-    "$set": lambda body: set(map(_decode, body)),
-    "$dict": lambda body: {_decode(k): _decode(v) for k, v in body},
+    "$set": lambda body: set(spread(list(map(_decode, body)))),
+    "$dict": lambda body: dict(zip(spread([_decode(k) for k, _ in body]), (_decode(v) for _, v in body), strict=True)),
     "$number": _fraction,
 }
 

@@ -23,6 +23,7 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
     **{"set": set, "sorted": sorted, "list": list, "tuple": tuple, "len": len, "sum": sum, "abs": abs},
     **{"max": max, "min": min, "frozenset": frozenset, "round": round, "dict": dict, "bool": bool},
 }
+HASHING = ("set", "frozenset")
 _OPERATORS: dict[type[ast.cmpop], str] = {ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 
 

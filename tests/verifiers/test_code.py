@@ -66,6 +66,25 @@ def test_verdicts_and_credit(verifier: CodeVerifier, code: str, tests: Any, valu
     assert found.value == pytest.approx(value), found
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "f = lambda x: 10 ** 400",
+        "f = lambda x: [n * (2**61 - 1) for n in range(20_000)]",
+        "f = lambda x: [[]] * 9",
+        "f = lambda x: {}",
+        "f = lambda x: None",
+        "f = lambda x: 'x' * 300_000",
+        "f = lambda x: float('nan')",
+    ],
+)
+@pytest.mark.parametrize(
+    "test", ["abs(f(1) - 2.5) < 0.1", "set(f(1)) == {1}", "f(1) < 2.5 and len(f(1)) == -1", "f(1) == 2"]
+)
+def test_no_result_upsets_the_comparison(verifier: CodeVerifier, code: str, test: str) -> None:
+    assert judge(verifier, code, {"tests": f"assert {test}"}).verdict == "wrong"
+
+
 def test_detail_says_what_failed(verifier: CodeVerifier) -> None:
     found = judge(verifier, "def f(x):\n    while x == 2: pass\n    return 2 * x", DOUBLE)
     assert found.detail is not None and found.detail.startswith("3/4 passed [.F..] ")
@@ -249,6 +268,8 @@ def test_any_line_is_read_or_refused(line: str) -> None:
         '{"value": {"$dict": [[[1], 2]]}}',
         '{"value": {"$number": "1e999999999"}}',
         '{"value": {"$set": [[]]}}',
+        '{"value": {"$set": [' + ", ".join(str(n * (2**61 - 1)) for n in range(20_000)) + "]}}",
+        '{"value": {"$dict": [' + ", ".join(f"[{n * (2**61 - 1)}, 1]" for n in range(20_000)) + "]}}",
         '{"value": {"a": 1, "b": 2}}',
         '{"value": {"$eval": "1"}}',
     ],
