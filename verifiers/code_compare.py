@@ -98,7 +98,7 @@ def _decode(value: Any) -> Any:
 def spread(keys: Sequence[Any]) -> Sequence[Any]:
     """The same keys, if they may go into a set or a dictionary.
 
-    Python's hash of numbers is no secret: multiples of 2**61 - 1 all have one, and a table of them takes quadratic time.
+    Hashes of numbers are no secret: multiples of 2**61 - 1 share one, and a table of them takes quadratic time.
 
     Raises:
         Unreadable: if too many share a hash.
