@@ -79,11 +79,9 @@ class Worker:
     """
 
     def __init__(self, config: Mapping[str, Any], env: Mapping[str, str]) -> None:
-        # -P: the user's working directory, which may hold a `math.py`, stays out of the child's path.
-        options = json.dumps({**config, "parent": os.getpid()})
-        command = [sys.executable, "-P", "-m", "synthflow.verifiers._child", options]
+        command, environment = self._command(config, env)
         try:
-            self._process = _starter.start(command, {**os.environ, **env})
+            self._process = _starter.start(command, environment)
         except OSError as error:
             raise InfrastructureError(f"cannot start a verifier's worker process: {error}") from error
         assert self._process.stdin and self._process.stdout and self._process.stderr
@@ -97,6 +95,15 @@ class Worker:
         self.served = 0
         self.in_flight: deque[int] = deque()
         self._out, self._in, self._words = bytearray(), bytearray(), bytearray()
+
+    def _command(self, config: Mapping[str, Any], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+        # -P: the user's working directory, which may hold a `math.py`, stays out of the child's path.
+        options = json.dumps({**config, "parent": os.getpid()})
+        return [sys.executable, "-P", "-m", "synthflow.verifiers._child", options], {**os.environ, **env}
+
+    @staticmethod
+    def _frame(index: int, line: bytes) -> bytes:
+        return b"[%d,%b]\n" % (index, line)
 
     @property
     def pid(self) -> int:
@@ -112,7 +119,7 @@ class Worker:
         if not self.in_flight and self.ready:
             self.clock = time.monotonic()
         self.in_flight.append(index)
-        self._out += b"[%d,%b]\n" % (index, line)
+        self._out += self._frame(index, line)
         self.flush()
 
     def flush(self) -> None:

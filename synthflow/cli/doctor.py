@@ -57,7 +57,7 @@ def doctor(as_json: bool) -> int:
         screen = console()
         marks = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
         for c in checks:
-            screen.print(f" {marks[c.state]} [bold]{c.name:<14}[/] ", end="")
+            screen.print(f" {marks[c.state]} [bold]{c.name:<20}[/] ", end="")
             screen.print(c.says + (f"; {c.fix}" if c.fix else ""), markup=False)
     bad = any(c.state == "problem" for c in checks)
     return int(ExitCode.FAILED if bad else ExitCode.OK)
@@ -123,12 +123,21 @@ def _version(module: str) -> str:
 
 
 def _isolation() -> list[Check]:
+    """What a program of a model would run under here: tried, not guessed."""
+    from synthflow.verifiers.sandbox import describe
+
     bwrap = shutil.which("bwrap")
-    return [
-        Check(
-            "bubblewrap",
-            "ok" if bwrap else "note",
-            bwrap or "not installed",
-            "" if bwrap else "code verification will need it: apt-get install bubblewrap",
-        )
+    fix = "" if bwrap else "verify.code prefers it: apt-get install bubblewrap"
+    checks = [Check("bubblewrap", "ok" if bwrap else "note", bwrap or "not installed", fix)]
+    stacks = describe()
+    checks += [
+        Check(f"isolation {name}", "note" if found.problem else "ok", found.problem or ", ".join(found.layers))
+        for name, found in stacks.items()
     ]
+    if all(found.problem for found in stacks.values()):
+        fix = "install bubblewrap, or use a kernel with seccomp and Landlock; or see `isolation` in docs/sandbox.md"
+        checks.append(Check("verify.code", "note", "would refuse to run: no stack has enough layers", fix))
+    else:
+        chosen = next(name for name, found in stacks.items() if not found.problem)
+        checks.append(Check("verify.code", "ok", f"would run under {chosen}"))
+    return checks
