@@ -116,6 +116,10 @@ class WorkerPool:
         with self._borrow(len(items)) as slots:
             return _Batch(self, slots, items).run()
 
+    def start_worker(self) -> Worker:
+        """A new worker process."""
+        return Worker(self._config, _ENV)
+
     def take_worker(self) -> Worker:
         """The spare if there is one, else a new worker.
 
@@ -128,7 +132,7 @@ class WorkerPool:
             worker.kill()
             worker = None
         if worker is None:
-            worker = Worker(self._config, _ENV)
+            worker = self.start_worker()
         if self._wary:
             self.keep_spare()
         return worker
@@ -139,7 +143,7 @@ class WorkerPool:
             self._wary = True
             if self._spare.worker is None and not self._closed:
                 with suppress(InfrastructureError):  # a spare is no need: whoever needs a worker will raise
-                    self._spare.worker = Worker(self._config, _ENV)
+                    self._spare.worker = self.start_worker()
 
     @property
     def pids(self) -> list[int]:

@@ -110,6 +110,9 @@ class _Workers(WorkerPool):
         }
         return _SandboxWorker({**self._plan, **own})
 
+    def keep_spare(self) -> None:
+        """None: programs are ended one by one inside of a zygote, which itself is seldom killed."""
+
 
 class Sandbox:
     """Runs programs under one stack of layers.
