@@ -24,6 +24,7 @@ from synthflow.judging.judge import metadata_of
 from synthflow.judging.panel import Ask, Heard, Panel, judge_sampling
 from synthflow.judging.rollouts import Scorer
 from synthflow.schema import ARTIFACTS
+from synthflow.stages.questions import problems_by_id
 from synthflow.verifiers import rubrics
 from synthflow.verifiers.agreement import Opinion, Thresholds, combine
 from synthflow.verifiers.extract import extract
@@ -84,10 +85,7 @@ class RubricStage(Stage):
             InvariantBroken: if a rule gives another number of answers than it was asked for.
         """
         config: RubricConfig = self.config
-        problems = {
-            row["problem_id"]: row
-            for row in inputs.frame("problems", ["problem_id", "prompt", "answer", "metadata"]).iter_rows(named=True)
-        }
+        problems = problems_by_id(inputs)
         rubric_of = _rubrics(config, problems, inputs)
         # A filter may want any column of the group that it sees.
         needed = None if any((c.rule or "").startswith("filter.") for c in config.criteria) else shared.COLUMNS

@@ -12,9 +12,10 @@ from typing import Any
 import polars as pl
 
 from synthflow import registry
-from synthflow.contracts import Question, Services
+from synthflow.contracts import Services
 from synthflow.errors import InvariantBroken
 from synthflow.judging.criteria import Criterion
+from synthflow.stages.questions import question
 from synthflow.verifiers.rubrics import Met
 
 Said = dict[str, tuple[float | None, str | None]]
@@ -66,16 +67,7 @@ def _verifier(
     services: Services,
 ) -> tuple[Said, str]:
     own = registry.load("verifiers", name).Config.model_validate(criterion.options).model_dump(mode="json")
-    questions = [
-        Question(
-            row["rollout_id"],
-            row["problem_id"],
-            row["completion"],
-            problems[row["problem_id"]]["answer"],
-            problems[row["problem_id"]]["metadata"] or "{}",
-        )
-        for row in rows
-    ]
+    questions = [question(row["rollout_id"], row["completion"], problems[row["problem_id"]]) for row in rows]
     answers, version, _ = services.judge(name, own, questions)
     if len(answers) != len(questions):
         raise InvariantBroken(f"verifier {name!r}: {len(questions)} questions, {len(answers)} judgements")

@@ -24,7 +24,8 @@ GOLDS = (
     "gold", "gold_answer", "ground_truth", "reference", "reference_answer", "target", "expected_answer", "expected",
     "correct_answer",
 )  # fmt: skip
-PROBLEMS = ("problem_id", "prompt", "problem", "question")
+ASKED = ("prompt", "problem", "question")
+PROBLEMS = ("problem_id", *ASKED)
 _EITHER = "answer"
 _SHOWN = 30
 

@@ -22,7 +22,7 @@ from synthflow.stages import source_files
 from synthflow.stages.source_rows import Row, RowError, answer_text
 from synthflow.stages.sources import MOST_MISTAKES
 from synthflow.verdicts import readers
-from synthflow.verdicts.columns import Chosen, choose_columns, clash
+from synthflow.verdicts.columns import ASKED, Chosen, choose_columns, clash
 from synthflow.verdicts.writers import Added, is_there, plain, writing
 from synthflow.verifiers.opening import open_verifier
 
@@ -290,6 +290,9 @@ class _Judge:
             _clean(completion),
             None if gold is None else _clean(gold),
             self._metadata(values),
+            _prompt(values, self.chosen),
+            _word(values.get("domain")),
+            _word(values.get("source")),
         )
 
     def _metadata(self, values: Mapping[str, Any]) -> str:
@@ -303,8 +306,24 @@ class _Judge:
         return _text({name: value for name, value in values.items() if name not in used})
 
 
+def _prompt(values: Mapping[str, Any], chosen: Chosen) -> tuple[tuple[str, str], ...]:
+    """What was asked, as chat messages; empty where no column says."""
+    names = (name for name in ASKED if name not in (chosen.answer, chosen.gold))
+    given = next((values[name] for name in names if values.get(name)), None)
+    if isinstance(given, str):
+        return (("user", _clean(given)),)
+    if not isinstance(given, Sequence):
+        return ()
+    said = [m for m in given if isinstance(m, Mapping) and isinstance(m.get("content"), str)]
+    return tuple((str(m.get("role", "user")), _clean(m["content"])) for m in said)
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _judged(chosen: Chosen) -> set[str]:
-    needed = (chosen.answer, chosen.gold, chosen.problem, chosen.metadata, FINISH)
+    needed = (chosen.answer, chosen.gold, chosen.problem, chosen.metadata, FINISH, *ASKED, "domain", "source")
     return {name for name in needed if name is not None}
 
 
