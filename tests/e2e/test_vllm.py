@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import psutil
 import pytest
-from kills import Killed, engine_core, engine_worker, family, in_flight, journaled, sampled_again
+from kills import Killed, Victims, engine_core, engine_worker, family, in_flight, journaled, sampled_again
 from support import SMALL, run_ok, start, synthflow, tables, with_changes, write_spec
 
 from synthflow.backends import launcher
@@ -59,6 +59,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 IN_FLIGHT = 48
 POLICY = {"backend": "vllm", "model": "demo", "max_model_len": 1024}
+SERVED = {"backend": "openai", "model": "demo", "serve": {"max_model_len": 1024, "kv_cache_gb": 1}}
 
 
 def test_in_process_though_the_engine_is_killed(reference: Path, tmp_path: Path) -> None:
@@ -75,24 +76,6 @@ def test_in_process_though_the_engine_is_killed(reference: Path, tmp_path: Path)
     _agrees(reference, killed.run)
     first = _first(killed.run)
     assert first["token_ids"].null_count() == first["logprobs"].null_count() == 0
-    assert synthflow("check", killed.run).returncode == 0
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_kills_of_the_whole_run_and_of_its_parts(reference: Path, tmp_path: Path) -> None:
-    changed = with_changes(SMALL, policy=POLICY, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
-    spec, killed = write_spec(tmp_path / "spec.yaml", changed), Killed(tmp_path / "run", random.Random(4))
-    for _ in range(2):
-        killed.kill_run(spec, 0.1, 2.0)
-    process = start(spec, killed.run)
-    hits = killed.kill_within(process, engine_core, 1, 0.5) + killed.kill_within(process, engine_worker, 1, 0.5)
-    assert process.wait(timeout=600) == 0
-    assert len(killed.lost) >= 3 and hits >= 1
-    killed.look()
-    assert sampled_again(killed.run) <= IN_FLIGHT * len(killed.lost)
-    assert max(journaled(killed.run).values()) == 1
-    _agrees(reference, killed.run)
     assert synthflow("check", killed.run).returncode == 0
 
 
@@ -163,8 +146,7 @@ def _server(driver: psutil.Process) -> list[psutil.Process]:
 
 def test_behind_a_server_of_its_own_that_is_killed(reference: Path, tmp_path: Path) -> None:
     """kill -9 of the server in a run that goes on: it starts again, and the run ends as if nothing had been."""
-    policy = {"backend": "openai", "model": "demo", "serve": {"max_model_len": 1024, "kv_cache_gb": 1}}
-    changed = with_changes(SMALL, policy=policy, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
+    changed = with_changes(SMALL, policy=SERVED, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
     spec, killed = write_spec(tmp_path / "spec.yaml", changed), Killed(tmp_path / "run", random.Random(6))
     process = start(spec, killed.run)
     hits = killed.kill_within(process, _server, 1, 0.5)
@@ -177,4 +159,25 @@ def test_behind_a_server_of_its_own_that_is_killed(reference: Path, tmp_path: Pa
     assert _first(killed.run)["token_ids"].null_count() == 0
     logs = sorted(path.name for path in (killed.run / "logs" / "attempt-1").glob("server-*"))
     assert logs == ["server-0.1.log", "server-0.2.log"]
+    assert synthflow("check", killed.run).returncode == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("policy", "engine"), [(POLICY, engine_core), (SERVED, _server)], ids=["vllm", "server"])
+def test_kills_of_the_whole_run_and_of_its_parts(
+    policy: dict[str, object], engine: Victims, reference: Path, tmp_path: Path
+) -> None:
+    changed = with_changes(SMALL, policy=policy, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
+    spec, killed = write_spec(tmp_path / "spec.yaml", changed), Killed(tmp_path / "run", random.Random(4))
+    for _ in range(2):
+        killed.kill_run(spec, 0.1, 2.0)
+    process = start(spec, killed.run)
+    hits = killed.kill_within(process, engine, 1, 0.5) + killed.kill_within(process, engine_worker, 1, 0.5)
+    assert process.wait(timeout=600) == 0
+    assert len(killed.lost) >= 3 and hits >= 1
+    killed.look()
+    assert sampled_again(killed.run) <= IN_FLIGHT * len(killed.lost)
+    assert max(journaled(killed.run).values()) == 1
+    _agrees(reference, killed.run)
     assert synthflow("check", killed.run).returncode == 0
