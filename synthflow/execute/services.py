@@ -102,6 +102,7 @@ class WorkerServices:
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
     ) -> tuple[list[Judgement], str, str]:
         from synthflow.verifiers.lending import borrow
+        from synthflow.verifiers.once import judge_once
 
         key = canonical([verifier, dict(config)])
         with _shared.lock:
@@ -110,7 +111,7 @@ class WorkerServices:
             lent = _shared.verifiers[key]
         opened = lent.verifier
         with lent.turn:
-            judgements = opened.judge(questions)
+            judgements = judge_once(opened, questions)
         return judgements, opened.full_version(), content_id("c", verifier, opened.identity())
 
     def count(self, **counts: float) -> None:

@@ -24,6 +24,7 @@ from synthflow.stages.sources import MOST_MISTAKES
 from synthflow.verdicts import readers
 from synthflow.verdicts.columns import ASKED, Chosen, choose_columns, clash
 from synthflow.verdicts.writers import Added, is_there, plain, writing
+from synthflow.verifiers.once import judge_once
 from synthflow.verifiers.opening import open_verifier
 
 MAX_NOTE_CHARS = 2000
@@ -241,7 +242,7 @@ class _Judge:
                 what = f"{source_files.label(self.asked.path)}, and perhaps more"
                 raise Mistakes(self.mistakes[:MOST_MISTAKES], what)
             return []
-        answers = self.verifier.judge(questions) if questions else []
+        answers = judge_once(self.verifier, questions) if questions else []
         if len(answers) != len(questions):
             what = f"{len(questions)} questions, {len(answers)} judgements"
             raise InvariantBroken(f"verifier {self.asked.verifier!r}: {what}")
