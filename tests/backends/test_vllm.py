@@ -19,7 +19,7 @@ import pytest
 from synthflow.backends import open_backend
 from synthflow.backends.renderer import Renderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
-from synthflow.errors import InfrastructureError, UserError
+from synthflow.errors import EngineFailed, UserError
 
 if importlib.util.find_spec("vllm") is None and os.environ.get("CI") != "true":
     pytest.skip("vLLM is not installed", allow_module_level=True)
@@ -107,8 +107,9 @@ def test_a_dead_engine_owes_everything(backend: Backend) -> None:
         if "EngineCore" in child.name() or "Worker" in child.name() or "spawn_main" in " ".join(child.cmdline()):
             child.kill()
     outcomes = {type(f.exception(120)) for f in futures}
-    assert InfrastructureError in outcomes and outcomes <= {InfrastructureError, type(None)}
-    with pytest.raises(InfrastructureError):
+    assert EngineFailed in outcomes and outcomes <= {EngineFailed, type(None)}
+    assert not backend.alive()
+    with pytest.raises(EngineFailed):
         backend.submit(request(1)).result(60)
     backend.close()
     backend.close()
