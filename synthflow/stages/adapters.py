@@ -112,11 +112,13 @@ class VerifyStage(_Adapter):
 
     def full_version(self) -> str:
         """The adapter's version and the verifier's with its libraries: another library may judge otherwise."""
-        verifier = self._own_verifier()
+        from synthflow.verifiers.opening import open_verifier
+
+        opened = open_verifier(self.verifier, self.own_config())
         try:
-            return f"{ADAPTER_VERSION}+{verifier.full_version()}"
+            return f"{ADAPTER_VERSION}+{opened.full_version()}"
         finally:
-            verifier.close()
+            opened.close()
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Scores of kind verdict, one a rollout, and what stands behind them; elapsed seconds go to telemetry.

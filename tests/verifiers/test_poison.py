@@ -41,13 +41,14 @@ def _rss(pid: int) -> int:
 def test_a_hundred_thousand_verdicts_with_one_poisoned_row_in_a_thousand() -> None:
     verifier = MathVerifier(MathConfig(timeout_s=LIMIT_S, workers=2))
     me = psutil.Process()
+    others = set(me.children(recursive=True))  # what other tests of this process have left running
     descriptors = 0
     judged: list[Judgement] = []
     sizes: list[int] = []
     for start in range(0, ROWS, BATCH):
         judged += verifier.judge([_row(at) for at in range(start, start + BATCH)])
         sizes.append(_rss(me.pid))
-        assert len(me.children(recursive=True)) <= 3, "two workers and a spare"
+        assert len(set(me.children(recursive=True)) - others) <= 3, "two workers and a spare"
         descriptors = descriptors or me.num_fds()
     assert len(judged) == ROWS
     for at, judgement in enumerate(judged):
@@ -64,4 +65,4 @@ def test_a_hundred_thousand_verdicts_with_one_poisoned_row_in_a_thousand() -> No
     assert sizes[-1] - sizes[2] < kept + 16 * 2**20, sizes
     assert me.num_fds() <= descriptors + 12
     verifier.close()
-    assert me.children(recursive=True) == []
+    assert set(me.children(recursive=True)) <= others
