@@ -146,7 +146,7 @@ class Panel:
 
 
 def _heard(result: SampleResult, answer: Answer) -> Heard:
-    if result.finish_reason == "refused":
+    if result.finish_reason in ("refused", "poison"):
         return Heard(Reading(None, result.reason or "refused"), "judge_refused", result.elapsed_s)
     if result.finish_reason == "length":
         return Heard(Reading(None, "the judge ran into its token limit"), "parse_failure", result.elapsed_s)

@@ -1,7 +1,7 @@
 """What stages that judge groups share: the rollouts they read, what is decided without asking, and rows of scores.
 
 Invariant: as every verify stage, they give each nearest rollout one verdict, or, if it continues a prefix, a row in
-`rejects`; a refused rollout is unknown, and a truncated one as the recipe says.
+`rejects`; a refused or poison rollout is unknown, and a truncated one as the recipe says.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def split(rollouts: pl.DataFrame, stage_id: str) -> tuple[pl.DataFrame, pa.Table
 
 def before_asking(row: Mapping[str, Any], truncated: str) -> Judgement | None:
     """What how a rollout ended says already, as the verify stages of single verifiers have it."""
-    if row["finish_reason"] == "refused":
-        return Judgement.unknown("refused")
+    if row["finish_reason"] in ("refused", "poison"):
+        return Judgement.unknown(row["finish_reason"])
     if row["finish_reason"] == "length" and truncated != "judge":
         return Judgement("wrong", 0.0, "truncated") if truncated == "wrong" else Judgement.unknown("truncated")
     return None
@@ -92,6 +92,14 @@ def measure_row(
         "reason": _note(reason),
         "detail": _note(detail),
     }
+
+
+def plain_measure_row(
+    row: Mapping[str, Any], value: float | None, scorer: Scorer, stage_id: str, reason: str | None
+) -> dict[str, Any]:
+    """A number that is all a scorer says."""
+    said = {"kind": "measure", "value": value, "reason": _note(reason)}
+    return _row(row, scorer, stage_id) | said
 
 
 def _row(row: Mapping[str, Any], scorer: Scorer, stage_id: str) -> dict[str, Any]:
