@@ -128,6 +128,7 @@ def test_numbers_of_system_calls_are_those_of_libseccomp() -> None:
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
+        assert not os.environ.get("CI"), "libseccomp is not installed"
         pytest.skip("libseccomp is not installed")
     for column, arch in enumerate((0xC000003E, 0xC00000B7)):
         for name, numbers in {**seccomp.CALLS, **seccomp.PATH_CALLS, **seccomp.CONDITIONAL}.items():
