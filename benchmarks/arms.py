@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Timing:
-    """One repeat of one arm. Seconds; `busy_s` is what the engine's worker computed."""
+    """One repeat of one arm. Seconds; `busy_s` is what the engine's worker computed, in `engine_steps` steps."""
 
     wall_s: float
     busy_s: float
+    engine_steps: float
     engine_cpu_s: float
     other_cpu_s: float
     idle_engine_cpu_s: float
@@ -69,14 +70,15 @@ class Arm(ABC):
         self.reset()
         gc.collect()
         idle = other.engine if other is not None else []
-        busy, engine, rest, waiting = self.clock()["busy_s"], cpu_seconds(self.engine), self._rest(other), 0.0
-        waiting = cpu_seconds(idle)
+        before, engine, rest, waiting = self.clock(), cpu_seconds(self.engine), self._rest(other), cpu_seconds(idle)
         started = time.monotonic()
         tokens, requests, extra = work()
         wall = time.monotonic() - started
+        after = self.clock()
         return Timing(
             wall_s=wall,
-            busy_s=self.clock()["busy_s"] - busy,
+            busy_s=after["busy_s"] - before["busy_s"],
+            engine_steps=(after["calls"] - before["calls"]) / 2,  # a step is two calls: execute_model, sample_tokens
             engine_cpu_s=cpu_seconds(self.engine) - engine,
             other_cpu_s=self._rest(other) - rest,
             idle_engine_cpu_s=cpu_seconds(idle) - waiting,
