@@ -24,6 +24,7 @@ from synthflow.judging import rollouts as shared
 from synthflow.judging.config import JudgeConfig
 from synthflow.judging.panel import Panel, judge_sampling
 from synthflow.judging.rollouts import Scorer
+from synthflow.stages.standing import by_its_end, split
 from synthflow.verifiers.extract import extract
 from synthflow.verifiers.math import shown
 
@@ -96,7 +97,7 @@ class Judge(Stage):
             InfrastructureError: if some judgements are still owed.
         """
         config: JudgeConfig = self.config
-        rollouts, rejects = shared.split(shared.read(inputs), services.stage_id)
+        rollouts, rejects = split(shared.read(inputs), services.stage_id)
         rows = rollouts.to_dicts()
         panel = Panel(config, config.policy, config.template(), services)
         scorer = self._scorer(panel.policy_id)
@@ -129,7 +130,7 @@ def _candidates(
     known: dict[str, Judgement] = {}
     candidates = []
     for row in rows:
-        early = shared.before_asking(row, config.truncated)
+        early = by_its_end(row["finish_reason"], config.truncated)
         problem = problems[row["problem_id"]]
         reference = _reference(problem, config.reference)
         text = prompts.shown_answer(row["completion"], config.max_chars, config.thinking)

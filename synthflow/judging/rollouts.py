@@ -16,11 +16,10 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow.contracts import Inputs, Judgement, Services
-from synthflow.schema import REJECTS, SCORES, TELEMETRY
-from synthflow.stages.rollouts import utf8
+from synthflow.schema import SCORES, TELEMETRY
+from synthflow.stages.questions import note
 
 GROUP = ("problem_id", "policy_id", "round", "sampling_id")
-MAX_NOTE_CHARS = 2000  # of a reason or detail, which may quote model text
 COLUMNS = ("rollout_id", *GROUP, "completion", "finish_reason", "condition")
 
 
@@ -38,29 +37,6 @@ def read(inputs: Inputs, columns: Sequence[str] | None = COLUMNS) -> pl.DataFram
     return inputs.frame("rollouts", columns, nearest=True).sort(*GROUP, "rollout_id")
 
 
-def split(rollouts: pl.DataFrame, stage_id: str) -> tuple[pl.DataFrame, pa.Table]:
-    """Rollouts that stand for themselves, and rejects for those that continue a prefix."""
-    is_continuation = pl.col("condition") == "prefix"
-    rejects = rollouts.filter(is_continuation).select(
-        "problem_id",
-        pl.lit("rollout").alias("target_kind"),
-        pl.col("rollout_id").alias("target_id"),
-        pl.lit("continuation").alias("reason"),
-        pl.lit(None, pl.Float32).alias("score"),
-        pl.lit(stage_id).alias("stage_id"),
-    )
-    return rollouts.filter(~is_continuation), REJECTS.conform(rejects.to_arrow())
-
-
-def before_asking(row: Mapping[str, Any], truncated: str) -> Judgement | None:
-    """What how a rollout ended says already, as the verify stages of single verifiers have it."""
-    if row["finish_reason"] in ("refused", "poison"):
-        return Judgement.unknown(row["finish_reason"])
-    if row["finish_reason"] == "length" and truncated != "judge":
-        return Judgement("wrong", 0.0, "truncated") if truncated == "wrong" else Judgement.unknown("truncated")
-    return None
-
-
 def groups(rows: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """Rows of each (problem, policy, round, sampling), in order."""
     found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
@@ -75,8 +51,8 @@ def verdict_row(row: Mapping[str, Any], judgement: Judgement, scorer: Scorer, st
         "kind": "verdict",
         "verdict": judgement.verdict,
         "value": judgement.value,
-        "reason": _note(judgement.reason),
-        "detail": _note(judgement.detail),
+        "reason": note(judgement.reason),
+        "detail": note(judgement.detail),
     }
 
 
@@ -89,8 +65,8 @@ def measure_row(
         "kind": "measure",
         "scorer": f"{scorer.name}:{name}",
         "value": value,
-        "reason": _note(reason),
-        "detail": _note(detail),
+        "reason": note(reason),
+        "detail": note(detail),
     }
 
 
@@ -98,7 +74,7 @@ def plain_measure_row(
     row: Mapping[str, Any], value: float | None, scorer: Scorer, stage_id: str, reason: str | None
 ) -> dict[str, Any]:
     """A number that is all a scorer says."""
-    said = {"kind": "measure", "value": value, "reason": _note(reason)}
+    said = {"kind": "measure", "value": value, "reason": note(reason)}
     return _row(row, scorer, stage_id) | said
 
 
@@ -112,10 +88,6 @@ def _row(row: Mapping[str, Any], scorer: Scorer, stage_id: str) -> dict[str, Any
         "config_hash": scorer.config_hash,
         "stage_id": stage_id,
     }
-
-
-def _note(text: str | None) -> str | None:
-    return None if text is None else utf8(text[:MAX_NOTE_CHARS])
 
 
 def finish(

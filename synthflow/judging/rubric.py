@@ -25,6 +25,7 @@ from synthflow.judging.panel import Ask, Heard, Panel, judge_sampling
 from synthflow.judging.rollouts import Scorer
 from synthflow.schema import ARTIFACTS
 from synthflow.stages.questions import problems_by_id
+from synthflow.stages.standing import by_its_end, split
 from synthflow.verifiers import rubrics
 from synthflow.verifiers.agreement import Opinion, Thresholds, combine
 from synthflow.verifiers.extract import extract
@@ -89,7 +90,7 @@ class RubricStage(Stage):
         rubric_of = _rubrics(config, problems, inputs)
         # A filter may want any column of the group that it sees.
         needed = None if any((c.rule or "").startswith("filter.") for c in config.criteria) else shared.COLUMNS
-        rollouts, rejects = shared.split(shared.read(inputs, needed), services.stage_id)
+        rollouts, rejects = split(shared.read(inputs, needed), services.stage_id)
         judgements, asked = _early(rollouts, rubric_of, config)
         panel = Panel(config, config.policy, config.template(), services) if config.policy else None
         scorer = self._scorer(panel.policy_id if panel else None)
@@ -147,7 +148,7 @@ def _early(
     known: dict[str, Judgement] = {}
     asked = []
     for row in rollouts.select(shared.COLUMNS).iter_rows(named=True):
-        early = shared.before_asking(row, config.truncated)
+        early = by_its_end(row["finish_reason"], config.truncated)
         problem = rubric_of[row["problem_id"]].problem
         if early is None and problem is not None:
             early = Judgement.unknown("no_rubric", f"the problem's rubric {problem}")

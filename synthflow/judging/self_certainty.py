@@ -28,6 +28,7 @@ from synthflow.errors import UserError
 from synthflow.judging import rollouts as shared
 from synthflow.judging.rollouts import Scorer
 from synthflow.schema import SCORES
+from synthflow.stages.standing import split
 
 _DECIMALS = 5
 _COLUMNS = ("rollout_id", *shared.GROUP, "condition", "finish_reason", "prompt_token_ids", "token_ids")
@@ -80,7 +81,7 @@ class SelfCertainty(Stage):
         Raises:
             UserError: if another policy than the model sampled, or the model cannot be loaded.
         """
-        rollouts, rejects = shared.split(shared.read(inputs, _COLUMNS), services.stage_id)
+        rollouts, rejects = split(shared.read(inputs, _COLUMNS), services.stage_id)
         own = ids.content_id("c", self._policy_id, self.config.max_length)
         scorer = Scorer("self_certainty", self.full_version(), own)
         rows = []

@@ -22,6 +22,7 @@ from synthflow.judging import rollouts as shared
 from synthflow.judging.equivalence import Classes, Equivalence, classify
 from synthflow.judging.rollouts import Scorer
 from synthflow.stages.adapters import VerifyConfig
+from synthflow.stages.standing import by_its_end, split
 from synthflow.verifiers.agreement import verdict_value
 from synthflow.verifiers.extract import Extraction
 from synthflow.verifiers.voting import Election, borda_votes, elect
@@ -86,12 +87,12 @@ class Vote(Stage):
             InvariantBroken: if the verifier gives another number of judgements than it was asked for.
         """
         config: VoteConfig = self.config
-        rollouts, rejects = shared.split(shared.read(inputs), services.stage_id)
+        rollouts, rejects = split(shared.read(inputs), services.stage_id)
         rows = rollouts.to_dicts()
         judgements: dict[str, Judgement] = {}
         voting = []
         for row in rows:
-            early = shared.before_asking(row, config.truncated)
+            early = by_its_end(row["finish_reason"], config.truncated)
             if early is None:
                 voting.append(row)
             else:

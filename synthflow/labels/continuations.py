@@ -25,6 +25,7 @@ from synthflow.schema import ROLLOUTS, SCORES, TELEMETRY
 from synthflow.stages import rollouts
 from synthflow.stages.adapters import VerifyConfig
 from synthflow.stages.questions import note, part_rows, problems_by_id, question
+from synthflow.stages.standing import by_its_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inpu
     verifier = verify.use.removeprefix("verify.")
     own = {name: value for name, value in verify.config.items() if name not in VerifyConfig.model_fields}
     truncated = verify.config.get("truncated", "unknown")
-    early = [_before_asking(c.result, truncated) for c in continuations]
+    early = [by_its_end(c.result.finish_reason, truncated) for c in continuations]
     problems = problems_by_id(inputs)
     questions = [
         question(c.request.rollout_id, c.prefix.text + c.result.text, problems[c.request.problem_id])
@@ -124,14 +125,6 @@ def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inpu
         version,
         config_hash,
     )
-
-
-def _before_asking(result: SampleResult, truncated: str) -> Judgement | None:
-    if result.finish_reason in ("refused", "poison"):
-        return Judgement.unknown(result.finish_reason)
-    if result.finish_reason == "length" and truncated != "judge":
-        return Judgement("wrong", 0.0, "truncated") if truncated == "wrong" else Judgement.unknown("truncated")
-    return None
 
 
 def tally(continuations: Sequence[Continuation], verdicts: Verdicts) -> dict[PrefixKey, Tally]:

@@ -31,14 +31,12 @@ from synthflow.contracts import (
     Verifier,
 )
 from synthflow.errors import InvariantBroken, UserError
-from synthflow.schema import REJECTS, SCORES, TELEMETRY
-from synthflow.stages import questions as asked_as
-from synthflow.stages.questions import note, part_rows, problems_by_id, question
+from synthflow.schema import SCORES, TELEMETRY
+from synthflow.stages.questions import MAX_NOTE_CHARS, note, part_rows, problems_by_id, question
+from synthflow.stages.standing import by_its_end, split
 
 ADAPTER_VERSION = "1"
 """Raised when an adapter would say something else of the same answer."""
-
-MAX_NOTE_CHARS = asked_as.MAX_NOTE_CHARS
 
 
 class VerifyConfig(StageConfig):
@@ -71,17 +69,7 @@ class _Adapter(Stage):
 
     def _split(self, inputs: Inputs, columns: Sequence[str] | None, stage_id: str) -> tuple[pl.DataFrame, pa.Table]:
         """Nearest rollouts that stand for themselves, sorted, and rejects for those that continue a prefix."""
-        rollouts = inputs.frame("rollouts", columns, nearest=True).sort("problem_id", "rollout_id")
-        is_continuation = pl.col("condition") == "prefix"
-        rejects = rollouts.filter(is_continuation).select(
-            "problem_id",
-            pl.lit("rollout").alias("target_kind"),
-            pl.col("rollout_id").alias("target_id"),
-            pl.lit("continuation").alias("reason"),
-            pl.lit(None, pl.Float32).alias("score"),
-            pl.lit(stage_id).alias("stage_id"),
-        )
-        return rollouts.filter(~is_continuation), REJECTS.conform(rejects.to_arrow())
+        return split(inputs.frame("rollouts", columns, nearest=True).sort("problem_id", "rollout_id"), stage_id)
 
 
 class VerifyStage(_Adapter):
@@ -160,11 +148,9 @@ class VerifyStage(_Adapter):
         return {"scores": SCORES.from_rows(scores), "rejects": rejects, "telemetry": _elapsed(times, services)}
 
     def _before_asking(self, row: Mapping[str, Any]) -> Judgement | None:
-        if row["finish_reason"] in ("refused", "poison"):
-            return Judgement.unknown(row["finish_reason"])
-        if row["finish_reason"] == "length" and self.config.truncated != "judge":
-            wrong = self.config.truncated == "wrong"
-            return Judgement("wrong", 0.0, "truncated") if wrong else Judgement.unknown("truncated")
+        ended = by_its_end(row["finish_reason"], self.config.truncated)
+        if ended is not None:
+            return ended
         if self.needs_answer and row["answer"] is None:
             return Judgement.unknown("no_gold")
         return None

@@ -16,8 +16,9 @@ from pydantic import Field, field_validator, model_validator
 from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, StageConfig, StageInfo
 from synthflow.registry import suggest
-from synthflow.schema import REJECTS, SCORES
+from synthflow.schema import SCORES
 from synthflow.stages.questions import note
+from synthflow.stages.standing import split
 from synthflow.stages.views import verdicts, verify_stages
 from synthflow.verifiers import rules
 
@@ -83,7 +84,8 @@ class Combine(Stage):
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """One score of kind verdict a rollout; rejects for continuations, which are judged by who samples them."""
         columns = ["rollout_id", "problem_id", "condition"]
-        rollouts = inputs.frame("rollouts", columns, nearest=True).sort("problem_id", "rollout_id")
+        nearest = inputs.frame("rollouts", columns, nearest=True).sort("problem_id", "rollout_id")
+        rollouts, rejects = split(nearest, services.stage_id)
         said = {name: _by_rollout(inputs, name) for name in self.config.verdicts}
         common = {
             "target_kind": "rollout",
@@ -93,15 +95,9 @@ class Combine(Stage):
             "config_hash": ids.content_id("c", self.config.model_dump(mode="json", exclude={"use", "of"})),
             "stage_id": services.stage_id,
         }
-        scores, rejects, counts = [], [], dict.fromkeys(("correct", "wrong", "unknown"), 0)
+        scores, counts = [], dict.fromkeys(("correct", "wrong", "unknown"), 0)
         for row in rollouts.iter_rows(named=True):
             rollout, problem = row["rollout_id"], row["problem_id"]
-            if row["condition"] == "prefix":
-                rejects.append(
-                    {"problem_id": problem, "target_kind": "rollout", "target_id": rollout, "reason": "continuation"}
-                    | {"score": None, "stage_id": services.stage_id}
-                )
-                continue
             missing = Judgement.unknown("no_verdict")
             judgement = self._decide([(name, found.get(rollout, missing)) for name, found in said.items()])
             counts[judgement.verdict] += 1
@@ -117,7 +113,7 @@ class Combine(Stage):
                 | common
             )
         services.count(rows=len(scores), **counts)
-        return {"scores": SCORES.from_rows(scores), "rejects": REJECTS.from_rows(rejects)}
+        return {"scores": SCORES.from_rows(scores), "rejects": rejects}
 
     def _decide(self, said: Sequence[rules.Named]) -> Judgement:
         config = self.config

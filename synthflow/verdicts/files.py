@@ -19,15 +19,16 @@ from synthflow.contracts import Judgement, Question, Verifier
 from synthflow.errors import InvariantBroken, Mistake, Mistakes, UserError
 from synthflow.ids import content_id
 from synthflow.stages import source_files
+from synthflow.stages.questions import note
 from synthflow.stages.source_rows import Row, RowError, answer_text
 from synthflow.stages.sources import MOST_MISTAKES
+from synthflow.stages.standing import by_its_end
 from synthflow.verdicts import readers
 from synthflow.verdicts.columns import ASKED, Chosen, choose_columns, clash
 from synthflow.verdicts.writers import Added, is_there, plain, writing
 from synthflow.verifiers.once import judge_once
 from synthflow.verifiers.opening import open_verifier
 
-MAX_NOTE_CHARS = 2000
 FINISH = "finish_reason"
 """The column that says how a completion ended, where a file has one."""
 
@@ -253,7 +254,7 @@ class _Judge:
         self.done.add(judgement)
         return {
             "verdict": judgement.verdict,
-            "reason": None if judgement.reason is None else _clean(judgement.reason[:MAX_NOTE_CHARS]),
+            "reason": note(judgement.reason),
             "value": judgement.value,
             "scorer": self.done.scorer,
             "scorer_version": self.done.scorer_version,
@@ -275,7 +276,7 @@ class _Judge:
         if not self.asked.overwrite and clash(list(values)):
             raise RowError(f"it has a field {clash(list(values))!r} already", "give --overwrite to replace it")
         completion = _completion(values.get(self.chosen.answer), self.chosen.answer)
-        cut = _before_its_end(values.get(FINISH), self.asked.truncated)
+        cut = by_its_end(_word(values.get(FINISH)), self.asked.truncated)
         gold = answer_text(values.get(self.chosen.gold), self.chosen.gold) if self.chosen.gold else None
         if cut is not None:
             return cut
@@ -326,15 +327,6 @@ def _word(value: Any) -> str | None:
 def _judged(chosen: Chosen) -> set[str]:
     needed = (chosen.answer, chosen.gold, chosen.problem, chosen.metadata, FINISH, *ASKED, "domain", "source")
     return {name for name in needed if name is not None}
-
-
-def _before_its_end(finish_reason: Any, truncated: str) -> Judgement | None:
-    """What a completion is that did not come to its end: the same as in a verify stage."""
-    if finish_reason in ("refused", "poison"):
-        return Judgement.unknown(finish_reason)
-    if finish_reason != "length" or truncated == "judge":
-        return None
-    return Judgement("wrong", 0.0, "truncated") if truncated == "wrong" else Judgement.unknown("truncated")
 
 
 def _completion(value: Any, column: str) -> str | None:
