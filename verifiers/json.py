@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
+from synthflow.contracts import Judgement, Question, VerifierConfig
 from synthflow.verifiers.extract import after_thinking
 from synthflow.verifiers.json_child import check_schema
 from synthflow.verifiers.metadata import fields
+from synthflow.verifiers.pooled import ItemVerifier
 from synthflow.verifiers.text import clean
-from synthflow.verifiers.workers import Outcome, WorkerPool
+from synthflow.verifiers.workers import Outcome
 
 _FENCE = re.compile(r"^[ \t]{0,3}```[ \t]*(\w*)[ \t]*\n(.*?)^[ \t]{0,3}```[ \t]*$", re.MULTILINE | re.DOTALL)
 
@@ -56,7 +56,7 @@ class JsonConfig(VerifierConfig):
         return self
 
 
-class JsonVerifier(Verifier):
+class JsonVerifier(ItemVerifier):
     """JSON against a schema and, if asked, the gold value.
 
     Unknown reasons: empty, parse_failure, too_large, no_gold, gold_unparsable, timeout, memory, verifier_error.
@@ -66,25 +66,15 @@ class JsonVerifier(Verifier):
     version = "1"
     Config = JsonConfig
     needs_answer = False
+    task = "synthflow.verifiers.json_child:judge"
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config if config is not None else JsonConfig(equal_to_gold=True))
-        self._pool: WorkerPool | None = None
 
     def full_version(self) -> str:
         return f"{self.version}+jsonschema {version('jsonschema')}"
 
-    def judge(self, questions: Sequence[Question]) -> list[Judgement]:
-        """One judgement a question.
-
-        Raises:
-            InfrastructureError: if no worker can start.
-        """
-        items = [self._item(question) for question in questions]
-        outcomes = iter(self._ask([item for item in items if not isinstance(item, Judgement)]))
-        return [item if isinstance(item, Judgement) else self._said(next(outcomes), item) for item in items]
-
-    def _item(self, question: Question) -> dict[str, Any] | Judgement:
+    def item(self, question: Question) -> dict[str, Any] | Judgement:
         config = self.config
         item: dict[str, Any] = {"max_depth": config.max_depth}
         if config.equal_to_gold:
@@ -113,20 +103,7 @@ class JsonVerifier(Verifier):
         wrong = check_schema(held) if isinstance(held, dict) else "it is missing or no object"
         return Judgement.unknown("gold_unparsable", f"schema: {wrong}"[:200]) if wrong else held
 
-    def _ask(self, items: Sequence[dict[str, Any]]) -> list[Outcome]:
-        if not items:
-            return []
-        if self._pool is None:
-            config = self.config
-            self._pool = WorkerPool(
-                "synthflow.verifiers.json_child:judge",
-                workers=config.workers,
-                timeout_s=config.timeout_s,
-                memory_mb=config.memory_mb,
-            )
-        return self._pool.map(items)
-
-    def _said(self, outcome: Outcome, item: dict[str, Any]) -> Judgement:
+    def said(self, outcome: Outcome, item: dict[str, Any]) -> Judgement:
         took = outcome.elapsed_s
         shown = clean(item["text"][:400])[:200]
         if outcome.reason is not None:
@@ -137,11 +114,6 @@ class JsonVerifier(Verifier):
         if kind == "invalid" or (kind == "parse_failure" and self.config.malformed == "wrong"):
             return Judgement("wrong", 0.0, why, shown, took)
         return Judgement.unknown(kind, why, took)
-
-    def close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
 
 
 def json_text(completion: str) -> str:

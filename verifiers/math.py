@@ -17,13 +17,14 @@ from typing import Any
 
 from pydantic import Field
 
-from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
+from synthflow.contracts import Judgement, Question, VerifierConfig
 from synthflow.verifiers import quick, rationals
 from synthflow.verifiers.extract import Extraction, extract, gold_answer
 from synthflow.verifiers.limits import too_large
+from synthflow.verifiers.pooled import PooledVerifier
 from synthflow.verifiers.text import canonical, clean, to_latex
 from synthflow.verifiers.words import say, without_unit
-from synthflow.verifiers.workers import Outcome, WorkerPool
+from synthflow.verifiers.workers import Outcome
 
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
@@ -42,7 +43,7 @@ class MathConfig(VerifierConfig):
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 
 
-class MathVerifier(Verifier):
+class MathVerifier(PooledVerifier):
     """Math-Verify on SymPy behind exact shortcuts, hard limits and killable workers.
 
     Unknown reasons: empty, parse_failure, gold_unparsable, too_large, text_differs, timeout, memory, verifier_error.
@@ -51,10 +52,10 @@ class MathVerifier(Verifier):
     name = "math"
     version = "2"
     Config = MathConfig
+    task = "synthflow.verifiers.compare:compare"
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
-        self._pool: WorkerPool | None = None
         self._memo: OrderedDict[Pair, Judgement] = OrderedDict()
 
     def full_version(self) -> str:
@@ -105,16 +106,7 @@ class MathVerifier(Verifier):
         return _canonical_gold(question.answer), canonical(answer)
 
     def _ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
-        if not pairs:
-            return []
-        if self._pool is None:
-            self._pool = WorkerPool(
-                "synthflow.verifiers.compare:compare",
-                workers=self.config.workers,
-                timeout_s=self.config.timeout_s,
-                memory_mb=self.config.memory_mb,
-            )
-        outcomes = self._pool.map([[to_latex(without_unit(text)) for text in pair] for pair in pairs])
+        outcomes = self.map([[to_latex(without_unit(text)) for text in pair] for pair in pairs])
         return [_judgement(answer, outcome) for (_, answer), outcome in zip(pairs, outcomes, strict=True)]
 
     def _remembered(self, pair: Pair) -> Judgement | None:
@@ -129,11 +121,6 @@ class MathVerifier(Verifier):
         self._memo[pair] = judgement
         if len(self._memo) > _MEMO:
             self._memo.popitem(last=False)
-
-    def close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
 
 
 def _canonical_gold(answer: str) -> str:

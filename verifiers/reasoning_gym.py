@@ -9,18 +9,18 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Literal
 
 from pydantic import Field
 
-from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
+from synthflow.contracts import Judgement, Question, VerifierConfig
 from synthflow.verifiers.extract import after_thinking, boxes, extract
 from synthflow.verifiers.metadata import fields
+from synthflow.verifiers.pooled import ItemVerifier
 from synthflow.verifiers.text import clean
-from synthflow.verifiers.workers import Outcome, WorkerPool
+from synthflow.verifiers.workers import Outcome
 
 if find_spec("reasoning_gym") is None:
     raise ModuleNotFoundError("reasoning-gym is not installed", name="reasoning-gym")
@@ -44,7 +44,7 @@ class ReasoningGymConfig(VerifierConfig):
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 
 
-class ReasoningGymVerifier(Verifier):
+class ReasoningGymVerifier(ItemVerifier):
     """reasoning-gym's own scorers, in killable workers.
 
     Unknown reasons: empty, parse_failure, gold_unparsable, too_large, timeout, memory, verifier_error.
@@ -54,25 +54,12 @@ class ReasoningGymVerifier(Verifier):
     version = "1"
     Config = ReasoningGymConfig
     needs_answer = False
-
-    def __init__(self, config: Any = None) -> None:
-        super().__init__(config)
-        self._pool: WorkerPool | None = None
+    task = "synthflow.verifiers.gym_child:score"
 
     def full_version(self) -> str:
         return f"{self.version}+reasoning-gym {version('reasoning-gym')}"
 
-    def judge(self, questions: Sequence[Question]) -> list[Judgement]:
-        """One judgement a question.
-
-        Raises:
-            InfrastructureError: if no worker can start.
-        """
-        items = [self._item(question) for question in questions]
-        outcomes = iter(self._ask([item for item in items if not isinstance(item, Judgement)]))
-        return [item if isinstance(item, Judgement) else self._said(next(outcomes), item) for item in items]
-
-    def _item(self, question: Question) -> dict[str, Any] | Judgement:
+    def item(self, question: Question) -> dict[str, Any] | Judgement:
         metadata = fields(question.metadata)
         how = metadata.pop(KEY, None)
         if not isinstance(how, dict):
@@ -107,20 +94,7 @@ class ReasoningGymVerifier(Verifier):
         boxed = boxes(text)
         return boxed[0] if boxed else extract(completion)
 
-    def _ask(self, items: Sequence[dict[str, Any]]) -> list[Outcome]:
-        if not items:
-            return []
-        if self._pool is None:
-            config = self.config
-            self._pool = WorkerPool(
-                "synthflow.verifiers.gym_child:score",
-                workers=config.workers,
-                timeout_s=config.timeout_s,
-                memory_mb=config.memory_mb,
-            )
-        return self._pool.map(items)
-
-    def _said(self, outcome: Outcome, item: dict[str, Any]) -> Judgement:
+    def said(self, outcome: Outcome, item: dict[str, Any]) -> Judgement:
         shown, took = clean(item["answer"][:400])[:200], outcome.elapsed_s
         if outcome.reason is not None:
             return Judgement.unknown(outcome.reason, f"{shown} ({clean(outcome.detail or '')[:200]})", took)
@@ -130,8 +104,3 @@ class ReasoningGymVerifier(Verifier):
         if value >= self.config.correct_from:
             return Judgement("correct", value, None, shown, took)
         return Judgement("wrong", value, None, shown, took)
-
-    def close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
