@@ -148,7 +148,12 @@ STEP_VALUES = TableSpec(
         _c("labeler", STRING, "such as monte_carlo"),
         _c("labeler_version", STRING, "its version"),
         _c("config_hash", STRING, "H(its configuration)"),
-        _c("policy_id", STRING, "the policy whose chances these are"),
+        _c("policy_id", STRING, "the policy whose chances, or whose judgements, these are"),
+        _c(
+            "scale",
+            STRING,
+            "chance (of a correct end; the last is the verdict), score (from 0 to 1) or reward (any number)",
+        ),
         _c(
             "value_before",
             F32,
@@ -164,6 +169,7 @@ STEP_VALUES = TableSpec(
         _c("advantage", F32, "value - value_before", True),
         _c("advantage_se", F32, "standard error of advantage", True),
         _c("is_first_error", BOOL, "the first step after which value stays low; null if undecided", True),
+        _c("p_first_error", F32, "probability that it is the first error, where the labeler gives one", True),
         _c("tokens_spent", I64, "tokens sampled for value"),
         _STAGE_ID,
     ),

@@ -1,9 +1,9 @@
 """Advantages are differences of values, so they telescope.
 
 Invariants: advantage = value - value_before, null where one of them is; over a rollout and labeler the advantages add
-up to the last value minus the first value_before, where all are known; values and their intervals lie in [0, 1],
-successes in [0, n]; a row of values stands beside the step it names; and where no continuation stands behind the
-last value, it is the rollout's verdict.
+up to the last value minus the first value_before, where all are known; values and their intervals lie in [0, 1] but for
+rewards, successes in [0, n]; a row of values stands beside the step it names; and where no continuation stands behind
+the last value of a labeler of chances, it is the rollout's verdict.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _check_ranges(rows: Rows) -> None:
         "step_values",
         "step_id",
         f"""SELECT sf_path, step_id AS id, CASE
-              WHEN {outside} THEN 'a value or an end of its interval is not between 0 and 1'
+              WHEN scale NOT IN ('chance', 'score', 'reward') THEN concat('its scale is ', scale)
+              WHEN scale <> 'reward' AND ({outside}) THEN 'a value or an end of its interval is not between 0 and 1'
               WHEN value_low > value + {_ROW_TOLERANCE} OR value > value_high + {_ROW_TOLERANCE}
                 THEN 'value is outside of its own interval'
               WHEN n < 0 OR n_unknown < 0 OR tokens_spent < 0 OR successes NOT BETWEEN 0 AND greatest(n, 0)
@@ -90,7 +91,7 @@ def _check_last(rows: Rows) -> None:
         "rollout_id",
         f"""WITH last AS (SELECT sf_stage, rollout_id, labeler, min(sf_path) AS sf_path, any_value(sf_unit) AS sf_unit,
                             arg_max_null(value, "index") AS value, arg_max(n + n_unknown, "index") AS n
-                          FROM {rows.view("step_values")}
+                          FROM {rows.view("step_values")} WHERE scale = 'chance'
                           GROUP BY sf_stage, rollout_id, labeler, config_hash, policy_id),
             verdicts AS (SELECT target_id AS rollout_id, list(DISTINCT verdict) AS given FROM {rows.view("scores")}
                          WHERE kind = 'verdict' AND target_kind = 'rollout' GROUP BY target_id)

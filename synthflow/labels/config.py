@@ -1,4 +1,4 @@
-"""The fields of `label.monte_carlo`."""
+"""The fields that labelers share, and those of `label.monte_carlo`."""
 
 from __future__ import annotations
 
@@ -15,24 +15,38 @@ LABELER, LABELER_VERSION = "monte_carlo", "1"
 TEMPLATE = "{prompt}{prefix}"
 """What stands for the prompt template in the sampling_id of continuations: the tokens as they were, then more."""
 
-_WHICH = {"use", "of", "verdicts", "policy", "groups", "rollouts_per_problem", "include_dropped"}
+WHICH = {"use", "of", "verdicts", "policy", "groups", "rollouts_per_problem", "include_dropped"}
 """Fields that say which rollouts are labelled, not what a value is."""
 
 
-class MonteCarloConfig(StageConfig):
-    """How steps are cut, which rollouts are labelled, and how the continuations are sampled."""
+class LabelConfig(StageConfig):
+    """How steps are cut, and which rollouts are labelled: the fields of every labeler."""
 
-    policy: str = Field("default", description="the policy that continues, and whose chances the values are")
     verdicts: str | None = Field(None, description="the verify stage whose verdicts count; null where there is one")
     segmenter: SegmenterName = Field("lines", description="where a step ends")
     max_steps: int = Field(64, ge=1, le=4096, description="most steps of a rollout; more are merged")
     overflow: Overflow = Field("even", description="how: runs of neighbours (even), or the rest into the last (tail)")
-    n: int = Field(8, ge=1, le=4096, description="continuations of each prefix")
     groups: Literal["mixed", "all"] = Field("mixed", description="mixed: only groups with a right and a wrong rollout")
     rollouts_per_problem: int | None = Field(
         None, ge=1, description="most rollouts labelled of each group, wrong and correct ones in turn; null is all"
     )
     include_dropped: bool = Field(False, description="label rollouts too that a filter drops")
+
+    def labeler_hash(self, *others: str) -> str:
+        """H(all that a value depends on, but for the policy, which is a column of its own).
+
+        Args:
+            others: versions and hashes of what else decides a value, such as the verifier's.
+        """
+        fields: dict[str, Any] = self.model_dump(mode="json", exclude=WHICH)
+        return ids.content_id("c", fields, *others)
+
+
+class MonteCarloConfig(LabelConfig):
+    """How the continuations are sampled, beside the fields of every labeler."""
+
+    policy: str = Field("default", description="the policy that continues, and whose chances the values are")
+    n: int = Field(8, ge=1, le=4096, description="continuations of each prefix")
     temperature: float = Field(1.0, ge=0.0, le=5.0, description="of the continuations")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
     top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
@@ -50,8 +64,3 @@ class MonteCarloConfig(StageConfig):
 
     def sampling_id(self) -> str:
         return ids.sampling_id(self.params().model_dump(), TEMPLATE, "prefix")
-
-    def labeler_hash(self, verifier_version: str, verifier_hash: str) -> str:
-        """H(all that a value depends on, but for the policy, which is a column of its own)."""
-        fields: dict[str, Any] = self.model_dump(mode="json", exclude=_WHICH)
-        return ids.content_id("c", fields, verifier_version, verifier_hash)

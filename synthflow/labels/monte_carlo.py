@@ -15,18 +15,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pyarrow as pa
 
-from synthflow import ids, registry
+from synthflow import registry
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.labels import continuations as sampled
 from synthflow.labels.config import LABELER, LABELER_VERSION, TEMPLATE, MonteCarloConfig
 from synthflow.labels.continuations import Tally
 from synthflow.labels.prefixes import Cut, PrefixKey, PrefixPlan
+from synthflow.labels.rows import reject_rows, step_rows, value_row
 from synthflow.labels.selection import select
-from synthflow.labels.values import Evidence, Values, step_columns
-from synthflow.schema import REJECTS, STEP_VALUES, STEPS
+from synthflow.labels.values import Evidence, step_columns
+from synthflow.schema import STEP_VALUES, STEPS
 from synthflow.stages.rollouts import sampling_row
 from synthflow.stages.views import check_verdicts, verify_stages
 
@@ -102,7 +102,7 @@ class MonteCarlo(Stage):
             else:
                 reason = "no_token_ids" if plan is None else "tokens_do_not_spell_text"
                 rejects.append((row["problem_id"], row["rollout_id"], reason))
-        tables: dict[str, pa.Table] = {"rejects": _rejects(rejects, services.stage_id)}
+        tables: dict[str, pa.Table] = {"rejects": reject_rows(rejects, services.stage_id)}
         if cuts and plan is not None:
             tables |= self._label(cuts, plan, policy_id, inputs, services)
         services.count(rows=selected.height, labelled=len(cuts), rejected=len(rejects))
@@ -123,12 +123,13 @@ class MonteCarlo(Stage):
             "labeler_version": LABELER_VERSION,
             "config_hash": config.labeler_hash(verdicts.version, verdicts.config_hash),
             "policy_id": policy_id,
+            "scale": "chance",
             "stage_id": services.stage_id,
         }
         paid: set[PrefixKey] = set()
         values = [row | common for cut in cuts for row in _value_rows(cut, counts, paid)]
         return {
-            "steps": STEPS.from_rows([row for cut in cuts for row in _step_rows(cut, services.stage_id)]),
+            "steps": STEPS.from_rows([row for cut in cuts for row in step_rows(cut, services.stage_id)]),
             "step_values": STEP_VALUES.from_rows(values),
             "rollouts": sampled.rollout_rows(found, config.sampling_id(), policy_id, services.stage_id),
             "scores": sampled.score_rows(found, verdicts, services.stage_id),
@@ -147,37 +148,6 @@ def _plan(renderer: Renderer, config: MonteCarloConfig) -> PrefixPlan:
     return PrefixPlan(renderer, config.segmenter, config.max_steps, config.overflow)
 
 
-def _rejects(rows: Sequence[tuple[str, str, str]], stage_id: str) -> pa.Table:
-    frame = pl.DataFrame(rows, schema=["problem_id", "target_id", "reason"], orient="row").cast(pl.String)
-    return REJECTS.conform(
-        frame.with_columns(
-            pl.lit("rollout").alias("target_kind"),
-            pl.lit(None, pl.Float32).alias("score"),
-            pl.lit(stage_id).alias("stage_id"),
-        ).to_arrow()
-    )
-
-
-def _step_rows(cut: Cut, stage_id: str) -> Iterable[dict[str, Any]]:
-    rollout, before = cut.row["rollout_id"], None
-    for index, (span, owned) in enumerate(zip(cut.spans, cut.tokens, strict=True)):
-        step = ids.step_id(rollout, cut.label, index)
-        yield {
-            "step_id": step,
-            "problem_id": cut.row["problem_id"],
-            "rollout_id": rollout,
-            "parent_step_id": before,
-            "segmenter": cut.label,
-            "index": index,
-            "char_start": span.start,
-            "char_end": span.end,
-            "token_start": owned.start,
-            "token_end": owned.end,
-            "stage_id": stage_id,
-        }
-        before = step
-
-
 def _value_rows(cut: Cut, counts: Mapping[PrefixKey, Tally], paid: set[PrefixKey]) -> Iterable[dict[str, Any]]:
     """Rows of one rollout. The tokens of a shared prefix are booked on the first that has it, so that sums hold."""
     row = cut.row
@@ -185,16 +155,11 @@ def _value_rows(cut: Cut, counts: Mapping[PrefixKey, Tally], paid: set[PrefixKey
     tallies = [counts.get(key, Tally()) if key is not None else Tally() for key in cut.prefixes]
     columns = step_columns(prompt, [*_evidence(cut, tallies, prompt)], row["verdict"])
     for index, (key, tally) in enumerate(zip(cut.prefixes, tallies, strict=True)):
-        yield {
-            "step_id": ids.step_id(row["rollout_id"], cut.label, index),
-            "problem_id": row["problem_id"],
-            "rollout_id": row["rollout_id"],
-            "index": index,
+        yield value_row(cut, index, columns) | {
             "n": tally.judged,
             "successes": tally.successes,
             "n_unknown": tally.unknown,
             "tokens_spent": 0 if key in paid else tally.tokens,
-            **_numbers(columns, index),
         }
         if key is not None:
             paid.add(key)
@@ -209,16 +174,3 @@ def _evidence(cut: Cut, tallies: Sequence[Tally], prompt: Evidence) -> Iterable[
             yield prompt
         else:
             yield Evidence(tally.successes, tally.judged)
-
-
-def _numbers(columns: Values, index: int) -> dict[str, Any]:
-    first = columns.first_error
-    return {
-        "value_before": ids.finite(float(columns.before[index])),
-        "value": ids.finite(float(columns.value[index])),
-        "value_low": ids.finite(float(columns.low[index])),
-        "value_high": ids.finite(float(columns.high[index])),
-        "advantage": ids.finite(float(columns.advantage[index])),
-        "advantage_se": ids.finite(float(columns.advantage_se[index])),
-        "is_first_error": None if first is None else index == first,
-    }

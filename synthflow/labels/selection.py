@@ -13,7 +13,7 @@ import polars as pl
 
 from synthflow.contracts import Inputs
 from synthflow.curriculum.groups import GROUP, group_counts
-from synthflow.labels.config import MonteCarloConfig
+from synthflow.labels.config import LabelConfig
 from synthflow.stages.views import filtered_out, first_rollouts, verdicts
 
 COLUMNS = (
@@ -22,11 +22,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def select(inputs: Inputs, config: MonteCarloConfig, policy_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def select(
+    inputs: Inputs, config: LabelConfig, policy_id: str | None = None, *, tokens: bool = True
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rollouts to label and rejects.
 
     Args:
-        policy_id: of the policy that will continue them.
+        policy_id: of the policy that will continue them; None where nobody continues them.
+        tokens: whether a rollout without token ids cannot be labelled.
 
     Returns:
         The selected rollouts (`COLUMNS`, verdict, n_correct and n_wrong of their group), sorted by problem and
@@ -39,7 +42,7 @@ def select(inputs: Inputs, config: MonteCarloConfig, policy_id: str) -> tuple[pl
         .join(filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped")), on="rollout_id", how="left")
     )
     judged = judged.join(group_counts(judged), on=GROUP, how="inner").with_columns(
-        _reason(config, policy_id).alias("reason")
+        _reason(config, policy_id, tokens).alias("reason")
     )
     if config.rollouts_per_problem is not None:
         judged = _thin(judged, config.rollouts_per_problem)
@@ -61,15 +64,18 @@ def select(inputs: Inputs, config: MonteCarloConfig, policy_id: str) -> tuple[pl
     return selected.select(columns), pl.concat([left_out, others]).sort("problem_id", "rollout_id")
 
 
-def _reason(config: MonteCarloConfig, policy_id: str) -> pl.Expr:
+def _reason(config: LabelConfig, policy_id: str | None, tokens: bool) -> pl.Expr:
     state = pl.col("group_state")
-    rules: list[tuple[pl.Expr, pl.Expr]] = [(pl.col("policy_id") != policy_id, pl.lit("other_policy"))]
+    rules: list[tuple[pl.Expr, pl.Expr]] = []
+    if policy_id is not None:
+        rules.append((pl.col("policy_id") != policy_id, pl.lit("other_policy")))
     if config.groups == "mixed":
         rules.append((state != "mixed", "group_" + state))
     if not config.include_dropped:
         rules.append((pl.col("dropped").is_not_null(), pl.lit("filtered")))
     rules.append((pl.col("completion") == "", pl.lit("no_steps")))
-    rules.append((pl.col("token_ids").is_null() | pl.col("prompt_token_ids").is_null(), pl.lit("no_token_ids")))
+    if tokens:
+        rules.append((pl.col("token_ids").is_null() | pl.col("prompt_token_ids").is_null(), pl.lit("no_token_ids")))
     return pl.coalesce(*(pl.when(applies).then(reason) for applies, reason in rules))
 
 

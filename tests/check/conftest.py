@@ -182,6 +182,7 @@ class World:
             value = float(verdict == "correct") if is_last else 0.5
             self.add("labels", "step_values", {
                 **common, "labeler": "monte_carlo", "labeler_version": "1", "config_hash": "c_1", "policy_id": POLICY,
+                "scale": "chance",
                 "value_before": before, "value": value, "n": 0 if is_last else 2, "successes": 0 if is_last else 1,
                 "n_unknown": 0, "advantage": value - before, "tokens_spent": 0,
             })  # fmt: skip

@@ -38,7 +38,7 @@ class FakeEngine(Backend):
         self._alive = False
 
     def identity(self) -> PolicyIdentity:
-        raise NotImplementedError
+        return PolicyIdentity("m_fake", "w", "t", "c")
 
     def start(self) -> None:
         self._alive, self.starts = True, self.starts + 1

@@ -62,7 +62,7 @@ def step(rollout: str, problem: str, index: int, start: int, end: int) -> dict[s
 def step_value(rollout: str, problem: str, index: int, before: float, value: float) -> dict[str, Any]:
     return {
         "step_id": f"s_{rollout}{index}", "problem_id": f"p_{problem}", "rollout_id": f"r_{rollout}", "index": index,
-        "labeler": "monte_carlo", "labeler_version": "1", "config_hash": "c", "policy_id": "m_1",
+        "labeler": "monte_carlo", "labeler_version": "1", "config_hash": "c", "policy_id": "m_1", "scale": "chance",
         "value_before": before, "value": value, "n": 16, "successes": 8, "n_unknown": 0,
         "advantage": value - before, "tokens_spent": 100, "stage_id": "e_steps",
     }  # fmt: skip
