@@ -100,17 +100,18 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def _quiet(command: Sequence[str], cwd: Path) -> subprocess.Popen[bytes]:
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=cwd, start_new_session=True, stdout=nothing, stderr=nothing)
+
+
 @contextmanager
 def stopped_after(*commands: Sequence[str], cwd: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes in groups of their own, killed with their children at the end."""
     started: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
-            started.append(
-                subprocess.Popen(
-                    command, cwd=cwd, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
-            )
+            started.append(_quiet(command, cwd))  # noqa: PERF401: what is started so far is stopped if one fails
         yield started
     finally:
         for process in started:
