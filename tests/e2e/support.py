@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +109,12 @@ def _quiet(command: Sequence[str], cwd: Path) -> subprocess.Popen[bytes]:
 def stopped_after(*commands: Sequence[str], cwd: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes in groups of their own, killed with their children at the end."""
     started: list[subprocess.Popen[bytes]] = []
-    try:
+    with ExitStack() as stopping:
         for command in commands:
-            started.append(_quiet(command, cwd))  # noqa: PERF401: what is started so far is stopped if one fails
+            process = _quiet(command, cwd)
+            stopping.callback(kill_group, process)
+            started.append(process)
         yield started
-    finally:
-        for process in started:
-            kill_group(process)
 
 
 def tables(run: Path) -> dict[str, pl.DataFrame]:
