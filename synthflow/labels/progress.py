@@ -150,10 +150,10 @@ class Progress(Stage):
 
 def _read(part: Inputs, config: ProgressConfig, cutter: Cutter) -> Part:
     selected, left_out = select(part, config, tokens=False)
-    known = selected.filter(pl.col("verdict") != "unknown").with_columns(pl.struct(GROUP).rle_id().alias("_group"))
+    known = selected.filter(pl.col("verdict") != "unknown").sort(*GROUP, "rollout_id")
     unknown = selected.filter(pl.col("verdict") == "unknown")
     rejects = left_out.rows() + [(*row, "unknown_verdict") for row in unknown.select("problem_id", "rollout_id").rows()]
-    known = known.sort(*GROUP, "rollout_id").with_columns(pl.struct(GROUP).rle_id().alias("_group"))
+    known = known.with_columns(pl.struct(GROUP).rle_id().alias("_group"))
     logprobs = _logprobs(part, known)
     cuts = [cutter.cut(row) for row in known.drop("_group").iter_rows(named=True)]
     texts = [cut.row["completion"][span.start : span.end] for cut in cuts for span in cut.spans]
