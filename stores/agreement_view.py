@@ -10,7 +10,7 @@ _MEANT = {
     "auroc_first_wrong_inner": "the same without the last steps, where a labeler of chances has the verdict",
     "auroc_newly_wrong": "chance that a step with an error of its own has a lower advantage than a right one",
     "auroc_p_first_error": "chance that the first wrong step has a higher p_first_error than a right one",
-    "first_accuracy": "of rollouts with an error, the share whose first one the labeler names exactly; unnamed is a miss",
+    "first_accuracy": "of rollouts with an error, the share whose first one the labeler names; unnamed is a miss",
     "first_named": "of rollouts with an error, the share in which the labeler names a first one",
     "first_exact": "where both name one, the share that is the same step",
     "first_within_one": "where both name one, the share that is at most one step off",
@@ -59,7 +59,8 @@ LABELERS_SQL = """WITH spent AS (
             sum(tokens_spent)::BIGINT AS tokens
         FROM step_values v LEFT JOIN stages st USING (stage_id) GROUP BY ALL),
     believed AS (SELECT labeler AS name, reference AS truth, auroc_first_wrong, auroc_first_wrong_low,
-            auroc_first_wrong_high, first_accuracy, first_lowest FROM step_agreement WHERE is_truth AND slice_key = 'all')
+            auroc_first_wrong_high, first_accuracy, first_lowest
+        FROM step_agreement WHERE is_truth AND slice_key = 'all')
     SELECT s.*, tokens / nullif(rollouts, 0) AS tokens_per_rollout, b.* EXCLUDE (name)
     FROM spent s LEFT JOIN believed b ON b.name = s.stage OR b.name = s.stage || '/' || s.labeler"""
 
@@ -67,7 +68,7 @@ _ENDS = {"low": "lower end of its 95% interval, from a bootstrap of problems", "
 _OF = {
     "agreement": "the stage that measured this",
     "labeler": "the label stage that is judged",
-    "reference": "what it is compared with: a label stage, outcome (the verdict), or none (what the labeler is by itself)",
+    "reference": "what it is compared with: a label stage, outcome (the verdict), or none (the labeler by itself)",
     "slice_value": "value of the slice key; all for the whole",
 }
 

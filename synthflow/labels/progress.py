@@ -131,7 +131,9 @@ class Progress(Stage):
             "scale": "reward",
             "stage_id": services.stage_id,
         }
-        rejects, steps, values = list(part.rejects), [], []
+        rejects = list(part.rejects)
+        steps: list[dict[str, Any]] = []
+        values: list[dict[str, Any]] = []
         for k, cut in enumerate(part.cuts):
             if weights[part.fold[k]] is None:
                 rejects.append((cut.row["problem_id"], cut.row["rollout_id"], "nothing_to_learn_from"))
@@ -188,7 +190,7 @@ def _of_steps(cut: Cut, logprobs: Sequence[float] | None) -> Iterable[Sequence[f
 
 
 def _value_rows(cut: Cut, contribution: F64, last: float | None) -> Iterable[dict[str, Any]]:
-    """Rows of one rollout. Values are sums of contributions; `last` replaces the last one, so that no rounding is left."""
+    """Rows of one rollout. Values are sums of contributions; `last` replaces the last one, whatever rounding left."""
     value = np.round(np.cumsum(contribution), _DECIMALS)
     if last is not None:
         value[-1] = last

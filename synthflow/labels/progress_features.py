@@ -72,13 +72,13 @@ class Features:
     def times(self, weights: F64) -> F64:
         """Features times weights, one number a step. Adds in the order of the columns, so that bits do not depend on
         which other steps stand beside."""
-        return np.bincount(self.step, self.value * weights[self.column], self.n_steps)
+        return np.bincount(self.step, self.value * weights[self.column], self.n_steps).astype(np.float64)
 
     def summed(self, rollout: I64, n_rollouts: int) -> F64:
         """Dense sums over the steps of each rollout: [rollouts, columns]."""
         flat = rollout[self.step] * self.n_columns + self.column
         total = np.bincount(flat, self.value, n_rollouts * self.n_columns)
-        return total.reshape(n_rollouts, self.n_columns)
+        return total.reshape(n_rollouts, self.n_columns).astype(np.float64)
 
 
 def features(steps: Steps, buckets: int) -> Features:
@@ -103,7 +103,7 @@ def _words(texts: pl.Series, buckets: int) -> tuple[I64, I64, F64]:
     # Which bucket and which sign come from other bits of one hash.
     flat, inverse = np.unique(step * buckets + grams % buckets, return_inverse=True)
     counts = np.clip(np.bincount(inverse, sign, len(flat)), -MOST_OF_A_WORD, MOST_OF_A_WORD)
-    return flat // buckets, flat % buckets, counts
+    return flat // buckets, flat % buckets, counts.astype(np.float64)
 
 
 def _facts(steps: Steps) -> F64:
@@ -125,7 +125,7 @@ def _facts(steps: Steps) -> F64:
         "step": np.ones(n),
         "is_first": index == 0,
         "is_last": index == size - 1,
-        "position": np.floor(index / np.maximum(size, 1) / SIXTEENTH) * SIXTEENTH,
+        "position": _sixteenths(index / np.maximum(size, 1)),
         "log_length": np.floor(np.log2(1.0 + told["chars"].to_numpy())),
         "numbers": told["numbers"].to_numpy(),
         "has_equation": told["equals"].to_numpy(),
@@ -146,7 +146,9 @@ def _equations(texts: pl.Series) -> tuple[F64, F64]:
     a, b, c = (s.cast(pl.Int64, strict=False).fill_null(0).to_numpy() for s in (left, right, said))
     op = sign.replace({"−": "-", "×": "*", "·": "*", "÷": "/"}).fill_null("").to_numpy()
     holds = np.select(
-        [op == "+", op == "-", op == "*", op == "/"], [a + b == c, a - b == c, a * b == c, (b != 0) & (c * b == a)], False
+        [op == "+", op == "-", op == "*", op == "/"],
+        [a + b == c, a - b == c, a * b == c, (b != 0) & (c * b == a)],
+        False,
     )
     return (holds & (op != "")).astype(np.float64), (~holds & (op != "")).astype(np.float64)
 
@@ -161,4 +163,9 @@ def _logprobs(lists: Sequence[Sequence[float]]) -> tuple[F64, F64, F64]:
     mean = np.bincount(step, flat, len(lists)) / np.maximum(lengths, 1)
     lowest = np.zeros(len(lists))
     np.minimum.at(lowest, step, flat)
-    return (*(np.floor(np.clip(v, least, 0) / SIXTEENTH) * SIXTEENTH for v, least in ((mean, -4), (lowest, -16))), known.astype(np.float64))  # fmt: skip
+    return _sixteenths(np.clip(mean, -4, 0)), _sixteenths(lowest), known.astype(np.float64)
+
+
+def _sixteenths(values: F64) -> F64:
+    """Rounded down to whole sixteenths."""
+    return np.asarray(np.floor(values / SIXTEENTH) * SIXTEENTH, np.float64)

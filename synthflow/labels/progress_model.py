@@ -7,7 +7,8 @@ and w is a ridge regression of the outcome on F, in closed form.
 
 Rollouts of one problem are compared with each other only: with the rollouts i, j of one group,
 
-    minimise  sum over pairs i < j of one group of (y_i - y_j - w · (F_i - F_j))²  +  ridge / R · sum over columns of D_c w_c²
+    minimise  sum over pairs i < j of one group of (y_i - y_j - w · (F_i - F_j))²
+              + ridge / R · sum over columns of D_c w_c²
 
 where R is the number of rollouts and D_c the column's own sum of squared differences, so that `ridge` counts rollouts
 and no column's scale matters. What a problem is about, and how hard it is, thereby explains nothing (our default).
@@ -108,4 +109,5 @@ def conserved(contribution: F64, rollout: I64, outcome: F64) -> F64:
     """
     size = np.bincount(rollout, minlength=len(outcome))
     missing = outcome - np.bincount(rollout, contribution, len(outcome))
-    return contribution + (missing / np.maximum(size, 1))[rollout]
+    found: F64 = contribution + (missing / np.maximum(size, 1))[rollout]
+    return found

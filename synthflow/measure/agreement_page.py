@@ -18,20 +18,22 @@ Row: TypeAlias = Mapping[str, Any]
 Found: TypeAlias = dict[str, list[dict[str, Any]]]
 
 _QUERIES = {
-    "agreement": "SELECT * FROM step_agreement ORDER BY agreement, labeler, is_truth DESC, reference, slice_key, slice_value",
+    "agreement": """SELECT * FROM step_agreement
+        ORDER BY agreement, labeler, is_truth DESC, reference, slice_key, slice_value""",
     "reliability": "SELECT * FROM step_reliability WHERE slice_key = 'all' ORDER BY agreement, labeler, reference, bin",
 }
 HEADLINE = {
     "auroc_first_wrong": "AUROC, first wrong", "auroc_newly_wrong": "AUROC, newly wrong",
     "auroc_p_first_error": "AUROC of p", "first_accuracy": "first error right", "first_exact": "right if named",
-    "first_within_one": "within one", "first_named": "named", "first_lowest": "lowest step", "first_false": "false alarm",
-    "kappa": "kappa", "spearman": "Spearman", "ece": "ECE",
+    "first_within_one": "within one", "first_named": "named", "first_lowest": "lowest step",
+    "first_false": "false alarm", "kappa": "kappa", "spearman": "Spearman", "ece": "ECE",
 }  # fmt: skip
 """Statistics against the truth that are shown, and their headers."""
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1060px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p.said{color:#555;max-width:70ch}
-table{border-collapse:collapse;font-size:13px;margin:.6rem 0}th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap}
+table{border-collapse:collapse;font-size:13px;margin:.6rem 0}
+th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap}
 th{border-bottom:1px solid #333;vertical-align:bottom;white-space:normal;font-weight:600;max-width:6.5rem}
 td:first-child,th:first-child{text-align:left}tr+tr td{border-top:1px solid #eee}td small{color:#777;display:block}
 .row{display:flex;flex-wrap:wrap;gap:1.2rem}figure{margin:0}figcaption{font-size:13px;color:#444;font-weight:600}
@@ -118,7 +120,14 @@ def _tokens_chart(rows: Sequence[Row], names: Sequence[str]) -> str:
         Series(
             row["labeler"],
             colour_of(names, row["labeler"]),
-            [_point(place(tokens[row["labeler"]]), row, "auroc_first_wrong", f"{tokens[row['labeler']]:,.0f} tokens a rollout")],
+            [
+                _point(
+                    place(tokens[row["labeler"]]),
+                    row,
+                    "auroc_first_wrong",
+                    f"{tokens[row['labeler']]:,.0f} tokens a rollout",
+                )
+            ],
             labelled=True,
         )
         for row in told
@@ -135,7 +144,11 @@ def _by_difficulty(found: Found, names: Sequence[str]) -> Iterator[str]:
     titles = {"steps": "steps of the rollout", "n_ops": "operations of the problem", "difficulty_bin": "difficulty"}
     figures = []
     for key, title in titles.items():
-        rows = [r for r in found["agreement"] if r["is_truth"] and r["slice_key"] == key and r["auroc_first_wrong"] is not None]
+        rows = [
+            r
+            for r in found["agreement"]
+            if r["is_truth"] and r["slice_key"] == key and r["auroc_first_wrong"] is not None
+        ]
         values = sorted({row["slice_value"] for row in rows}, key=_slice_order)
         if len(values) < 2:
             continue
@@ -144,9 +157,14 @@ def _by_difficulty(found: Found, names: Sequence[str]) -> Iterator[str]:
         for k, name in enumerate(names):
             own = sorted((r for r in rows if r["labeler"] == name), key=lambda r: values.index(r["slice_value"]))
             aside = (k - (len(names) - 1) / 2) * 0.06
-            points = [_point(values.index(r["slice_value"]) + aside, r, "auroc_first_wrong", f"{title} {r['slice_value']}") for r in own]
+            points = [
+                _point(values.index(r["slice_value"]) + aside, r, "auroc_first_wrong", f"{title} {r['slice_value']}")
+                for r in own
+            ]
             series.append(Series(name, colour_of(names, name), points, joined=True))
-        plot = chart(series, x, unit_axis("AUROC, first wrong"), width=500, height=300, dashed=[((x.low, 0.5), (x.high, 0.5))])
+        plot = chart(
+            series, x, unit_axis("AUROC, first wrong"), width=500, height=300, dashed=[((x.low, 0.5), (x.high, 0.5))]
+        )
         figures.append(f"<figure>{plot}</figure>")
     if figures:
         yield f"<h2>By difficulty</h2><div class='row'>{''.join(figures)}</div>"
@@ -168,16 +186,26 @@ def _curves(rows: Sequence[Row], names: Sequence[str]) -> str:
     for name in names:
         for reference in dict.fromkeys(row["reference"] for row in rows if row["labeler"] == name):
             own = [row for row in rows if (row["labeler"], row["reference"]) == (name, reference)]
-            points = [
-                Point(r["predicted"], r["observed"], r["observed_low"], r["observed_high"], 2 + 5 * (r["n"] / largest) ** 0.5,
-                      f"{r['n']:,} steps: value {r['predicted']:.2f}, came {r['observed']:.2f}")
-                for r in own
-            ]  # fmt: skip
+            points = [_bin_point(row, largest) for row in own]
             series = [Series(name, colour_of(names, name), points, joined=True)]
             came = "outcome" if reference == "outcome" else f"{reference}: no error yet"
-            plot = chart(series, unit_axis("value given"), unit_axis("what came"), width=310, height=270, dashed=[((0, 0), (1, 1))])
+            plot = chart(
+                series,
+                unit_axis("value given"),
+                unit_axis("what came"),
+                width=310,
+                height=270,
+                dashed=[((0, 0), (1, 1))],
+            )
             figures.append(f"<figure><figcaption>{escape(name)} against {escape(came)}</figcaption>{plot}</figure>")
     return f"<div class='row'>{''.join(figures)}</div>"
+
+
+def _bin_point(row: Row, largest: int) -> Point:
+    """One bin of a reliability curve; its area grows with its steps."""
+    tip = f"{row['n']:,} steps: value {row['predicted']:.2f}, came {row['observed']:.2f}"
+    size = 2 + 5 * (row["n"] / largest) ** 0.5
+    return Point(row["predicted"], row["observed"], row["observed_low"], row["observed_high"], size, tip)
 
 
 def _among(found: Found, names: Sequence[str]) -> Iterator[str]:
@@ -188,14 +216,18 @@ def _among(found: Found, names: Sequence[str]) -> Iterator[str]:
     }
     if not pairs:
         return
-    yield "<h2>Against each other</h2><p class='said'>Spearman's correlation of advantages, and kappa of the named first"
-    yield " error. Two labelers that agree may be wrong together.</p><table><tr><th></th>"
+    yield "<h2>Against each other</h2><p class='said'>Spearman's correlation of advantages, and kappa of the"
+    yield " named first error. Two labelers that agree may be wrong together.</p><table><tr><th></th>"
     yield "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr>"
     for a in names:
         cells = []
         for b in names:
             row = pairs.get((a, b))
-            cells.append("<td>–</td>" if row is None else f"<td>{_cell(row, 'spearman')}<small>kappa {_number(row['kappa'])}</small></td>")
+            cells.append(
+                "<td>–</td>"
+                if row is None
+                else f"<td>{_cell(row, 'spearman')}<small>kappa {_number(row['kappa'])}</small></td>"
+            )
         yield f"<tr><td>{escape(a)}</td>{''.join(cells)}</tr>"
     yield "</table>"
 

@@ -68,7 +68,12 @@ def token_axis(values: Iterable[float]) -> tuple[Axis, Map]:
     high = max(high, low + 1)
     ticks = [(float(e), _short(10.0**e)) for e in range(low, high + 1)]
     return (
-        Axis("tokens sampled a rollout (logarithmic; 0 at the left)", low - 1.0, float(high) + 0.2, [(low - 0.7, "0"), *ticks]),
+        Axis(
+            "tokens sampled a rollout (logarithmic; 0 at the left)",
+            low - 1.0,
+            float(high) + 0.2,
+            [(low - 0.7, "0"), *ticks],
+        ),
         lambda v: math.log10(v) if v > 0 else low - 0.7,
     )
 
@@ -131,7 +136,9 @@ def _frame(x: Axis, y: Axis, place_x: Map, place_y: Map, box: tuple[float, float
     return parts
 
 
-def _drawn(each: Series, place_x: Map, place_y: Map, corner: tuple[float, float], taken: list[tuple[float, float]]) -> list[str]:
+def _drawn(
+    each: Series, place_x: Map, place_y: Map, corner: tuple[float, float], taken: list[tuple[float, float]]
+) -> list[str]:
     parts = []
     at = [(place_x(p.x), place_y(p.y)) for p in each.points]
     if each.joined and len(at) > 1:

@@ -70,7 +70,7 @@ class MeasureStepAgreement(Stage):
         if c.truth is not None and c.truth in (c.labelers or ()):
             yield "labelers", f"{c.truth!r} is the truth as well", "remove it from one of both"
         chosen = [a for a in ancestors if a.name in self._labelers(ancestors)]
-        if known and not chosen:
+        if known and not chosen and c.labelers is None:
             yield "of", "there is no labeler above but the truth", "read a second label stage"
         yield from _cut_alike([*chosen, *(a for a in ancestors if a.name == c.truth)])
 
@@ -87,17 +87,20 @@ class MeasureStepAgreement(Stage):
         c: StepAgreementConfig = self.config
         stages = list(dict.fromkeys([*self._labelers(inputs.ancestors), *([c.truth] if c.truth else [])]))
         labels = read_labels(inputs, stages, c.truth, c.verdicts, c.problems)
-        rows = []
+        rows: list[Row] = []
         for key, value, rollouts in _slices(labels.places, c.by):
-            for row in self._of_slice(labels, rollouts):
-                rows.append(row | {"slice_key": key, "slice_value": value})
+            place = {"slice_key": key, "slice_value": value}
+            rows += [row | place for row in self._of_slice(labels, rollouts)]
         services.count(rows=len(rows))
         common = {"problem_id": "", "stage_id": services.stage_id}
         return {"agreement": TABLES["agreement"].from_rows([row | common for row in rows])}
 
     def _of_slice(self, labels: StepLabels, rollouts: pl.DataFrame) -> Iterator[Row]:
         boot = Bootstrap(self.config.bootstrap)
-        own = {name: rows.join(rollouts, on="rollout_id", maintain_order="left") for name, rows in labels.by_labeler.items()}
+        own = {
+            name: rows.join(rollouts, on="rollout_id", maintain_order="left")
+            for name, rows in labels.by_labeler.items()
+        }
         judged = {name: rows for name, rows in own.items() if rows.height and not self._is_truth(name)}
         for name, rows in judged.items():
             yield from _rows(name, NONE, False, alone(rows, boot))
@@ -116,7 +119,7 @@ class MeasureStepAgreement(Stage):
                     yield from _curve(name, other, True, joined, boot)
 
     def _is_truth(self, labeler: str) -> bool:
-        return labeler.partition("/")[0] == self.config.truth
+        return bool(labeler.partition("/")[0] == self.config.truth)
 
 
 def _cut_alike(stages: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:

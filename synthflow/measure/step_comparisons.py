@@ -50,11 +50,16 @@ def alone(labels: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:
         labels: a labeler's rows (`StepLabels.by_labeler`).
     """
     problems = labels["problem"].n_unique()
-    for name, count in (
-        ("rollouts", labels["rollout_id"].n_unique()), ("steps", labels.height), ("tokens", int(labels["tokens"].sum())),
-    ):  # fmt: skip
+    counts = {
+        "rollouts": labels["rollout_id"].n_unique(),
+        "steps": labels.height,
+        "tokens": int(labels["tokens"].sum()),
+    }
+    for name, count in counts.items():
         yield name, Estimate(float(count), None, None, labels.height, problems)
-    by_rollout = labels.group_by("rollout_id", maintain_order=True).agg(pl.col("problem").first(), pl.col("tokens").sum())
+    by_rollout = labels.group_by("rollout_id", maintain_order=True).agg(
+        pl.col("problem").first(), pl.col("tokens").sum()
+    )
     tokens = by_rollout["tokens"].to_numpy().astype(np.float64)
     yield "tokens_per_rollout", boot.estimate(mean(tokens), by_rollout["problem"].to_numpy())
     undecided = labels["advantage"].is_null().to_numpy()
@@ -86,7 +91,9 @@ def _judged(both: pl.DataFrame, kinds: pl.DataFrame) -> pl.DataFrame:
     if kinds.height:
         told = both.join(kinds, on="step_id", maintain_order="left")
         kind = pl.col("kind")
-        return told.with_columns(first_wrong, (kind == "right").alias("right"), (kind == "newly_wrong").alias("newly_wrong"))
+        return told.with_columns(
+            first_wrong, (kind == "right").alias("right"), (kind == "newly_wrong").alias("newly_wrong")
+        )
     error = pl.when(pl.col("r_first")).then(pl.col("index")).min().over("rollout_id")
     before = pl.col("index") < error.fill_null(pl.lit(2**31 - 1))
     told = both.filter(pl.col("r_first").is_not_null())

@@ -102,9 +102,7 @@ def _kinds(part: Inputs, truth: str | None, wanted: pl.DataFrame) -> pl.DataFram
         return empty
     scores = _frame(part, truth, "scores", ["problem_id", "target_kind", "target_id", "kind", "detail"])
     return (
-        scores.filter(
-            pl.col("target_kind") == "step", pl.col("kind") == "measure", pl.col("detail").is_in(KINDS)
-        )
+        scores.filter(pl.col("target_kind") == "step", pl.col("kind") == "measure", pl.col("detail").is_in(KINDS))
         .join(wanted, on="problem_id", how="semi")
         .select(pl.col("target_id").alias("step_id"), pl.col("detail").alias("kind"))
     )

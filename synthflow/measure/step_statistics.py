@@ -4,10 +4,10 @@ Invariants: a statistic takes weights [draws, observations] and gives one number
 with whole weights it is that of the sample in which observation i stands w_i times, so the bootstrap of problems is a
 matter of weights, and the estimate is the case of ones. An interval holds its estimate.
 
-Sources. `auroc`: Mann and Whitney's U over the number of pairs (Annals of Mathematical Statistics 18, 1947). `spearman`:
-Spearman 1904, as Pearson's correlation of mean ranks. `kappa`: Cohen, Educational and Psychological Measurement 20
-(1960). `ece`: expected calibration error over equal bins of [0, 1] (Naeini, Cooper & Hauskrecht, AAAI 2015).
-`Bootstrap`: percentile intervals from resampled clusters (Efron 1979; Field & Welsh 2007), 95%.
+Sources. `auroc`: Mann and Whitney's U over the number of pairs (Annals of Mathematical Statistics 18, 1947).
+`spearman`: Spearman 1904, as Pearson's correlation of mean ranks. `kappa`: Cohen, Educational and Psychological
+Measurement 20 (1960). `ece`: expected calibration error over equal bins of [0, 1] (Naeini, Cooper & Hauskrecht, AAAI
+2015). `Bootstrap`: percentile intervals from resampled clusters (Efron 1979; Field & Welsh 2007), 95%.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class Bootstrap:
 
 def _over(above: F64, below: F64) -> F64:
     """above / below; NaN where below is 0."""
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    found: F64 = np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    return found
 
 
 def _levels(values: F64) -> tuple[I64, I64, I64]:
@@ -162,7 +163,7 @@ def bin_of(predicted: F64) -> I64:
 
 
 def ece(predicted: F64, observed: F64) -> Statistic:
-    """Expected calibration error: sum over bins of |sum(predicted) - sum(observed)|, over the number of observations."""
+    """Expected calibration error: |sum(predicted) - sum(observed)| added over bins, over the number of observations."""
     one_hot = np.eye(BINS)[bin_of(predicted)]
     surplus = one_hot * (predicted - observed)[:, None]
 
