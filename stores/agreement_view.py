@@ -15,6 +15,7 @@ _MEANT = {
     "first_exact": "where both name one, the share that is the same step",
     "first_within_one": "where both name one, the share that is at most one step off",
     "first_lowest": "of rollouts with an error, the share whose first one is the step of lowest advantage",
+    "first_likeliest": "of rollouts with an error, the share whose first one is the step of highest p_first_error",
     "first_false": "of rollouts without an error, the share in which the labeler names one",
     "kappa": "Cohen's kappa of the named first error, none included; 0 by chance",
     "spearman": "rank correlation of advantages",

@@ -23,11 +23,20 @@ _QUERIES = {
     "reliability": "SELECT * FROM step_reliability WHERE slice_key = 'all' ORDER BY agreement, labeler, reference, bin",
 }
 HEADLINE = {
-    "auroc_first_wrong": "AUROC, first wrong", "auroc_newly_wrong": "AUROC, newly wrong",
-    "auroc_p_first_error": "AUROC of p", "first_accuracy": "first error right", "first_exact": "right if named",
-    "first_within_one": "within one", "first_named": "named", "first_lowest": "lowest step",
-    "first_false": "false alarm", "kappa": "kappa", "spearman": "Spearman", "ece": "ECE",
-}  # fmt: skip
+    "auroc_first_wrong": "AUROC, first wrong",
+    "auroc_newly_wrong": "AUROC, newly wrong",
+    "auroc_p_first_error": "AUROC of p",
+    "first_accuracy": "first error right",
+    "first_exact": "right if named",
+    "first_within_one": "within one",
+    "first_named": "named",
+    "first_lowest": "lowest step",
+    "first_likeliest": "likeliest step",
+    "first_false": "false alarm",
+    "kappa": "kappa",
+    "spearman": "Spearman",
+    "ece": "ECE",
+}
 """Statistics against the truth that are shown, and their headers."""
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1060px;margin:2rem auto;padding:0 1rem}
@@ -93,7 +102,8 @@ def _section(stage: str, found: Found) -> Iterator[str]:
     yield " intervals over problems: two labelers whose intervals overlap much were not told apart here.</p>"
     yield _key(names)
     if has_truth:
-        yield "<h2>What a label costs, and what it knows</h2>"
+        yield "<h2>What a label costs, and what it knows</h2><p class='said'>Up is better, left is cheaper. On the"
+        yield " dashed line a labeler tells wrong from right steps no better than a coin.</p>"
         yield _tokens_chart(rows, names)
         yield "<h2>Against the truth</h2>"
         yield _table(rows, [m for m in HEADLINE if any(row.get(m) is not None for row in rows)])

@@ -32,6 +32,9 @@ from synthflow.measure.step_statistics import (
 )
 
 Found = tuple[str, Estimate]
+_SILENT = -2
+"""In place of the index of the first error: the labeler does not say. -1: it says that there is none."""
+
 _STEP = ["step_id", "rollout_id", "problem", "index", "is_last"]
 
 
@@ -121,31 +124,40 @@ def _area(steps: pl.DataFrame, wrong: str, scores: pl.Series, boot: Bootstrap) -
 
 
 def _first_errors(both: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:
+    """Whether the first error is found: by the step that is named, that of lowest advantage, and the likeliest one."""
+    index = pl.col("index")
     named = (
         both.group_by("rollout_id", maintain_order=True)
         .agg(
             pl.col("problem").first(),
             _place("first").alias("said"),
             _place("r_first").alias("true"),
-            pl.col("index").sort_by("advantage", "index", nulls_last=True).first().alias("lowest"),
+            index.sort_by("advantage", "index", nulls_last=True).first().alias("lowest"),
             pl.col("advantage").is_not_null().any().alias("has_lowest"),
+            index.sort_by(-pl.col("p_first"), "index", nulls_last=True).first().alias("likeliest"),
+            pl.col("p_first").is_not_null().any().alias("has_likeliest"),
         )
         .filter(pl.col("true").is_not_null())
     )
     problem, true = named["problem"].to_numpy(), named["true"].to_numpy()
-    said = named["said"].fill_null(-2).to_numpy()  # -2: it does not say, -1: none
+    said = named["said"].fill_null(_SILENT).to_numpy()
     erring, names = true >= 0, said >= 0
     yield "first_named", boot.estimate(share(names[erring]), problem[erring])
     both_name = erring & names
     gap = np.abs(said - true)[both_name]
     yield "first_exact", boot.estimate(share(gap == 0), problem[both_name])
     yield "first_within_one", boot.estimate(share(gap <= 1), problem[both_name])
-    yield "first_accuracy", boot.estimate(share((said == true)[erring]), problem[erring])
-    guessed = erring & named["has_lowest"].to_numpy()
-    yield "first_lowest", boot.estimate(share((named["lowest"].to_numpy() == true)[guessed]), problem[guessed])
-    yield "first_false", boot.estimate(share(names[~erring]), problem[~erring])
-    decided = said > -2
+    # Who never says anything about first errors is not wrong about them.
+    speaks = bool((said > _SILENT).any())
+    yield "first_accuracy", boot.estimate(share((said == true)[erring & speaks]), problem[erring & speaks])
+    yield "first_false", boot.estimate(share(names[~erring & speaks]), problem[~erring & speaks])
+    decided = said > _SILENT
     yield "kappa", boot.estimate(kappa(said[decided], true[decided]), problem[decided])
+    for guess in ("lowest", "likeliest"):
+        guessed = erring & named[f"has_{guess}"].to_numpy()
+        if guess == "lowest" or guessed.any():
+            right = (named[guess].to_numpy() == true)[guessed]
+            yield f"first_{guess}", boot.estimate(share(right), problem[guessed])
 
 
 def _place(column: str) -> pl.Expr:

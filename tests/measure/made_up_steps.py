@@ -84,11 +84,10 @@ def solutions(
 
 
 def stage_infos(labelers: Mapping[str, Says], of: Sequence[str] = ("difficulty",)) -> tuple[StageInfo, ...]:
-    return tuple(
-        StageInfo(name, "label.reference" if name == "truth" else "label.monte_carlo", ("steps", "step_values", "scores"),
-                  tuple(of), {"segmenter": "lines", "max_steps": 64, "overflow": "even"})
-        for name in labelers
-    )  # fmt: skip
+    config = {"segmenter": "lines", "max_steps": 64, "overflow": "even"}
+    uses = {"truth": "label.reference"}
+    writes = ("steps", "step_values", "scores")
+    return tuple(StageInfo(name, uses.get(name, "label.monte_carlo"), writes, tuple(of), config) for name in labelers)
 
 
 class Labelled(MemoryInputs):
@@ -151,5 +150,6 @@ def _value(s: Solution, index: int, stage: str, said: Row) -> Row:
 def _kind(s: Solution, index: int) -> Row:
     return {
         "problem_id": f"p_{s.of}", "target_kind": "step", "target_id": f"s_{s.name}_{index}", "kind": "measure",
-        "scorer": "steps.toy", "scorer_version": "1", "config_hash": "c", "detail": s.kind(index), "stage_id": "e_truth",
+        "scorer": "steps.toy", "scorer_version": "1", "config_hash": "c", "detail": s.kind(index),
+        "stage_id": "e_truth",
     }  # fmt: skip

@@ -44,7 +44,7 @@ def test_the_truth_against_itself_is_perfect() -> None:
     found = whole(measured(Labelled(solutions(30), {"truth": truth, "copy": copy_of_truth})))
     for metric in (
         "auroc_first_wrong", "auroc_p_first_error", "first_named", "first_exact", "first_within_one", "first_accuracy",
-        "first_lowest", "kappa", "spearman",
+        "first_lowest", "first_likeliest", "kappa", "spearman",
     ):  # fmt: skip
         row = found["copy", "truth", metric]
         assert (row["value"], row["low"], row["high"]) == pytest.approx((1.0, 1.0, 1.0)), metric
@@ -115,10 +115,12 @@ def test_what_a_labeler_does_not_say_is_no_zero() -> None:
         return {"value_before": None, "value": None, "is_first_error": None}
 
     found = whole(measured(Labelled(solutions(10), {"truth": truth, "silent": silent})))
-    for metric in ("auroc_first_wrong", "spearman", "first_exact", "first_lowest", "kappa"):
+    for metric in (
+        "auroc_first_wrong", "spearman", "first_exact", "first_accuracy", "first_false", "first_lowest", "kappa",
+    ):  # fmt: skip
         assert found["silent", "truth", metric]["value"] is None, metric
     assert found["silent", "truth", "first_named"]["value"] == 0 and found["silent", "none", "undecided"]["value"] == 1
-    assert ("silent", "truth", "auroc_p_first_error") not in found
+    assert not {("silent", "truth", m) for m in ("auroc_p_first_error", "first_likeliest")} & set(found)
     assert found["silent", "outcome", "ece"]["value"] is None
 
 
