@@ -59,7 +59,7 @@ LABELERS_SQL = """WITH spent AS (
             count(*) FILTER (WHERE is_first_error) AS first_errors, count(p_first_error) > 0 AS has_p_first_error,
             sum(tokens_spent)::BIGINT AS tokens
         FROM step_values v LEFT JOIN stages st USING (stage_id) GROUP BY ALL),
-    believed AS (SELECT labeler AS name, reference AS truth, auroc_first_wrong, auroc_first_wrong_low,
+    believed AS (SELECT labeler AS name, agreement, reference AS truth, auroc_first_wrong, auroc_first_wrong_low,
             auroc_first_wrong_high, first_accuracy, first_lowest
         FROM step_agreement WHERE is_truth AND slice_key = 'all')
     SELECT s.*, tokens / nullif(rollouts, 0) AS tokens_per_rollout, b.* EXCLUDE (name)
@@ -107,7 +107,8 @@ LABELERS_COLUMNS = {
     "has_p_first_error": "whether it gives probabilities of the first error",
     "tokens": "tokens sampled for its labels",
     "tokens_per_rollout": "the same for one rollout",
-    "truth": "the stage it was measured against by measure.step_agreement; null: nobody did",
+    "agreement": "the stage that measured it against a truth; null: none did",
+    "truth": "that truth",
     **{name: _MEANT[name] for name in ("auroc_first_wrong", "first_accuracy", "first_lowest")},
     **{f"auroc_first_wrong_{end}": text for end, text in _ENDS.items()},
 }
