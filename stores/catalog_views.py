@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from synthflow.stores import calibration_view
+from synthflow.stores import agreement_view, calibration_view
 from synthflow.stores.bins import BINS
 
 HASH_SPACE = 2**62
@@ -300,7 +300,29 @@ CALIBRATION = View(
     calibration_view.COLUMNS,
 )
 
+STEP_AGREEMENT = View(
+    "step_agreement",
+    "step labelers against the truth, each other and the outcome, with 95% intervals: which one to believe",
+    agreement_view.AGREEMENT_SQL,
+    agreement_view.AGREEMENT_COLUMNS,
+)
+
+STEP_RELIABILITY = View(
+    "step_reliability",
+    "what came where a labeler gave such values: one row a labeler, reference, slice and bin that is not empty",
+    agreement_view.RELIABILITY_SQL,
+    agreement_view.RELIABILITY_COLUMNS,
+)
+
+STEP_LABELERS = View(
+    "step_labelers",
+    "what each step labeler gave and cost, how sure it is and, where that was measured, how right",
+    agreement_view.LABELERS_SQL,
+    agreement_view.LABELERS_COLUMNS,
+)
+
 VIEWS: tuple[View, ...] = (
     VERDICTS, GROUPS, PASS_AT_K, PASS_RATE_BY_DIFFICULTY, STEP_ADVANTAGES, PAIR_TEXTS, LINEAGE, STAGE_ORDER,
-    MEASUREMENTS, QDC_SLICES, QDC, QDC_DELTA, QDC_HISTOGRAMS, CALIBRATION,
+    MEASUREMENTS, QDC_SLICES, QDC, QDC_DELTA, QDC_HISTOGRAMS, CALIBRATION, STEP_AGREEMENT, STEP_RELIABILITY,
+    STEP_LABELERS,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from synthflow.schema_agreement import AGREEMENT
 from synthflow.tablespec import SCHEMA_VERSION, Column, TableSpec
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "Column", "TableSpec"]
@@ -378,6 +379,6 @@ TABLES: Mapping[str, TableSpec] = {
     t.name: t
     for t in (
         PROBLEMS, ROLLOUTS, SCORES, STEPS, STEP_VALUES, PAIRS, PROBLEM_STATS, ARTIFACTS, REJECTS, STATS,
-        TELEMETRY, POLICIES, SAMPLINGS, STAGES, RUNS,
+        AGREEMENT, TELEMETRY, POLICIES, SAMPLINGS, STAGES, RUNS,
     )
 }  # fmt: skip
