@@ -44,7 +44,7 @@ class Reading:
 
 
 def take(queue: deque[Reading], most: int) -> list[Reading]:
-    """The next readings of a queue, as many as one pass takes: at most `most`, `PASS_TOKENS` with padding, one always."""
+    """The next readings of a queue, as one pass takes them: at most `most`, and `PASS_TOKENS` with padding, but one."""
     taken: list[Reading] = []
     longest = 0
     while queue and len(taken) < most:

@@ -6,11 +6,11 @@ seed from the parent's id, so neither partitions nor order matter; and a branch 
 parent's text up to the cut with its own, by the verifier that judged the parent. Parents and branches are one group:
 whoever forms it finds a branch's parent in `parent_rollout_id`.
 
-The method is CURE's (Critical-token-gUided Re-concatenation), stage 1, with the numbers of its repository: of the 20
-tokens of the highest entropy that are not special, not the first, and longer than one character, one is drawn evenly, the
-response is cut before it, and 3 continuations are sampled, beside 4 originals. Entropies come from the scoring pass.
-Where the backend tells none, surprisal (minus the token's log probability) stands in, which is our default; the row of
-scores `branch_token` says which it was.
+The method is CURE's (Critical-Token-Guided Re-Concatenation), stage 1, with the numbers of its repository: of the 20
+tokens of the highest entropy that are not special, not the first, and longer than one character, one is drawn evenly,
+the response is cut before it, and 3 continuations are sampled, beside 4 originals. Entropies come from the scoring
+pass. Where the backend tells none, surprisal (minus the token's log probability) stands in, which is our default; the
+row of scores `branch_token` says which it was.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Steps of a labeler that begin at tokens of high entropy, from the scoring pass.
 
-Invariant: every rollout handed in is cut, or has a reason why not. The entropies are journaled as scores are, so several
-labelers that cut alike under one policy pay for them once, and cut the same steps with the same ids.
+Invariant: every rollout handed in is cut, or has a reason why not. The entropies are journaled as scores are, so
+several labelers that cut alike under one policy pay for them once, and cut the same steps with the same ids.
 """
 
 from __future__ import annotations

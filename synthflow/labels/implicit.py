@@ -1,9 +1,9 @@
 """`label.implicit`: process rewards for nothing but two readings, from a policy and its reference.
 
-Invariants: a rollout that is read is labelled or in `rejects`; the two policies read token ids alike, or the stage stops;
-a labelled rollout has all of its steps, a row of values for each, on the scale `reward`, and a row of scores with the
-response's reward (kind measure, scorer `implicit_reward`), which the rewards of its steps add up to. Nothing is sampled.
-Where a policy gives no usable numbers (refused, not finite), that row of scores says why and has no value.
+Invariants: a rollout that is read is labelled or in `rejects`; the two policies read token ids alike, or the stage
+stops; a labelled rollout has all of its steps, a row of values for each, on the scale `reward`, and a row of scores
+with the response's reward (kind measure, scorer `implicit_reward`), which the rewards of its steps add up to. Nothing
+is sampled. Where a policy gives no usable numbers (refused, not finite), that row says why and has no value.
 
 The formula is that of `implicit_rewards`. The log probabilities come from the scoring pass (`stages.scoring`), over the
 rollout's tokens as they were sampled, stop token included, after its own prompt tokens.

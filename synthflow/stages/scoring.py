@@ -1,9 +1,9 @@
 """How likely a policy finds given tokens: what stages ask of `Services.sample` when nothing is to be sampled.
 
-Invariants: a score is known by what was read (its id is H(policy, entropies wanted, prompt tokens, scored tokens)), so
-the same reading is paid for once, in whichever stage, and a resume finds it in the journal. What cannot be used, because
-it was refused, is incomplete or is not finite, is a `Scored` with its reason and no numbers: never a crash, never a zero.
-Numbers are float64 here; the journal keeps them as float32.
+Invariants: a score is known by what was read (its id is H(policy, entropies wanted, prompt tokens, scored tokens)),
+so the same reading is paid for once, in whichever stage, and a resume finds it in the journal. What cannot be used,
+because it was refused, is incomplete or is not finite, is a `Scored` with its reason and no numbers: never a crash,
+never a zero. Numbers are float64 here; the journal keeps them as float32.
 """
 
 from __future__ import annotations
