@@ -95,7 +95,7 @@ class Engine:
             self._loop(batch)
             self._fail([r.future for r in batch.clear()], InfrastructureError("the transformers engine was closed"))
         with self._wake:
-            waiting = [each.future for each in (*self._queue, *self._unread)]
+            waiting = [row.future for row in self._queue] + [reading.future for reading in self._unread]
             self._queue.clear()
             self._unread.clear()
         self._fail(waiting, InfrastructureError("the transformers engine was closed"))

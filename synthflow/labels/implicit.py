@@ -110,7 +110,9 @@ class Implicit(Stage):
         asks = [_ask(cut) for cut in cuts]
         under = [score(asks, name, services) for name in (config.policy, config.reference)]
         hashed = config.labeler_hash(services.identity(config.reference).policy_id)
-        steps, values, scores = [], [], []
+        steps: list[dict[str, Any]] = []
+        values: list[dict[str, Any]] = []
+        scores: list[dict[str, Any]] = []
         for cut, policy, reference in zip(cuts, *under, strict=True):
             rewards, failed = _rewards(cut, policy, reference, config.beta)
             scores.append(self._score_row(cut, rewards, failed, hashed, services.stage_id))

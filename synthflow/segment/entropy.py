@@ -27,7 +27,7 @@ def needs_tokens(label: str) -> bool:
     return label.startswith(MARK)
 
 
-def token_starts(token_ends: Sequence[int]) -> NDArray[np.bool_]:
+def token_starts(token_ends: ArrayLike) -> NDArray[np.bool_]:
     """Tokens at whose beginning a text may be cut: they add characters, and so did the one before.
 
     Args:
