@@ -91,7 +91,7 @@ class Services(Protocol):
     def identity(self, policy: str) -> PolicyIdentity: ...
 
     def sample(self, requests: Sequence[SampleRequest], policy: str) -> list[SampleResult]:
-        """Sample, in the order of `requests`; what is journaled already is not sampled again.
+        """Sample, or score given tokens, in the order of `requests`; what is journaled already is not asked again.
 
         Raises:
             InfrastructureError: if some requests are still owed after retries; the others are journaled.
@@ -136,6 +136,11 @@ class Stage(ABC):
     def policies(cls, config: Any) -> tuple[str, ...]:
         """Names of the policies this stage samples from; their identity is part of its fingerprint."""
         return (config.policy,) if getattr(config, "policy", None) else ()
+
+    @classmethod
+    def scorers(cls, config: Any) -> tuple[str, ...]:
+        """Those of its policies that score given tokens, which not every backend can."""
+        return ()
 
     @classmethod
     def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from synthflow import ids
-from synthflow.segment import Overflow, Span, segment, token_ranges
+from synthflow.segment import Overflow, Segmented, Span, segment, token_ranges
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
@@ -74,6 +74,8 @@ class PrefixPlan:
     max_steps: int
     overflow: Overflow
     prefixes: dict[PrefixKey, Prefix] = field(default_factory=dict)
+    cuts: Mapping[str, Segmented] = field(default_factory=dict)
+    """Rollouts that are cut already, by id: those whose steps the text alone does not tell."""
 
     def cut(self, row: Mapping[str, Any]) -> Cut | None:
         """Cut a rollout and note its prefixes; None where its tokens do not spell its text."""
@@ -81,7 +83,7 @@ class PrefixPlan:
         if not self.renderer.decode(tokens).startswith(text):
             return None
         ends = self.renderer.token_ends(tokens)
-        steps = segment(text, self.segmenter, self.max_steps, self.overflow)
+        steps = self.cuts.get(row["rollout_id"]) or segment(text, self.segmenter, self.max_steps, self.overflow)
         ranges = token_ranges(steps.spans, ends)
         keys: list[PrefixKey | None] = []
         for k, (span, owned) in enumerate(zip(steps.spans, ranges, strict=True)):

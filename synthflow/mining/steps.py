@@ -24,6 +24,7 @@ from synthflow.labels.intervals import Z95, difference_error, standard_error
 from synthflow.labels.prefixes import prefix_id
 from synthflow.mining.choose import Candidate, Side
 from synthflow.segment import segment_like
+from synthflow.segment.entropy import needs_tokens
 
 MAX_SIDE = 64
 """Labelled steps, and correct samples, considered after one prefix: those with the smallest ids. What is compared
@@ -138,6 +139,8 @@ def _first_steps(node: Node, label: str) -> dict[str, Side]:
     """First steps of the correct samples, cut as `label` says, by text; without those that are cut elsewhere."""
     found: dict[str, Side] = {}
     start = len(node.prefix)
+    if needs_tokens(label):  # nobody has read these samples for their entropies
+        return found
     for sample in node.correct:
         span = next((s for s in segment_like(node.prefix + sample.text, label).spans if s.start == start), None)
         if span is not None:

@@ -73,8 +73,13 @@ def segment_like(text: str, label: str) -> Segmented:
     """Cut `text` as `label` (of a `Segmented`, or `steps.segmenter`) says.
 
     Raises:
-        UserError: for a label that no segmenter here wrote.
+        UserError: for a label that no segmenter here wrote, or of steps that a text alone does not tell.
     """
+    if label.startswith("entropy:"):
+        raise UserError(
+            f"{label!r}: these steps were cut at tokens of high entropy, which a text does not tell; take their spans "
+            "from the table steps, or cut anew with segment.entropy from the entropies of a scoring pass"
+        )
     match = _LABEL.fullmatch(label)
     if match is None:
         raise UserError(f"{label!r} is not a segmenter's label; expected a form such as 'lines' or 'lines/64'")
