@@ -14,7 +14,7 @@ import numpy as np
 from synthflow import ids
 
 RULE_ORDER = (
-    "verdict", "consensus", "first", "hardest", "nearest_length", "nearest_text", "sibling", "continuation",
+    "verdict", "consensus", "drawn", "first", "hardest", "nearest_length", "nearest_text", "sibling", "continuation",
 )  # fmt: skip
 """Rules by how much is known of their pairs; the first are chosen before the others."""
 

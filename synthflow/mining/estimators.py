@@ -71,7 +71,7 @@ def columns(estimator: Estimator, knobs: Knobs) -> list[Column]:
         rate = MEAN.clip(*NFT_BOUNDS)
         weight = 1 - rate if knobs.prompt_weight == "one_minus" else ((1 - rate) / rate).sqrt()
         return [
-            Column(f"nft.{name}", pl.when(UNANIMOUS.is_null()).then(value), UNANIMOUS)
+            Column(f"nft.{name}", pl.when(REWARD.is_not_null(), UNANIMOUS.is_null()).then(value), UNANIMOUS)
             for name, value in (("correct_rate", rate), ("prompt_weight", weight))
         ]
     why_not = pl.lit(None, pl.String) if estimator in ("psr", "nsr", "weighted") else ALONE

@@ -1,9 +1,11 @@
-"""Which wrong responses a right one is set against: all alike, the first, the hardest, or the nearest.
+"""Which wrong responses a right one is set against: all alike, one, the first, the hardest, or the nearest.
 
 Invariants: a candidate's rank (smaller first) and its rule depend on the two rollouts and their group alone, and ties
 are left to `choose`, which ends in ids. What has no score is never called hard.
 
 - `even`: no preference; rollouts are used evenly.
+- `drawn`: one right against one wrong one of the group, at random (the smallest ids, which are hashes), and no other
+  pair: what the rule `oreal` of `mine.unpaired` draws.
 - `first`: the first right against the first wrong one of the group by sampling index, and no other pair (the pairs of
   REDI, Xu et al. 2025, arXiv 2505.24850).
 - `hardest`: wrong ones by the highest number of a scorer, such as a reward model's or the policy's own confidence: in
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-Negatives = Literal["even", "first", "hardest", "nearest_length", "nearest_text"]
+Negatives = Literal["even", "drawn", "first", "hardest", "nearest_length", "nearest_text"]
 Row = Mapping[str, Any]
 
 GRAM = 3
@@ -32,6 +34,8 @@ def ranked(right: Sequence[Row], wrong: Sequence[Row], how: Negatives, limit: in
             `number`, which may be null.
         limit: most rollouts of each side: what is compared grows with the square of them.
     """
+    if how == "drawn":
+        return [(right[0], wrong[0], 0.0)] if right and wrong else []
     if how == "first":
         return [(_first(right), _first(wrong), 0.0)] if right and wrong else []
     if how == "hardest":

@@ -61,8 +61,8 @@ class PairsConfig(StageConfig):
         "keep", description="level response: whether a flawed positive may be chosen; it is never rejected"
     )
     negatives: Negatives = Field(
-        "even", description="level response: which wrong ones come first: all alike, the first of the group, the "
-        "hardest by scored_by, or the nearest in length or text",
+        "even", description="level response: which wrong ones come first: all alike; one drawn, or the first, of "
+        "the group, and no other; the hardest by scored_by; or the nearest in length or text",
     )  # fmt: skip
     scored_by: str | None = Field(
         None, description="negatives hardest: STAGE or STAGE/SCORER that is fooled most, or mean_logprob"
