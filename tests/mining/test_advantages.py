@@ -115,7 +115,7 @@ def test_flawed_positives(scorer):
     assert found["drop"][made[1]["rollout_id"]]["reason"] == "flawed_positive"
 
 
-# -- branches -----------------------------------------------------------------------------------------------------------
+# -- branches ---------------------------------------------------------------------------------------------------------
 
 BRANCH = StageInfo("branches", "sample.branch", ("rollouts", "scores"), ("verdicts",))
 LABELS = StageInfo("labels", "label.monte_carlo", ("steps", "rollouts", "scores", "step_values"), ("branches",))
@@ -181,7 +181,7 @@ def test_a_branch_that_leads_nowhere_is_a_reject():
     assert rejects == {lost["rollout_id"]: "continuation"}
 
 
-# -- rewards of other stages --------------------------------------------------------------------------------------------
+# -- rewards of other stages ------------------------------------------------------------------------------------------
 
 RANKED = StageInfo("ranked", "measure.self_certainty", ("scores",), ("verdicts",))
 
@@ -224,7 +224,7 @@ def test_the_policy_s_own_confidence_is_a_number_too():
     assert [found["advantage.grpo"][r["rollout_id"]]["reason"] for r in made] == ["alone", "no_reward"]
 
 
-# -- planning, and what rows depend on ----------------------------------------------------------------------------------
+# -- planning, and what rows depend on --------------------------------------------------------------------------------
 
 
 def mistakes(ancestors, **fields):
@@ -258,7 +258,8 @@ GROUPS = st.lists(st.lists(st.sampled_from(["correct", "wrong", "unknown"]), max
 def test_rows_do_not_depend_on_order_or_partitions(groups, random):
     made = [group(str(i), verdicts) for i, verdicts in enumerate(groups)]
     everything = ["grpo", "grpo_no_std", "rloo", "psr", "nsr", "weighted", "oreal", "nft"]
-    problems, rollouts, scores = [g[0] for g in made], sum((g[1] for g in made), []), sum((g[2] for g in made), [])
+    problems = [g[0] for g in made]
+    rollouts, scores = [r for g in made for r in g[1]], [s for g in made for s in g[2]]
     random.shuffle(rollouts)
     random.shuffle(scores)
     whole, _ = advise(inputs_of(problems, rollouts, scores), estimators=everything)

@@ -97,7 +97,7 @@ def test_partial_rewards():
     """.5, 1, 0 have mean .5 and sample std sqrt((0 + .25 + .25)/2) = .5."""
     assert one([0.5, 1, 0], "grpo", Knobs(eps=0.0)) == near([0, 1, -1])
     assert one([0.5, 1, 0], "rloo") == near([0, 0.75, -0.75])
-    assert BINARY == {"psr", "nsr", "weighted", "oreal", "nft"}
+    assert {"psr", "nsr", "weighted", "oreal", "nft"} == BINARY
 
 
 REWARDS = st.lists(st.sampled_from([0, 1, None]), min_size=1, max_size=40)

@@ -147,7 +147,7 @@ def test_properties(groups, rule, strict):
     inputs, rollouts = world(groups)
     made = unpair(inputs, rule=rule, unknown="wrong" if strict else "ignore")
     by_problem = {}
-    for r, verdict in zip(rollouts, sum(groups, []), strict=True):
+    for r, verdict in zip(rollouts, [v for group in groups for v in group], strict=True):
         side = verdict if verdict != U else (W if strict else None)
         weight = made[r["rollout_id"]][0]
         assert weight is None or (weight > 0) == (side == C)  # nobody changes sides
