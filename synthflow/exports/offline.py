@@ -57,7 +57,7 @@ _MEASURES = {
 }
 """Scorers of `mine.advantages`, as columns."""
 
-_AS_SAMPLED = {
+_AS_SAMPLED: dict[str, tuple[str, pa.DataType, str]] = {
     "prompt_token_ids": ("sf_prompt_tokens", _I32S, "tokens of prompt (and prefix) as sampled"),
     "token_ids": ("sf_tokens", _I32S, "tokens of the completion as sampled, the stop token kept"),
     "logprobs": ("sf_logprobs", F32S, "log p of each of these tokens at temperature 1, in nats"),
