@@ -3,6 +3,8 @@
 The config `rl` is the union of what TRL, verl, OpenRLHF, slime and NeMo-RL look for; each finds its own columns and
 carries or ignores the others. The ground truth is always a string: files that differ in its type do not concatenate.
 
+Where a stage `mine.advantages` is above, the config `offline` holds the rollouts themselves (see `offline`).
+
 A group whose rollouts are all right or all wrong has no advantage and teaches a group-relative method nothing
 (DAPO's dynamic sampling, Yu et al. 2025, arXiv 2503.14476), so where pass rates are known only `mixed` groups are
 written unless `groups` says otherwise.
@@ -44,6 +46,7 @@ from synthflow.exports.columns import (
     ConfigSpec,
     ExportColumn,
 )
+from synthflow.exports.offline import OFFLINE, advantage_stages, check_advantages, offline
 from synthflow.exports.views import blank, dropped, has_stats, main_group, user_text
 
 GroupState = Literal["all_right", "mixed", "all_wrong", "undecided"]
@@ -101,6 +104,8 @@ class RlConfig(ExportConfig):
     data_source: str = Field("lighteval/MATH", description="key of verl's built-in scorer; this one reads \\boxed{}")
     ability: str = Field("math", description="ability of problems that name no domain")
     rm_type: str = Field("math", description="slime's built-in reward")
+    offline: bool = Field(True, description="also write offline, where a stage mine.advantages is above")
+    advantages: str | None = Field(None, description="offline: the stage mine.advantages, where several are above")
     instruction: str | None = Field(
         None, description="appended to the last user message, such as: Put the final answer in \\boxed{}."
     )
@@ -119,9 +124,11 @@ class ExportRl(ParquetExport):
         yield from check_pass_rate(self.config, ancestors)
         if self.config.groups is not None and not has_stats(ancestors):
             yield "groups", "no stage above knows pass rates", "read a stage such as curriculum.pass_rate"
+        if self.config.offline or self.config.advantages is not None:
+            yield from check_advantages(ancestors, self.config.advantages)
 
     def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:
-        return (RL,)
+        return (RL, OFFLINE) if self._advantages(ancestors) is not None else (RL,)
 
     def notes(self, ancestors: Sequence[StageInfo]) -> Iterator[str]:
         groups = self._groups(ancestors)
@@ -132,6 +139,11 @@ class ExportRl(ParquetExport):
             f"verl scores with the rule of `{self.config.data_source}` (option `data_source`); the reward reads what "
             "the prompt asks for, so that prompt and scorer must agree on how an answer is marked."
         )
+
+    def _advantages(self, ancestors: Sequence[StageInfo]) -> str | None:
+        if not self.config.offline:
+            return None
+        return self.config.advantages or next(reversed(advantage_stages(ancestors)), None)
 
     def _groups(self, ancestors: Sequence[StageInfo]) -> tuple[str, ...] | None:
         if self.config.groups is not None:
@@ -145,6 +157,9 @@ class ExportRl(ParquetExport):
         frame = frame.join(dropped(part, "problem", "problem_dropped"), on="problem_id", how="left").sort("problem_id")
         kept, rejects = take(frame, "problem_id", self._rules(part.ancestors))
         yield Ledger("rl", "problem", frame.get_column("problem_id"), self._rows(kept), rejects)
+        advantages = self._advantages(part.ancestors)
+        if advantages is not None:
+            yield offline(part, advantages)
 
     def _rules(self, ancestors: Sequence[StageInfo]) -> list[Rule]:
         rules = [

@@ -5,7 +5,7 @@ Every frame is keyed by an id that is unique in it, so that a left join never mu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -71,6 +71,37 @@ def dropped(part: Inputs, kind: str, name: str = "dropped") -> pl.DataFrame:
         .unique("target_id", keep="first", maintain_order=True)
         .select(pl.col("target_id").alias(f"{kind}_id"), said.alias(name))
     )
+
+
+def mined_stages(ancestors: Sequence[StageInfo]) -> list[str]:
+    """Names of the stages above that say which rollouts are positives and negatives."""
+    return [a.name for a in ancestors if a.use == "mine.unpaired"]
+
+
+def check_only(ancestors: Sequence[StageInfo], only: str | None) -> Iterator[tuple[str, str, str]]:
+    """Mistakes in an export's field `only`, in the form of `Stage.check`."""
+    known = mined_stages(ancestors)
+    if only is not None and only not in known:
+        yield "only", f"{only!r} is not a stage mine.unpaired above this one", f"known: {', '.join(known) or 'none'}"
+    elif only is None and len(known) > 1:
+        yield "only", f"several stages mine.unpaired above: {', '.join(known)}", "say which with only: NAME"
+
+
+def mined(part: Inputs, only: str | None) -> pl.DataFrame | None:
+    """rollout_id, _weight (below 0: a negative; null: neither), _why_not of the stage `only`, or of the only one.
+
+    None where no stage above says anything; then verdicts do.
+    """
+    stages = [only] if only is not None else mined_stages(part.ancestors)[-1:]
+    if not stages:
+        return None
+    scores = pl.from_arrow(part.of_stage(stages[0], "scores", ["target_id", "scorer", "value", "reason"]))
+    assert isinstance(scores, pl.DataFrame)
+    return scores.select(
+        pl.col("target_id").alias("rollout_id"),
+        pl.col("value").alias("_weight"),
+        (pl.col("scorer") + pl.lit(": ") + pl.col("reason").fill_null("no reason given")).alias("_why_not"),
+    ).unique("rollout_id", keep="first", maintain_order=True)
 
 
 def group_stats(part: Inputs) -> pl.DataFrame:
