@@ -77,7 +77,9 @@ ROLLOUT_ID = _sf("rollout_id", STRING, "the rollout this row was made of")
 POLICY_ID = _sf("policy_id", STRING, "the policy that wrote it: H(weights, tokenizer, chat template)")
 ROUND = _sf("round", I32, "self-improvement round, from 0")
 SAMPLING_ID = _sf("sampling_id", STRING, "how it was sampled: H(sampling parameters, template, condition)")
-CONDITION = _sf("condition", STRING, "what it was sampled under, or put together as: none, gold, hint, tree, spliced, ...")
+CONDITION = _sf(
+    "condition", STRING, "what it was sampled under, or put together as: none, gold, hint, tree, spliced, ..."
+)
 N_TOKENS = _sf("n_tokens", I32, "tokens of the completion")
 VERDICT = _sf("verdict", STRING, "correct, wrong or unknown")
 PASS_RATE = _sf("pass_rate", F32, "correct / (correct + wrong) of the problem under this policy, round, sampling")

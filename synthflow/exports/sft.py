@@ -6,9 +6,10 @@ arXiv 2308.01825) keeps the distinct correct answers of a problem; so does this 
 
 Candidates are whole rollouts; continuations of a prefix are evidence for step values, not answers.
 
-Messages cannot say that part of an answer is not to be trained on, so a rollout whose loss mask leaves tokens out is no
-row of `sft`: a trainer would learn the errors that the mask hides. With `tokens: true` a second config, `sft_tokens`,
-has every chosen rollout as `input_ids` and `labels`, with -100 on the prompt and on what the mask leaves out.
+Messages cannot say that part of an answer is not to be trained on, so a rollout whose loss mask leaves tokens out is
+no row of `sft`, nor of any other config of texts: a trainer would learn the errors that the mask hides. With
+`tokens: true` a second config, `sft_tokens`, has every chosen rollout as `input_ids` and `labels`, with -100 on the
+prompt and on what the mask leaves out.
 """
 
 from __future__ import annotations
@@ -99,17 +100,13 @@ class ExportSft(ParquetExport):
         rollouts = candidates(part, self.config.verdicts)
         correct, wrong = take(rollouts, "rollout_id", self._rules())
         chosen, surplus = self._choose(correct)
-        tokens = _tokens(part, chosen.select("rollout_id"))
-        plain, masked = take(
-            chosen.join(tokens.select("rollout_id", "_masked"), on="rollout_id", how="left", maintain_order="left"),
-            "rollout_id",
-            [Rule(pl.col("_masked"), "its loss mask leaves tokens out, which messages cannot say: see tokens")],
-        )
+        plain, masked = take(chosen, "rollout_id", [MASKED])
         rows = plain.select(
             pl.concat_list("messages", reply(pl.col("completion"))).alias("messages"), *sidecars_of_rollout()
         )
         yield Ledger("sft", "rollout", rollouts.get_column("rollout_id"), rows, pl.concat([wrong, surplus, masked]))
         if self.config.tokens:
+            tokens = _tokens(part, chosen.select("rollout_id"))
             yield _token_ledger(chosen.join(tokens, on="rollout_id", how="left", maintain_order="left"))
 
     def _rules(self) -> list[Rule]:
@@ -119,7 +116,7 @@ class ExportSft(ParquetExport):
             Rule(verdict == "wrong", "wrong"),
             Rule(verdict == "unknown", pl.lit("unknown: ") + pl.col("verdict_reason").fill_null("no reason given")),
             *filter_rules("rollout"),
-            *trainable_rules(),
+            *_sound_rules(),
             *pass_rate_rules(self.config.min_pass_rate, self.config.max_pass_rate),
         ]
 
@@ -139,7 +136,7 @@ class ExportSft(ParquetExport):
 
 
 def _tokens(part: Inputs, chosen: pl.DataFrame) -> pl.DataFrame:
-    """rollout_id, prompt_token_ids, token_ids, loss_mask and whether it leaves tokens out, of chosen rollouts."""
+    """Tokens and loss mask of chosen rollouts, and whether these are tokens of the prompt to train on."""
     columns = ["rollout_id", "prompt", "train_prompt", "prompt_token_ids", "token_ids", "loss_mask"]
     rows = part.frame("rollouts", columns).join(chosen, on="rollout_id", how="semi")
     same = pl.col("train_prompt").is_null() | (prompt_key("train_prompt") == prompt_key("prompt"))
@@ -149,7 +146,6 @@ def _tokens(part: Inputs, chosen: pl.DataFrame) -> pl.DataFrame:
         "token_ids",
         "loss_mask",
         same.alias("_as_sampled"),
-        (~pl.col("loss_mask").list.all()).fill_null(False).alias("_masked"),
     )
 
 
@@ -182,8 +178,16 @@ def _token_ledger(chosen: pl.DataFrame) -> Ledger:
     return Ledger("sft_tokens", "rollout", chosen.get_column("rollout_id"), rows, rejects, primary=False)
 
 
+MASKED = Rule(pl.col("masked"), "its loss mask leaves tokens out, which text cannot say: see sft_tokens")
+"""A trainer of texts would learn what the mask hides."""
+
+
 def trainable_rules() -> list[Rule]:
     """A candidate whose own prompt and text cannot be trained on, whatever its verdict."""
+    return [*_sound_rules(), MASKED]
+
+
+def _sound_rules() -> list[Rule]:
     return [
         Rule(
             pl.col("condition").is_in(UNSEEN) & pl.col("train_prompt").is_null(),

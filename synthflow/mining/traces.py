@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo
+from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
 from synthflow.labels.rows import reject_rows
 from synthflow.mining.labelled import check_labels, label_stage, of_stage
 from synthflow.schema import SCORES
@@ -49,6 +49,9 @@ class MineTraces(Stage):
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         yield from check_verdicts(ancestors, self.config.verdicts)
         yield from check_labels(ancestors, self.config.labels)
+
+    def estimate(self, upstream: Volume) -> Volume:
+        return Volume(upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """A filter's score for every whole rollout; rejects for continuations and what was put together otherwise."""

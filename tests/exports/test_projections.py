@@ -127,13 +127,15 @@ def test_sft_does_not_teach_what_a_mask_hides(world: Any, tables: Any, tmp_path:
 
     masked = edited(tables, "rollouts", "rollouts", tokenised)
     reasons = run(world, masked, tmp_path / "plain", ExportSft)
-    hidden = reasons["its loss mask leaves tokens out, which messages cannot say: see tokens"]
+    hidden = reasons["its loss mask leaves tokens out, which text cannot say: see sft_tokens"]
     plain = {r["sf_rollout_id"] for r in read(tmp_path / "plain", "sft")}
     assert hidden > 0 and plain and not (tmp_path / "plain" / "sft_tokens").exists()
     run(world, masked, tmp_path / "both", ExportSft, tokens=True)
     rows = {r["rollout_id"]: r for r in masked["rollouts"]["rollouts"].to_pylist()}
     found = read(tmp_path / "both", "sft_tokens")
     assert len(found) == hidden + len(plain) and plain < {r["sf_rollout_id"] for r in found}
+    reasons = run(world, masked, tmp_path / "unpaired", ExportPreference, unpaired=True)
+    assert reasons["unpaired: its loss mask leaves tokens out, which text cannot say: see sft_tokens"] > 0
     for row in found:
         source = rows[row["sf_rollout_id"]]
         mask = source["loss_mask"] or [True] * len(source["token_ids"])
