@@ -61,10 +61,20 @@ ROLLOUTS = TableSpec(
         _c("index", I32, "which of the n samples, from 0"),
         _c("seed", I64, "from the rollout_id"),
         _STAGE_ID,
-        _c("parent_rollout_id", STRING, "the rollout whose prefix this one continues", True),
-        _c("branch_step", I32, "steps of the parent that are in the prefix", True),
-        _c("branch_token", I32, "tokens of the parent that are in the prefix", True),
-        _c("condition", STRING, "none, prefix, gold, hint, critique, feedback, scaffold"),
+        _c(
+            "parent_rollout_id",
+            STRING,
+            "the rollout whose prefix this one continues; of a tree's path, the continuation that it ends with",
+            True,
+        ),
+        _c("branch_step", I32, "steps of the parent that are in the prefix; of a tree's path, its own steps", True),
+        _c("branch_token", I32, "tokens of the parent that are in the prefix; of a tree's path, its own tokens", True),
+        _c(
+            "condition",
+            STRING,
+            "none, prefix, gold, hint, critique, feedback, scaffold; tree (a prefix and what continued it, as one) or "
+            "spliced (parts of several), which were put together and not sampled",
+        ),
         _c("artifact_id", STRING, "the artifact it was conditioned on", True),
         _c("turn", I32, "turn of a dialogue, from 0"),
         _c("prompt", MESSAGES, "the prompt as sampled"),
@@ -201,6 +211,7 @@ PAIRS = TableSpec(
         _c("margin", F32, "chosen_value - rejected_value", True),
         _c("margin_se", F32, "standard error of margin; 0 for verdicts", True),
         _c("length_ratio", F32, "longer over shorter, in tokens or, without these, characters"),
+        _c("visit_confidence", F32, "of siblings, 1 / (1 + n_worse / max(1, n_better)) from their visits", True),
         _c("rule", STRING, "the rule that mined it"),
         _c("interval_overlap", F32, "what both sides' 95% intervals share, of the shorter; 0: disjoint", True),
         _c("scorer_agreement", F32, "share of the stages above that judged both sides and agree with the order", True),
@@ -237,12 +248,12 @@ PROBLEM_STATS = TableSpec(
 
 ARTIFACTS = TableSpec(
     "artifacts",
-    "hints, critiques, rubrics, behaviours, goals",
+    "hints, critiques, rubrics, behaviours, goals, reflections",
     ("artifact_id",),
     (
         _c("artifact_id", STRING, "H(kind, text, problem, source): sample_id, or source_rollout_id"),
         _PROBLEM_ID,
-        _c("kind", STRING, "hint, critique, rubric, behaviour or goal"),
+        _c("kind", STRING, "hint, critique, rubric, behaviour, goal or reflection"),
         _c("text", STRING, "what it says"),
         _c("source_rollout_id", STRING, "the rollout it was made from", True),
         _c("policy_id", STRING, "the policy that wrote it", True),
@@ -339,7 +350,7 @@ SAMPLINGS = TableSpec(
     ("sampling_id",),
     (
         _c("sampling_id", STRING, "H(sampling parameters, template, condition)"),
-        _c("condition", STRING, "none, prefix, gold, hint, critique, feedback, scaffold; judge: of artifacts"),
+        _c("condition", STRING, "that of the rollouts, such as none or prefix; judge: of artifacts"),
         _c("template", STRING, "prompt template"),
         _c("temperature", F32, "softmax temperature"),
         _c("top_p", F32, "nucleus; 1 is off"),

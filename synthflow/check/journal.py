@@ -2,9 +2,9 @@
 
 Invariants: of the records of one rollout the earliest counts, and its text, tokens, log probabilities and ending are
 those of the rollout's row, or of the artifact's that was sampled under that id, bit for bit; lone surrogates, which
-Parquet cannot hold, are replaced there. A line whose CRC does not fit is no record: its rollout is owed again unless
-another line has it, so it is a warning. The journal is read once, in order, and only hashes are kept, in DuckDB's
-file on disk.
+Parquet cannot hold, are replaced there. Rows that were put together of others (a tree's paths, splices) have no record
+of their own. A line whose CRC does not fit is no record: its rollout is owed again unless another line has it, so it is
+a warning. The journal is read once, in order, and only hashes are kept, in DuckDB's file on disk.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synthflow.check.database import Rows
@@ -28,6 +29,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _BATCH = 10_000
 _COLUMNS = ("rollout_id", "t", "segment", "line", "text", "other_text", "tokens", "logprobs", "finish", "n_tokens")
 _NUMBERS = ("t", "line", "n_tokens")
+PUT_TOGETHER = ("tree", "spliced")
+"""Conditions of rollouts that were made of others, and have no record of their own."""
+
 _RESTORE = "restore the shard, or the journal segment, from a copy: one of them was changed after it was written"
 
 
@@ -129,8 +133,9 @@ def _journaled(result: SampleResult, at: int, segment: str, line: int) -> tuple[
 
 
 def _table_rows(rows: Rows) -> Iterator[tuple[object, ...]]:
-    columns = ("rollout_id", "completion", "token_ids", "logprobs", "finish_reason", "n_tokens")
+    columns = ("rollout_id", "condition", "completion", "token_ids", "logprobs", "finish_reason", "n_tokens")
     for place, batch in batches(rows, "rollouts", columns):
+        batch = batch.filter(pc.invert(pc.is_in(batch.column("condition"), pa.array(PUT_TOGETHER))))
         plain = batch.select(["rollout_id", "completion", "finish_reason", "n_tokens"]).to_pylist()
         tokens, logprobs = batch.column("token_ids"), batch.column("logprobs")
         for number, row in enumerate(plain):

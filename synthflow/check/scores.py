@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from synthflow.check.database import Rows, quoted
+from synthflow.contracts.stage import gives_verdicts
 from synthflow.stores.manifest import StageRecord
 
 _BUG = "the scorer, whose name and version stand in the row, is at fault: mend it and verify again"
@@ -98,10 +99,10 @@ def _verify_stages(rows: Rows, record: StageRecord) -> list[StageRecord]:
     if record.use == "verify.combine":  # it says what the stages say whose verdicts it combines
         named = [rows.graph.stages[name] for name in record.config["verdicts"] if name in rows.graph.stages]
         return [found for each in named for found in _verify_stages(rows, each)]
-    if record.use.startswith("verify."):
+    if gives_verdicts(record.use):
         return [record]
     above = [rows.graph.stages[a] for a in rows.graph.ancestors_of(record.name)]
-    verify = [a for a in above if a.use.startswith("verify.")]
+    verify = [a for a in above if gives_verdicts(a.use)]
     named = [a for a in verify if a.name == record.config.get("verdicts")]
     return named or verify
 

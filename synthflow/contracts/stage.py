@@ -52,6 +52,15 @@ class StageInfo:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
+def gives_verdicts(use: str) -> bool:
+    """Whether the scores of a stage are verdicts on rollouts that stand for themselves.
+
+    Those of `verify.*` are, and of `sample.tree`, which judges what it samples as it samples it. A labeler's are about
+    continuations, which are no answers.
+    """
+    return use.startswith("verify.") or use == "sample.tree"
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """Every id in `input_table.input_key` (nearest rows) must stand in one of `outputs` or in `rejects.target_id`.

@@ -15,7 +15,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from synthflow.schema import BOOL, F32, F32S, I32, I64, MESSAGES, STRING
+from synthflow.schema import BOOL, F32, F32S, I32, I32S, I64, MESSAGES, STRING
 
 Keep = Literal["always", "if_any", "if_all"]
 """`always`: no value may be null; `if_any`: dropped where all are null; `if_all`: dropped where one is null."""
@@ -77,7 +77,9 @@ ROLLOUT_ID = _sf("rollout_id", STRING, "the rollout this row was made of")
 POLICY_ID = _sf("policy_id", STRING, "the policy that wrote it: H(weights, tokenizer, chat template)")
 ROUND = _sf("round", I32, "self-improvement round, from 0")
 SAMPLING_ID = _sf("sampling_id", STRING, "how it was sampled: H(sampling parameters, template, condition)")
-CONDITION = _sf("condition", STRING, "what it was sampled under: none, gold, hint, critique, feedback, scaffold")
+CONDITION = _sf(
+    "condition", STRING, "what it was sampled under, or put together as: none, gold, hint, tree, spliced, ..."
+)
 N_TOKENS = _sf("n_tokens", I32, "tokens of the completion")
 VERDICT = _sf("verdict", STRING, "correct, wrong or unknown")
 PASS_RATE = _sf("pass_rate", F32, "correct / (correct + wrong) of the problem under this policy, round, sampling")
@@ -110,6 +112,7 @@ __all__ = [
     "F32",
     "F32S",
     "I32",
+    "I32S",
     "I64",
     "MESSAGES",
     "OF_PROBLEM",

@@ -38,7 +38,7 @@ FLAT = ConfigSpec(
         ExportColumn("policy_id", STRING, "the policy that wrote it"),
         ExportColumn("round", I32, "self-improvement round, from 0"),
         ExportColumn("sampling_id", STRING, "how it was sampled"),
-        ExportColumn("condition", STRING, "none, prefix, gold, hint, critique, feedback, scaffold"),
+        ExportColumn("condition", STRING, "none, prefix, gold, hint, critique, feedback, scaffold, tree, spliced"),
         ExportColumn("parent_rollout_id", STRING, "the rollout whose prefix it continues", "if_any"),
         ExportColumn("messages_in", MESSAGES, "the prompt as sampled"),
         ExportColumn("response", STRING, "the exact sampled text, no template"),

@@ -22,6 +22,7 @@ ROLLOUT_COLUMNS = (
     "completion",
     "completion_hash",
     "n_tokens",
+    "loss_mask",
 )
 UNSEEN = ("gold", "hint")
 """Conditions whose prompt tells what a trained policy will not be told."""
@@ -127,8 +128,9 @@ def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
     """Whole rollouts (no continuations of a prefix), with what is known of each.
 
     Beside `ROLLOUT_COLUMNS`: `messages` to be trained on (train_prompt, or prompt where there is none), verdict and
-    its reason (null where nothing judged), `dropped` (the filter that drops it), pass_rate, difficulty_bin and the
-    problem's facts. `verify_stage` None reads the only verify stage above, or none at all if there is none.
+    its reason (null where nothing judged), `dropped` (the filter that drops it), `masked` (its loss mask leaves tokens
+    out) in place of the mask, pass_rate, difficulty_bin and the problem's facts. `verify_stage` None reads the only
+    verify stage above, or none at all if there is none.
     """
     rollouts = part.frame("rollouts", ROLLOUT_COLUMNS).filter(pl.col("condition") != "prefix")
     if verify_stage is not None or verify_stages(part.ancestors):
@@ -139,7 +141,11 @@ def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
         )
     stats = group_stats(part).select(*GROUP, "pass_rate", "difficulty_bin")
     return (
-        rollouts.with_columns(pl.coalesce("train_prompt", "prompt").alias("messages"))
+        rollouts.with_columns(
+            pl.coalesce("train_prompt", "prompt").alias("messages"),
+            (~pl.col("loss_mask").list.all()).fill_null(False).alias("masked"),
+        )
+        .drop("loss_mask")
         .join(judged, on="rollout_id", how="left")
         .join(dropped(part, "rollout"), on="rollout_id", how="left")
         .join(dropped(part, "problem", "problem_dropped"), on="problem_id", how="left")

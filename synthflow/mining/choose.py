@@ -21,15 +21,17 @@ RULE_ORDER = (
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One text of a pair. `low` and `high` end the 95% interval of its value; both equal it for a verdict."""
+    """One text of a pair. `low` and `high` end the 95% interval of its value; both equal it for a verdict, and are None
+    where the labeler gives none. `visits` are the samples behind the value, judged or not."""
 
     rollout_id: str
     text: str
     tokens: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     step_id: str | None = None
+    visits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ class Candidate:
     prefix: str
     chosen: Side
     rejected: Side
-    margin_se: float
+    margin_se: float | None
     significant: bool
     rank: float = 0.0
+    visit_confidence: float | None = None
 
     @property
     def margin(self) -> float:

@@ -42,6 +42,9 @@ class PairsConfig(StageConfig):
     rules: tuple[Rule, ...] = Field(
         ("sibling", "continuation"), min_length=1, description="level step: how steps are paired"
     )
+    siblings: Literal["all", "extremes"] = Field(
+        "all", description="level step: every two siblings, or of each prefix the best against the worst"
+    )
     min_gap: float | None = Field(
         None, gt=0.0, le=1.0, description=f"level step: least margin, {DEFAULT_GAP} where null; of responses it is 1"
     )
@@ -221,7 +224,7 @@ class MinePairs(Stage):
             nodes = steps.nodes_of(rows, continuations.get(problem, []), firsts.get(problem, []))
             comparable = any(node.comparable for node in nodes)
             reason = "no_pair_within_limits" if comparable else "no_two_steps_after_one_prefix"
-            found[problem] = (steps.candidates(nodes, self.config.rules, gap), reason)
+            found[problem] = (steps.candidates(nodes, self.config.rules, gap, self.config.siblings), reason)
         return found
 
 
@@ -272,8 +275,8 @@ def _labelled(inputs: Inputs, stage: str, judged: pl.DataFrame) -> pl.DataFrame:
     """Steps with values and their rollouts, which no filter drops; in the order of their ids."""
     cut = ["step_id", "segmenter", "char_start", "char_end", "token_start", "token_end"]
     valued = [
-        "step_id", "rollout_id", "problem_id", "value_before", "value", "value_low", "value_high", "n", "successes",
-        "advantage", "advantage_se",
+        "step_id", "rollout_id", "problem_id", "value_before", "value", "value_low", "value_high", "n", "n_unknown",
+        "successes", "advantage", "advantage_se",
     ]  # fmt: skip
     rollouts = judged.filter(pl.col("dropped").is_null(), pl.col("token_ids").is_not_null()).select(
         "rollout_id", "policy_id", "round", "prompt", "completion", "token_ids"
@@ -328,6 +331,7 @@ def _pair(candidate: Candidate, problem: str, level: str, prompts: Mapping[str, 
         "margin": candidate.margin,
         "margin_se": candidate.margin_se,
         "length_ratio": candidate.length_ratio,
+        "visit_confidence": candidate.visit_confidence,
         "rule": candidate.rule,
         "interval_overlap": reliability.interval_overlap(candidate),
         "confidence": reliability.confidence(candidate.margin, candidate.margin_se),

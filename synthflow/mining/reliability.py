@@ -44,8 +44,10 @@ def _length(side: Side) -> float:
     return side.high - side.low
 
 
-def confidence(margin: float, margin_se: float) -> float:
-    """P(true margin > 0)."""
+def confidence(margin: float, margin_se: float | None) -> float | None:
+    """P(true margin > 0); None where the margin has no standard error."""
+    if margin_se is None:
+        return None
     if margin_se <= 0:
         return float(margin > 0)
     return NormalDist().cdf(margin / margin_se)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 from synthflow import ids
 from synthflow.labels.intervals import Z95, difference_error, standard_error
@@ -90,6 +90,7 @@ def nodes_of(
                 row["value_low"],
                 row["value_high"],
                 row["step_id"],
+                _visits(row),
             )
             node.children.setdefault(text, (side, row))
     by_prefix: dict[tuple[str, str, int, str], list[Node]] = {}
@@ -107,14 +108,42 @@ def _key(row: Mapping[str, Any], prefix: str, text: str) -> NodeKey:
     return ids.problem_id(row["prompt"]), row["policy_id"], row["round"], prefix, ids.text_hash(text)
 
 
-def siblings(node: Node, gap: float) -> Iterable[Candidate]:
-    """Pairs of labelled steps whose values differ by `gap` or more."""
-    for one, other in combinations(node.children.values(), 2):
+def siblings(node: Node, gap: float, which: Literal["all", "extremes"] = "all") -> Iterable[Candidate]:
+    """Pairs of labelled steps whose values differ by `gap` or more.
+
+    `extremes` pairs the best child with the worst alone, as MCTS-DPO's training scripts do (`choose_worst`); ties go to
+    more visits, then to the smaller id (our default).
+    """
+    found = list(node.children.values())
+    if which == "extremes" and len(found) > 2:
+        best = min(found, key=lambda c: (-c[0].value, -c[0].visits, c[0].step_id))
+        worst = min(found, key=lambda c: (c[0].value, -c[0].visits, c[0].step_id))
+        found = [best, worst]
+    for one, other in combinations(found, 2):
         better, worse = (one, other) if one[0].value > other[0].value else (other, one)
         if better[0].value - worse[0].value >= gap - ROUNDING:
-            error = float(difference_error(value_error(better[1]), value_error(worse[1])))
-            significant = better[0].low > worse[0].high
-            yield Candidate("sibling", node.prefix_id, node.prefix, better[0], worse[0], error, significant)
+            errors = value_error(better[1]), value_error(worse[1])
+            error = None if None in errors else float(difference_error(*errors))  # type: ignore[arg-type]
+            above, below = better[0].low, worse[0].high
+            significant = above is not None and below is not None and above > below
+            sure = visit_confidence(better[0].visits, worse[0].visits)
+            yield Candidate(
+                "sibling", node.prefix_id, node.prefix, better[0], worse[0], error, significant, visit_confidence=sure
+            )
+
+
+def visit_confidence(better: int, worse: int) -> float | None:
+    """1 / (1 + N_worse / max(1, N_better)) from visits, as MCTS-DPO's released code has it; None where nobody counted.
+
+    It smooths a pair's label by min(1 - confidence, 0.5).
+    """
+    return 1 / (1 + worse / max(1, better)) if better and worse else None
+
+
+def _visits(row: Mapping[str, Any]) -> int:
+    """Samples behind a value, judged or not; one for a verdict, which is the rollout's own."""
+    is_verdict = row["value_low"] is not None and row["value_low"] == row["value_high"]
+    return int(row["n"] + row["n_unknown"]) or int(is_verdict)
 
 
 def against_continuations(node: Node, gap: float) -> Iterable[Candidate]:
@@ -127,7 +156,7 @@ def against_continuations(node: Node, gap: float) -> Iterable[Candidate]:
         if label not in firsts:
             firsts[label] = _first_steps(node, label)
         value, error = row["value_before"], row["advantage_se"]
-        significant = -row["advantage"] > Z95 * error
+        significant = error is not None and -row["advantage"] > Z95 * error
         for text, side in firsts[label].items():
             if text not in node.children:
                 chosen = Side(side.rollout_id, text, 0, value, value, value)
@@ -149,8 +178,10 @@ def _first_steps(node: Node, label: str) -> dict[str, Side]:
     return found
 
 
-def value_error(row: Mapping[str, Any]) -> float:
-    """Standard error of a step's value: 0 for a verdict, whose interval is a point."""
+def value_error(row: Mapping[str, Any]) -> float | None:
+    """Standard error of a step's value: 0 for a verdict, whose interval is a point; None without an interval."""
+    if row["value_low"] is None or row["value_high"] is None:
+        return None
     if row["value_low"] == row["value_high"]:
         return 0.0
     if row["n"] > 0:
@@ -158,12 +189,14 @@ def value_error(row: Mapping[str, Any]) -> float:
     return float((row["value_high"] - row["value_low"]) / (2 * Z95))
 
 
-def candidates(nodes: Sequence[Node], rules: Sequence[str], gap: float) -> list[Candidate]:
+def candidates(
+    nodes: Sequence[Node], rules: Sequence[str], gap: float, which: Literal["all", "extremes"] = "all"
+) -> list[Candidate]:
     """All candidates of one problem under the wanted rules, with margins of at least `gap`."""
     found: list[Candidate] = []
     for node in nodes:
         if "sibling" in rules:
-            found.extend(siblings(node, gap))
+            found.extend(siblings(node, gap, which))
         if "continuation" in rules:
             found.extend(against_continuations(node, gap))
     return found

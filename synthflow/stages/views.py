@@ -1,7 +1,8 @@
 """The views of a stage's inputs that many stages share: first rollouts, their verdicts, what filters kept.
 
 Everything is a Polars frame over the rows of one partition. Continuations (condition `prefix`) are rollouts too,
-so whoever counts a group of rollouts starts from `first_rollouts`.
+so whoever counts a group of rollouts starts from `first_rollouts`; whoever wants whole answers, of trees as well, from
+`whole_rollouts`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo
+from synthflow.contracts.stage import gives_verdicts
+
+WHOLE = ("none", "tree")
+"""Conditions of rollouts that are whole answers to the problem's prompt, written by the policy alone."""
 
 
 def verify_stages(ancestors: Sequence[StageInfo]) -> list[str]:
     """Names of the ancestors that give verdicts on rollouts."""
-    return [a.name for a in ancestors if a.use.startswith("verify.")]
+    return [a.name for a in ancestors if gives_verdicts(a.use)]
 
 
 def check_verdicts(ancestors: Sequence[StageInfo], wanted: str | None) -> Iterable[tuple[str, str, str]]:
@@ -42,6 +47,20 @@ def first_rollouts(inputs: Inputs, columns: Sequence[str] | None = None) -> pl.D
     wanted = None if columns is None else list(dict.fromkeys([*columns, "condition"]))
     frame = inputs.frame("rollouts", wanted).filter(pl.col("condition") == "none")
     return frame if columns is None else frame.select(columns)
+
+
+def whole_rollouts(inputs: Inputs) -> pl.DataFrame:
+    """First rollouts, and the whole paths of trees."""
+    return inputs.frame("rollouts").filter(pl.col("condition").is_in(WHOLE))
+
+
+def verdict_scorers(inputs: Inputs, stage: str | None = None) -> list[str]:
+    """Who gave the verdicts of one verify stage: name, version and configuration hash of each scorer, sorted."""
+    name = stage if stage is not None else verify_stages(inputs.ancestors)[-1]
+    scores = pl.from_arrow(inputs.of_stage(name, "scores", ["kind", "scorer", "scorer_version", "config_hash"]))
+    assert isinstance(scores, pl.DataFrame)
+    who = scores.filter(pl.col("kind") == "verdict").drop("kind").unique()
+    return sorted(" ".join(row) for row in who.iter_rows())
 
 
 def verdicts(inputs: Inputs, stage: str | None = None) -> pl.DataFrame:
@@ -75,11 +94,11 @@ def filtered_out(inputs: Inputs) -> pl.DataFrame:
 
 
 def judged_rollouts(inputs: Inputs, stage: str | None = None) -> pl.DataFrame:
-    """First rollouts with their verdict columns and `dropped` (reason of the first filter that drops them, or null).
+    """Whole rollouts with their verdict columns and `dropped` (reason of the first filter that drops them, or null).
 
     Rollouts without a verdict are left out: a verify stage covers all that it reads.
     """
-    rollouts = first_rollouts(inputs)
+    rollouts = whole_rollouts(inputs)
     judged = rollouts.join(verdicts(inputs, stage).drop("problem_id"), on="rollout_id", how="inner")
     dropped = filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped"))
     return judged.join(dropped, on="rollout_id", how="left").sort("problem_id", "rollout_id")

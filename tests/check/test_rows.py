@@ -177,6 +177,53 @@ def test_prefix_id_and_prefix_tokens(world: World) -> None:
     assert all(f.where.endswith(f"rollout_id={row['rollout_id']}") for f in report.findings)
 
 
+def put_together(world: World, condition: str, **changed: Any) -> Row:
+    """Add a tree's path (the parent's beginning and a continuation as one) or a splice, which nobody sampled."""
+    part = next(r for r in world.rows["labels", "rollouts"] if r["condition"] == "prefix")
+    parent = next(r for r in world.rows["sampled", "rollouts"] if r["rollout_id"] == part["parent_rollout_id"])
+    tokens = parent["token_ids"][: part["branch_token"]] + part["token_ids"]
+    text = "".join(map(chr, tokens[:-1]))
+    rollout = ids.rollout_id(
+        part["problem_id"], part["policy_id"], 0, part["sampling_id"], part["prefix_id"], 9, world.seed
+    )
+    of = part if condition == "tree" else parent
+    spans = [{"author": "policy", "start": 0, "end": len(text)}]
+    return world.add("labels", "rollouts", {
+        **part, "rollout_id": rollout, "seed": ids.rollout_seed(rollout), "index": 9, "condition": condition,
+        "prompt_token_ids": parent["prompt_token_ids"], "parent_rollout_id": of["rollout_id"], "completion": text,
+        "completion_hash": ids.text_hash(text), "token_ids": tokens, "n_tokens": len(tokens), "logprobs": None,
+        "loss_mask": [True] * len(tokens), "author_spans": spans, **changed,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("condition", ["tree", "spliced"])
+def test_what_was_put_together_is_of_what_it_names(world: World, condition: str) -> None:
+    put_together(world, condition)
+    report = check_run(world.write())
+    assert not report.findings, report.findings
+
+
+def test_a_path_that_is_not_its_continuations(world: World) -> None:
+    row = put_together(world, "tree")
+    row["token_ids"] = [*row["token_ids"][:-2], 5, 0]
+    only(check_run(world.write()), "put_together", f"rollout_id={row['rollout_id']}")
+
+
+def test_a_splice_that_begins_otherwise(world: World) -> None:
+    row = put_together(world, "spliced")
+    row["token_ids"] = [5, *row["token_ids"][1:]]
+    only(check_run(world.write()), "put_together", f"rollout_id={row['rollout_id']}")
+
+
+@pytest.mark.parametrize(
+    ("condition", "changed"),
+    [("tree", {"branch_token": None}), ("tree", {"parent_rollout_id": None}), ("spliced", {"loss_mask": None})],
+)
+def test_what_was_put_together_says_of_what(world: World, condition: str, changed: Row) -> None:
+    row = put_together(world, condition, **changed)
+    only(check_run(world.write()), "provenance", f"rollout_id={row['rollout_id']}")
+
+
 def test_a_step_that_does_not_rejoin(world: World) -> None:
     row = first(world, "labels", "steps", index=1)
     row["char_end"] -= 1

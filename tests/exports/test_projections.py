@@ -117,6 +117,45 @@ def test_sft_continuations_are_no_candidates(world: Any, tables: Any, tmp_path: 
     assert sum(reasons.values()) + len(read(tmp_path, "sft")) == n_first
 
 
+def test_sft_does_not_teach_what_a_mask_hides(world: Any, tables: Any, tmp_path: Path) -> None:
+    """Masked rollouts are no messages; as tokens they carry -100 where the mask says so, and on the prompt."""
+
+    def tokenised(row: dict[str, Any]) -> dict[str, Any]:
+        tokens = [ord(c) for c in row["completion"]]
+        mask = [i % 5 > 0 for i in range(len(tokens))] if row["index"] == 0 else None
+        return row | {"prompt_token_ids": [7, 8, 9], "token_ids": tokens, "n_tokens": len(tokens), "loss_mask": mask}
+
+    masked = edited(tables, "rollouts", "rollouts", tokenised)
+    reasons = run(world, masked, tmp_path / "plain", ExportSft)
+    hidden = reasons["its loss mask leaves tokens out, which text cannot say: see sft_tokens"]
+    plain = {r["sf_rollout_id"] for r in read(tmp_path / "plain", "sft")}
+    assert hidden > 0 and plain and not (tmp_path / "plain" / "sft_tokens").exists()
+    run(world, masked, tmp_path / "both", ExportSft, tokens=True)
+    rows = {r["rollout_id"]: r for r in masked["rollouts"]["rollouts"].to_pylist()}
+    found = read(tmp_path / "both", "sft_tokens")
+    assert len(found) == hidden + len(plain) and plain < {r["sf_rollout_id"] for r in found}
+    reasons = run(world, masked, tmp_path / "unpaired", ExportPreference, unpaired=True)
+    assert reasons["unpaired: its loss mask leaves tokens out, which text cannot say: see sft_tokens"] > 0
+    for row in found:
+        source = rows[row["sf_rollout_id"]]
+        mask = source["loss_mask"] or [True] * len(source["token_ids"])
+        assert row["input_ids"] == [7, 8, 9, *source["token_ids"]]
+        wanted = [t if on else -100 for t, on in zip(source["token_ids"], mask, strict=True)]
+        assert row["labels"] == [-100] * 3 + wanted
+
+
+def test_sft_tokens_are_of_the_prompt_that_is_trained_on(world: Any, tables: Any, tmp_path: Path) -> None:
+    other = [{"role": "user", "content": "Another prompt."}]
+
+    def changed(row: dict[str, Any]) -> dict[str, Any]:
+        known = {"prompt_token_ids": [7], "token_ids": [1], "n_tokens": 1}
+        return row | ({} if row["index"] == 0 else known) | ({"train_prompt": other} if row["index"] == 1 else {})
+
+    reasons = run(world, edited(tables, "rollouts", "rollouts", changed), tmp_path, ExportSft, tokens=True)
+    assert reasons["sft_tokens: no token ids"] > 0
+    assert reasons["sft_tokens: it is trained on another prompt than its tokens are of"] > 0
+
+
 def test_sft_pass_rate_bounds(world: Any, tables: Any, tmp_path: Path) -> None:
     run(world, tables, tmp_path, ExportSft, min_pass_rate=0.25, max_pass_rate=0.5)
     assert {r["sf_pass_rate"] for r in read(tmp_path, "sft")} == {0.25, 0.5}

@@ -49,6 +49,9 @@ class ToyRenderer:
             at += len(found)
         return tokens
 
+    def render(self, messages: Sequence[tuple[str, str]]) -> list[int]:
+        return self.encode("".join(content for _, content in messages))
+
     def _text(self, token: int) -> str:
         return self.texts[token] if token in self.texts else chr(token)
 
