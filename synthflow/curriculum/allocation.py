@@ -31,6 +31,9 @@ from synthflow.curriculum.budget import (
     uniform,
 )
 
+Method = Literal["knapsack", "uniform"]
+Solver = Literal["auto", "greedy", "exact"]
+ValueOf = Literal["fresh", "seen"]
 Zero = Literal["skip", "minimum", "explore", "posterior"]
 One = Literal["skip", "minimum", "posterior"]
 Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
@@ -58,9 +61,9 @@ class Wave:
 class Rules:
     """How a budget is divided; the fields of `curriculum.budget` of the same names."""
 
-    method: Literal["knapsack", "uniform"] = "knapsack"
-    solver: Literal["auto", "greedy", "exact"] = "auto"
-    value: Literal["fresh", "seen"] = "fresh"
+    method: Method = "knapsack"
+    solver: Solver = "auto"
+    value: ValueOf = "fresh"
     prior: float = JEFFREYS
     n_min: int = 0
     n_max: int = 128
@@ -105,7 +108,7 @@ def _value(wave: Wave, rules: Rules) -> Value:
     return fresh_value(p) if rules.value == "fresh" else seen_value(p, wave.correct, wave.wrong, wave.n)
 
 
-def _knapsack(value: Value, room: Room, budget: int, solver: str) -> Ints:
+def _knapsack(value: Value, room: Room, budget: int, solver: Solver) -> Ints:
     if solver == "greedy":
         return knapsack_greedy(value, room, budget)
     even = len(set(room.cost.tolist())) <= 1

@@ -20,11 +20,12 @@ from pydantic import Field, model_validator
 
 from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
-from synthflow.curriculum.allocation import One, Rules, Wave, Zero, allocate, mixed_forecast
-from synthflow.curriculum.budget import JEFFREYS, Ints
+from synthflow.curriculum.allocation import Method, One, Rules, Solver, ValueOf, Wave, Zero, allocate, mixed_forecast
+from synthflow.curriculum.budget import JEFFREYS, Floats, Ints
 from synthflow.curriculum.groups import GROUP
 from synthflow.curriculum.ranks import measure_rows, problem_rejects
-from synthflow.curriculum.waves import BUDGET, FORECAST, check_first_wave, first_wave, group_costs, largest_groups
+from synthflow.curriculum.rates import largest_groups
+from synthflow.curriculum.waves import BUDGET, FORECAST, check_first_wave, first_wave, group_costs
 from synthflow.errors import UserError
 from synthflow.schema import SCORES
 
@@ -50,17 +51,12 @@ class BudgetConfig(StageConfig):
     tokens_per_problem: float | None = Field(
         None, gt=0, description="budget: further tokens; a rollout costs the mean of those its problem has"
     )
-    method: str = Field(
-        "knapsack", pattern="^(knapsack|uniform)$", description="knapsack, or uniform: the same for every problem"
+    method: Method = Field("knapsack", description="knapsack, or uniform: the same for every problem")
+    solver: Solver = Field(
+        "auto", description="auto: greedy where that is exact, else exact where the table is small enough"
     )
-    solver: str = Field(
-        "auto",
-        pattern="^(auto|greedy|exact)$",
-        description="auto: greedy where that is exact, else exact where the table is small enough",
-    )
-    value: str = Field(
+    value: ValueOf = Field(
         "fresh",
-        pattern="^(fresh|seen)$",
         description="fresh: of N rollouts of which nothing is known (Knapsack RL); seen: a mixed group gains no more",
     )
     prior: float = Field(JEFFREYS, ge=0, le=100, description="Beta(prior, prior) that smooths pass rates; 0: none")
@@ -127,7 +123,7 @@ class Budget(Stage):
         first = first_wave(inputs.ancestors, self.config.rollouts).name
         parts = [(largest_groups(p), group_costs(p, first)) for p in inputs.partitions()]
         groups = [stats.join(costs, on=GROUP, how="inner").select(_SCHEMA) for stats, costs in parts]
-        found = pl.concat([pl.DataFrame(schema=_SCHEMA), *groups]).sort("problem_id")
+        found = pl.concat([pl.DataFrame(schema=_SCHEMA), *groups]).unique("problem_id", keep="first").sort("problem_id")
         every = pl.concat([pl.Series("problem_id", [], pl.String), *(stats["problem_id"] for stats, _ in parts)])
         known = found.filter(pl.col("n_correct") + pl.col("n_wrong") > 0)
         other = every.unique().sort()
@@ -141,7 +137,7 @@ class Budget(Stage):
             "rejects": problem_rejects(other.to_list(), reasons, services.stage_id),
         }
 
-    def _divide(self, known: pl.DataFrame) -> tuple[Ints, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+    def _divide(self, known: pl.DataFrame) -> tuple[Ints, Floats]:
         n, correct, wrong = (known[c].to_numpy().astype(np.int64) for c in ("n", "n_correct", "n_wrong"))
         per = self.config.rollouts_per_problem
         cost = np.ones_like(n) if per is not None else np.maximum(1, np.ceil(known["tokens"].to_numpy())).astype(np.int64)
@@ -155,7 +151,7 @@ class Budget(Stage):
             ) from error
         return extra, mixed_forecast(wave, extra, self.config.prior)
 
-    def _scores(self, known: pl.DataFrame, extra: Ints, forecast: object, services: Services) -> pa.Table:
+    def _scores(self, known: pl.DataFrame, extra: Ints, forecast: Floats, services: Services) -> pa.Table:
         own = self.config.model_dump(mode="json", exclude={"use", "of"})
         made = known.with_columns(pl.Series("extra", extra), pl.Series("p_mixed", forecast))
         group = pl.struct("policy_id", "round", "sampling_id", "n", "n_correct", "n_wrong", "extra").struct.json_encode()

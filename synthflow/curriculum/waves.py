@@ -45,11 +45,3 @@ def group_costs(part: Inputs, stage: str) -> pl.DataFrame:
     rollouts = pl.from_arrow(part.of_stage(stage, "rollouts", [*GROUP, "n_tokens"]))
     assert isinstance(rollouts, pl.DataFrame)
     return rollouts.group_by(GROUP).agg(pl.col("n_tokens").mean().alias("tokens"))
-
-
-def largest_groups(part: Inputs) -> pl.DataFrame:
-    """`GROUP`, n, n_correct, n_wrong of the nearest pass rates; of a group that two stages counted, the larger count."""
-    stats = part.frame("problem_stats", [*GROUP, "n", "n_correct", "n_wrong"], nearest=True)
-    return stats.sort(*GROUP, "n", descending=[False] * len(GROUP) + [True]).unique(
-        GROUP, keep="first", maintain_order=True
-    )
