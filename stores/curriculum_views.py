@@ -30,17 +30,16 @@ _PAIR = "one_policy, one_round, other_policy, other_round"
 def _side(which: str, column: str) -> str:
     """`column` of the weaker or the stronger policy of a pair."""
     first, second = ("other", "one") if which == "weak" else ("one", "other")
-    return f"CASE WHEN one_is_strong THEN {first}_{column} ELSE {second}_{column} END"
+    return f"CASE WHEN one_is_strong THEN {first}_{column} ELSE {second}_{column} END AS {which}_{column}"
 
+
+_SIDES = ", ".join(_side(w, c) for w in ("weak", "strong") for c in ("policy", "round", "rate", "correct", "judged"))
 
 DIFFICULTY_BY_POLICY = f"""WITH {_RATES}, compared AS (
         SELECT *, avg(one_rate) OVER (PARTITION BY {_PAIR}) > avg(other_rate) OVER (PARTITION BY {_PAIR})
             AS one_is_strong FROM pairs_of_policies
     ), named AS (
-        SELECT problem_id, {", ".join(
-            f"{_side(side, column)} AS {side}_{column}"
-            for side in ("weak", "strong") for column in ("policy", "round", "rate", "correct", "judged")
-        )} FROM compared
+        SELECT problem_id, {_SIDES} FROM compared
     )
     SELECT problem_id, weak_policy, weak_round, weak_rate AS weak_pass_rate,
         wilson(weak_correct, weak_judged, -1) AS weak_low, wilson(weak_correct, weak_judged, 1) AS weak_high,

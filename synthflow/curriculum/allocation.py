@@ -139,4 +139,3 @@ def mixed_forecast(wave: Wave, extra: Ints, prior: float = JEFFREYS) -> Floats:
         same = np.where(extra > i, same * (judged + prior + i) / (judged + 2 * prior + i), same)
     mixed = (wave.correct > 0) & (wave.wrong > 0)
     return np.where(judged > 0, np.where(mixed, 1.0, 1.0 - same), np.nan)
-

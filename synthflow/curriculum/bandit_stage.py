@@ -23,7 +23,7 @@ from synthflow.curriculum.bandit import Settings, expected_advantage, play
 from synthflow.curriculum.bins import DEFAULT_BINS, bin_names, bin_problem
 from synthflow.curriculum.orders import uniforms
 from synthflow.curriculum.ranks import measure_rows, problem_rejects, rank_rows
-from synthflow.curriculum.rates import RATES, latest_rates, largest_groups
+from synthflow.curriculum.rates import RATES, largest_groups, latest_rates
 from synthflow.schema import SCORES
 
 SCORER = "curriculum.bandit"

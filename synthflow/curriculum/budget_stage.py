@@ -105,7 +105,7 @@ class Budget(Stage):
             what = f"{self.config.n_max} is no more than the {n} rollouts that {first.name!r} samples already"
             yield "n_max", what, f"raise it above {n}"
         elif given is not None and self.config.n_min > n + given:
-            what = f"{self.config.n_min} rollouts of every problem are more than {n} of {first.name!r} and {given:g} more"
+            what = f"{self.config.n_min} of every problem are more than the {n} of {first.name!r} and {given:g} further"
             yield "n_min", what, f"lower it to {n + int(given)}, or raise rollouts_per_problem"
 
     def estimate(self, upstream: Volume) -> Volume:
@@ -122,7 +122,7 @@ class Budget(Stage):
         """
         first = first_wave(inputs.ancestors, self.config.rollouts).name
         parts = [(largest_groups(p), group_costs(p, first)) for p in inputs.partitions()]
-        groups = [stats.join(costs, on=GROUP, how="inner").select(_SCHEMA) for stats, costs in parts]
+        groups = [stats.join(costs, on=GROUP, how="inner").select(list(_SCHEMA)) for stats, costs in parts]
         found = pl.concat([pl.DataFrame(schema=_SCHEMA), *groups]).unique("problem_id", keep="first").sort("problem_id")
         every = pl.concat([pl.Series("problem_id", [], pl.String), *(stats["problem_id"] for stats, _ in parts)])
         known = found.filter(pl.col("n_correct") + pl.col("n_wrong") > 0)
@@ -139,9 +139,11 @@ class Budget(Stage):
 
     def _divide(self, known: pl.DataFrame) -> tuple[Ints, Floats]:
         n, correct, wrong = (known[c].to_numpy().astype(np.int64) for c in ("n", "n_correct", "n_wrong"))
-        per = self.config.rollouts_per_problem
-        cost = np.ones_like(n) if per is not None else np.maximum(1, np.ceil(known["tokens"].to_numpy())).astype(np.int64)
-        budget = int((per if per is not None else self.config.tokens_per_problem) * known.height)
+        per, cost = self.config.rollouts_per_problem, np.ones_like(n)
+        if per is None:
+            per, cost = self.config.tokens_per_problem, np.ceil(known["tokens"].to_numpy()).astype(np.int64)
+        budget = int(per * known.height)
+        cost = np.maximum(1, cost)  # empty completions cost something, too
         wave = Wave(n, correct, wrong, cost)
         try:
             extra = allocate(wave, budget, self.config.rules())
@@ -154,10 +156,10 @@ class Budget(Stage):
     def _scores(self, known: pl.DataFrame, extra: Ints, forecast: Floats, services: Services) -> pa.Table:
         own = self.config.model_dump(mode="json", exclude={"use", "of"})
         made = known.with_columns(pl.Series("extra", extra), pl.Series("p_mixed", forecast))
-        group = pl.struct("policy_id", "round", "sampling_id", "n", "n_correct", "n_wrong", "extra").struct.json_encode()
-        hashed = ids.content_id("c", own)
+        group = pl.struct(*GROUP[1:], "n", "n_correct", "n_wrong", "extra").struct.json_encode()
+        common, extra_rollouts = (self.version, ids.content_id("c", own)), pl.col("extra")
         measures = [
-            measure_rows(made, BUDGET, self.version, hashed, pl.col("extra"), pl.col("extra").cast(pl.String), services),
-            measure_rows(made, FORECAST, self.version, hashed, pl.col("p_mixed"), group, services),
+            measure_rows(made, BUDGET, *common, extra_rollouts, extra_rollouts.cast(pl.String), services),
+            measure_rows(made, FORECAST, *common, pl.col("p_mixed"), group, services),
         ]
         return SCORES.conform(pl.concat(measures).to_arrow())

@@ -31,9 +31,7 @@ def by_rate(known: pl.DataFrame, easy_first: bool) -> pl.DataFrame:
     return known.sort("rate", "problem_id", descending=[easy_first, False])
 
 
-def cyclic(
-    known: pl.DataFrame, bins: Mapping[str, float], cycles: int, easy_first: bool, seed: int
-) -> pl.DataFrame:
+def cyclic(known: pl.DataFrame, bins: Mapping[str, float], cycles: int, easy_first: bool, seed: int) -> pl.DataFrame:
     """`cycles` passes over the bins, each pass with its share of every bin.
 
     A bin's problems are shuffled and dealt out over the passes, as evenly as their number allows, the first passes
@@ -85,9 +83,7 @@ def reestimated(known: pl.DataFrame, batch: int, easy_first: bool) -> pl.DataFra
     """
     return (
         by_rate(known, easy_first)
-        .with_columns(
-            (pl.int_range(pl.len()) // batch).alias("_batch"), pl.coalesce("now", "rate").alias("_now")
-        )
+        .with_columns((pl.int_range(pl.len()) // batch).alias("_batch"), pl.coalesce("now", "rate").alias("_now"))
         .sort("_batch", "_now", "problem_id", descending=[False, easy_first, False])
         .drop("_now", "_batch")
     )

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, Volume
 from synthflow.curriculum.ranks import REPEATS, measure_rows, problem_rejects
-from synthflow.curriculum.rates import latest_rates, largest_groups
+from synthflow.curriculum.rates import largest_groups, latest_rates
 from synthflow.schema import SCORES
 
 OREAL_EDGES, OREAL_TIMES = (0.2, 0.4, 0.6, 0.8), (6, 4, 4, 2, 0)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from synthflow.contracts import Inputs, Services, StageInfo, Volume
 from synthflow.curriculum.ranks import problem_measure, problem_rejects
-from synthflow.curriculum.waves import BUDGET, first_wave
+from synthflow.curriculum.waves import BUDGET, check_first_wave, first_wave
 from synthflow.stages.sample import FirstRollouts, FirstRolloutsConfig
 from synthflow.stages.views import first_rollouts
 
@@ -44,7 +44,10 @@ class SampleMore(FirstRollouts):
             found = f"{len(budgets)} of the stages in `of` are a {BUDGET}"
             yield "of", found, f"name one {BUDGET}, and nothing else that says how much to sample"
             return
-        first = first_wave(ancestors, budgets[0].config["rollouts"])
+        named = budgets[0].config["rollouts"]
+        if any(check_first_wave(ancestors, named)):
+            return  # the budget says so itself
+        first = first_wave(ancestors, named)
         mine = self.config.model_dump(mode="json")
         for field in FirstRolloutsConfig.model_fields:
             if field not in ("use", "of") and mine[field] != first.config[field]:
