@@ -54,9 +54,10 @@ def cyclic(known: pl.DataFrame, bins: Mapping[str, float], cycles: int, easy_fir
 def annealed(known: pl.DataFrame, phases: int, temperature: float, easy_first: bool, seed: int) -> pl.DataFrame:
     """Draws without replacement whose weights move from easy to hard, phase by phase.
 
-    In phase k of K the problems that are left are drawn with weights exp(-|pass rate - target_k| / temperature); the
-    target falls from 1 in the first phase to 0 in the last (rises, for hard to easy). Each phase takes an equal share,
-    by the Gumbel-top-k trick (Efraimidis and Spirakis 2006; Kool et al. 2019): the k largest of log weight plus Gumbel
+    In phase k of K the problems that are left are drawn with weights exp(-max(0, target_k - pass rate) / temperature);
+    the target falls from 1 in the first phase to 0 in the last. So what is harder than the target is held back, and
+    what is easier never is, or it would be left over for the end. (Hard to easy is the same with the sides changed.)
+    Each phase takes an equal share, by the Gumbel-top-k trick (Efraimidis and Spirakis 2006; Kool et al. 2019): the k largest of log weight plus Gumbel
     noise are k draws without replacement, in the order in which they were drawn.
     """
     rates, ids = known["rate"].to_numpy(), known["problem_id"]
@@ -66,7 +67,8 @@ def annealed(known: pl.DataFrame, phases: int, temperature: float, easy_first: b
         along = phase / (phases - 1) if phases > 1 else 0.5
         target = 1.0 - along if easy_first else along
         gumbel = -np.log(-np.log(uniforms(ids[left], seed, f"annealed {phase}")))
-        keys = gumbel - np.abs(rates[left] - target) / temperature
+        ahead = target - rates[left] if easy_first else rates[left] - target
+        keys = gumbel - np.maximum(ahead, 0.0) / temperature
         share = known.height * (phase + 1) // phases - len(taken)
         drawn = left[np.lexsort((left, -keys))[:share]]
         taken.extend(drawn.tolist())
