@@ -24,12 +24,14 @@ from synthflow.curriculum.bins import DEFAULT_BINS, bin_names, bin_problem
 from synthflow.curriculum.orders import uniforms
 from synthflow.curriculum.ranks import measure_rows, problem_rejects, rank_rows
 from synthflow.curriculum.rates import RATES, largest_groups, latest_rates
+from synthflow.errors import UserError
 from synthflow.schema import SCORES
 
 SCORER = "curriculum.bandit"
 NONE = "none"
 """The category of problems that have no domain, or whose metadata do not say."""
 MOST_ARMS = 1000
+"""A bandit learns nothing of an arm that it draws once; our default."""
 MAX_ARM_CHARS = 200
 
 
@@ -88,6 +90,11 @@ class Bandit(Stage):
         return Volume(upstream.problems, upstream.rollouts, rows={"scores": 3 * upstream.problems})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
+        """Ranks, the bandit's record, and rejects.
+
+        Raises:
+            UserError: if there are more arms than `MOST_ARMS`.
+        """
         parts = [self._categories(part) for part in inputs.partitions()]
         empty = pl.DataFrame(schema={**RATES, "category": pl.String})
         every = pl.concat([empty, *parts]).unique("problem_id", keep="first").sort("problem_id")
@@ -112,15 +119,19 @@ class Bandit(Stage):
         """`known` in the order drawn, with p, q and batch. Within an arm problems come in a shuffled order."""
         config: BanditConfig = self.config
         names = sorted(known["category"].unique())
+        if len(names) > MOST_ARMS:
+            raise UserError(
+                f"stage {self.name!r}: {len(names)} arms, such as {names[0]!r}; at most {MOST_ARMS}: choose arms that "
+                "hold many problems each"
+            )
         draw = uniforms(known["problem_id"], config.seed, "bandit queue")
         arm = known["category"].to_numpy()
         queues = [np.flatnonzero(arm == name) for name in names]
         queues = [queue[np.argsort(draw[queue], kind="stable")] for queue in queues]
         settings = Settings(config.learning_rate, config.temperature, config.batch, config.seed, config.start)
         trace = play(queues, names, expected_advantage(known["rate"].to_numpy()), settings)
-        return known[trace.problem.tolist()].with_columns(
-            pl.Series("p", trace.p), pl.Series("q", trace.q), pl.Series("batch", trace.batch)
-        )
+        drawn = known.select(pl.all().gather(trace.problem.tolist()))
+        return drawn.with_columns(pl.Series("p", trace.p), pl.Series("q", trace.q), pl.Series("batch", trace.batch))
 
     def _categories(self, part: Inputs) -> pl.DataFrame:
         """problem_id, rate, category of one partition."""

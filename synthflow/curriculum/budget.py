@@ -82,7 +82,7 @@ class Value:
         right, wrong = float(self.right[problem]), float(self.wrong[problem])
         if right + wrong > 1.0 and m == 0:
             return 0.0  # a single rollout is never mixed
-        return float(self.weight[problem]) * (right * p**m * (1.0 - p) + wrong * (1.0 - p) ** m * p)
+        return float(self.weight[problem] * (right * p**m * (1.0 - p) + wrong * (1.0 - p) ** m * p))
 
     def total(self, counts: Ints) -> float:
         """Sum over all problems. Shape of `counts`: (problems,)."""
@@ -165,7 +165,7 @@ def uniform(room: Room, budget: int) -> Ints:
     while low < high:  # the highest level that the budget pays
         middle = (low + high + 1) // 2
         low, high = (middle, high) if price(middle) <= left else (low, middle - 1)
-    counts = room.lower + np.minimum(width, low)
+    counts: Ints = room.lower + np.minimum(width, low)
     left -= price(low)
     rest = np.flatnonzero(counts < room.upper)
     for problem in rest.tolist():  # fewer than one for each: what a problem costs decides whether the next has room

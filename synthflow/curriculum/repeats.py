@@ -79,7 +79,8 @@ class Repeats(Stage):
         }
 
     def _times(self) -> pl.Expr:
-        chain = pl.when(pl.col("rate").is_null()).then(pl.lit(None, pl.Int32))
-        for edge, times in zip(self.config.edges, self.config.times, strict=False):
-            chain = chain.when(pl.col("rate") < edge).then(pl.lit(times, pl.Int32))
-        return chain.otherwise(pl.lit(self.config.times[-1], pl.Int32))
+        bins = [
+            pl.when(pl.col("rate") < edge).then(pl.lit(times, pl.Int32))
+            for edge, times in zip(self.config.edges, self.config.times, strict=False)
+        ]
+        return pl.coalesce(*bins, pl.lit(self.config.times[-1], pl.Int32))

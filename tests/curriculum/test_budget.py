@@ -66,8 +66,10 @@ def instance(rng, least, costs=(1,)):
     room = Room.of([0] * problems, least, [least + rng.randint(0, 5) for _ in range(problems)],
                    [rng.choice(costs) for _ in range(problems)])  # fmt: skip
     minimum = int((room.lower * room.cost).sum())
-    return fresh_value([rng.choice([0.0, 0.05, 0.2, 0.5, 0.77, 0.95, 1.0]) for _ in range(problems)]), room, (
-        minimum + rng.randint(0, 14)
+    return (
+        fresh_value([rng.choice([0.0, 0.05, 0.2, 0.5, 0.77, 0.95, 1.0]) for _ in range(problems)]),
+        room,
+        (minimum + rng.randint(0, 14)),
     )
 
 

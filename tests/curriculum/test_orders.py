@@ -21,6 +21,7 @@ from synthflow.curriculum.order import Order
 from synthflow.curriculum.pass_rate import PassRate
 from synthflow.curriculum.reestimate import Reestimate
 from synthflow.curriculum.repeats import Repeats
+from synthflow.errors import UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS, PROBLEMS
 
@@ -227,6 +228,13 @@ def test_the_bandit_says_what_it_did():
     assert services.counts["arms"] == 1 and len(ranks(by_domain, "curriculum.bandit")) == 8
 
 
+def test_arms_that_hold_one_problem_each_are_refused(monkeypatch):
+    monkeypatch.setattr("synthflow.curriculum.bandit_stage.MOST_ARMS", 3)
+    problems = [problem_row(str(i)) | {"domain": f"d{i}"} for i in range(4)]
+    with pytest.raises(UserError, match="stage 's': 4 arms, such as 'd0'; at most 3"):
+        made(Bandit, inputs_of([stat(p["problem_id"], 1, 1) for p in problems], problems=problems), arms="domain")
+
+
 def test_mistakes_of_the_bandit():
     with pytest.raises(ValidationError, match="metadata_key goes with arms: metadata"):
         Bandit.Config(use=Bandit.use, arms="metadata")
@@ -237,7 +245,12 @@ def test_mistakes_of_the_bandit():
 
 
 def test_reestimation_reads_two_stages():
-    now = [stat("p_3", 0, 4, "m2", 1), stat("p_4", 2, 2, "m2", 1), stat("p_0", 4, 0, "m2", 1), stat("p_new", 1, 1, "m2", 1)]
+    now = [
+        stat("p_3", 0, 4, "m2", 1),
+        stat("p_4", 2, 2, "m2", 1),
+        stat("p_0", 4, 0, "m2", 1),
+        stat("p_new", 1, 1, "m2", 1),
+    ]
     tables, services = made(Reestimate, inputs_of(FIVE, now), before="before", now="now", batch=2)
     assert ranks(tables, "curriculum.reestimate") == {"p_4": 0, "p_3": 1, "p_2": 2, "p_1": 3, "p_0": 4}
     shift = {r["target_id"]: r["value"] for r in rows(tables, "scores") if r["scorer"].endswith(".shift")}

@@ -192,7 +192,12 @@ def budget_of(stats, tokens=10, **fields):
 
 
 def test_what_nobody_judged_and_what_was_sampled_otherwise_gets_nothing():
-    stats = [stat("p_a", 2, 2), stat("p_b", 0, 0, 4), stat("p_c", 1, 3, sampling="g_other"), stat("p_d", 1, 1, policy="x")]
+    stats = [
+        stat("p_a", 2, 2),
+        stat("p_b", 0, 0, 4),
+        stat("p_c", 1, 3, sampling="g_other"),
+        stat("p_d", 1, 1, policy="x"),
+    ]
     found = budget_of(stats, rollouts_per_problem=4)
     assert extras(found) == {"p_a": 4}  # four for each problem with a pass rate, which is one
     assert {r["target_id"]: r["reason"] for r in rows(found, "rejects")} == {
