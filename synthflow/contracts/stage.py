@@ -75,7 +75,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """How much flows: an estimate before a run. Counts are rows; tokens are sampled tokens."""
+    """How much flows: an estimate before a run. Counts are rows; tokens are sampled tokens.
+
+    `asked` is what a budget tells the stages that read it to sample: `rollouts`, or `tokens`.
+    """
 
     problems: float = 0
     rollouts: float = 0
@@ -83,6 +86,7 @@ class Volume:
     tokens: float = 0
     rows: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    asked: Mapping[str, float] = field(default_factory=dict)
 
 
 class Services(Protocol):

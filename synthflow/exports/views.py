@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo
+from synthflow.curriculum.ranks import RANKERS, REPEATS, problem_measure
 from synthflow.stages.views import verdicts, verify_stages
 
 GROUP = ("problem_id", "policy_id", "round", "sampling_id")
@@ -34,23 +35,22 @@ def has_stats(ancestors: Sequence[StageInfo]) -> bool:
 
 
 def curriculum_ranks(part: Inputs) -> pl.DataFrame:
-    """problem_id, _place in the last `curriculum.order` above; empty where there is none."""
-    stages = [a.name for a in part.ancestors if a.use == "curriculum.order"]
+    """problem_id, _place in the last order above (`curriculum.order` or its like); empty where there is none."""
+    stages = [a for a in part.ancestors if a.use in RANKERS]
     if not stages:
         return pl.DataFrame(schema={"problem_id": pl.String, "_place": pl.Int64})
-    scores = pl.from_arrow(part.of_stage(stages[-1], "scores"))
-    assert isinstance(scores, pl.DataFrame)
-    return (
-        scores.filter(
-            pl.col("target_kind") == "problem", pl.col("scorer") == "curriculum.order", pl.col("kind") == "measure"
-        )
-        .select(
-            pl.col("target_id").alias("problem_id"),
-            # `detail` is the exact rank; `value` holds whole numbers up to 2**24
-            pl.coalesce(pl.col("detail").cast(pl.Int64, strict=False), pl.col("value").cast(pl.Int64)).alias("_place"),
-        )
-        .unique("problem_id", keep="first", maintain_order=True)
-    )
+    # `detail` is the exact rank; `value` holds whole numbers up to 2**24
+    place = pl.coalesce(pl.col("detail").cast(pl.Int64, strict=False), pl.col("value").cast(pl.Int64))
+    return problem_measure(part, stages[-1].name, stages[-1].use).select("problem_id", place.alias("_place"))
+
+
+def problem_repeats(part: Inputs) -> pl.DataFrame:
+    """problem_id, sf_repeats as the last `curriculum.repeats` above says; empty where there is none."""
+    stages = [a.name for a in part.ancestors if a.use == REPEATS]
+    if not stages:
+        return pl.DataFrame(schema={"problem_id": pl.String, "sf_repeats": pl.Int32})
+    said = problem_measure(part, stages[-1], REPEATS)
+    return said.select("problem_id", pl.col("value").cast(pl.Int32).alias("sf_repeats"))
 
 
 def problem_facts(part: Inputs) -> pl.DataFrame:
