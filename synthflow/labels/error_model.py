@@ -43,17 +43,16 @@ _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
 
 class Grid(NamedTuple):
-    """The nuisance parameters of a rollout of T steps.
+    """The nuisance parameters of a rollout of T steps: M curves, D recovery chances.
 
     Attributes:
-        alive, none: [T + 1, M] chance of every prefix under every curve; tightness: [M].
-        dead: [D]; weights: [M, D] joint prior, summing to 1.
+        alive, none: of every prefix under every curve; dead: after the error.
+        weights: [M, D] joint prior, summing to 1.
     """
 
-    alive: Floats
-    none: Floats
-    tightness: Floats
-    dead: Floats
+    alive: Urns
+    none: Urns
+    dead: Urns
     weights: Floats
 
 
@@ -66,8 +65,12 @@ def grid(steps: int) -> Grid:
     none = np.clip(level * (1 - place), 0.01, None)
     # The level is Beta(2, 2), and the recovery chance well below it.
     weights = (level * (1 - level))[:, None] * SLOPE_WEIGHTS[np.searchsorted(SLOPES, slope)][:, None]
-    weights = weights * RECOVERY_WEIGHTS * np.where(RECOVERY <= level[:, None] / 2, 1.0, 1e-3)
-    return Grid(alive, none, tight, RECOVERY, weights / weights.sum())
+    weights = weights * RECOVERY_WEIGHTS * np.where(level[:, None] / 2 >= RECOVERY, 1.0, 1e-3)
+    recovery = np.broadcast_to(RECOVERY, (steps + 1, len(RECOVERY)))
+    flat = np.full(len(RECOVERY), RECOVERY_TIGHTNESS)
+    return Grid(
+        Urns.of(alive, tight), Urns.of(none, tight), Urns.of(recovery, flat), np.asarray(weights / weights.sum())
+    )
 
 
 class Prediction(NamedTuple):
@@ -93,9 +96,9 @@ def predict(successes: ArrayLike, judged: ArrayLike) -> Prediction:
         raise ValueError("counts of T + 1 prefixes are needed, successes between 0 and judged")
     steps = len(k) - 1
     g = grid(steps)
-    alive, alive_next = _polya(k, n, g.alive, g.tightness)
-    dead, dead_next = _polya(k, n, np.broadcast_to(g.dead, (steps + 1, len(g.dead))), np.array(RECOVERY_TIGHTNESS))
-    none, none_next = _polya(k, n, g.none, g.tightness)
+    alive, alive_next = g.alive.likelihood(k, n)
+    dead, dead_next = g.dead.likelihood(k, n)
+    none, none_next = g.none.likelihood(k, n)
 
     # [e]: prefixes 0..e are alive, e+1..T dead.
     lived = np.cumsum(alive, axis=0)[:-1]
@@ -122,18 +125,29 @@ def predict(successes: ArrayLike, judged: ArrayLike) -> Prediction:
     return Prediction(chances / chances.sum(), np.clip(success, 0.0, 1.0))
 
 
-def _polya(k: Floats, n: Floats, mean: Floats, tightness: Floats) -> tuple[Floats, Floats]:
-    """Log likelihood [P, M] of an ordered record with such counts under Beta(mean·t, (1-mean)·t), and the chance of
-    success of the next one (Polya's urn)."""
-    a = mean * tightness
-    total = np.zeros_like(a)
-    seen = n > 0
-    a_, b_, k_, n_ = a[seen], (tightness - a)[seen], k[seen][:, None], n[seen][:, None]
-    total[seen] = (
-        _log_gamma(a_ + k_) - _log_gamma(a_) + _log_gamma(b_ + n_ - k_) - _log_gamma(b_)
-        + _log_gamma(tightness) - _log_gamma(tightness + n_)
-    )  # fmt: skip
-    return total, (a + k[:, None]) / (tightness + n[:, None])
+class Urns(NamedTuple):
+    """Beta(mean·t, (1-mean)·t) for [T + 1 prefixes, M], and what Polya's likelihood needs of it that never changes."""
+
+    a: Floats
+    b: Floats
+    tightness: Floats
+    log_norm: Floats
+
+    @classmethod
+    def of(cls, mean: Floats, tightness: Floats) -> Urns:
+        a = mean * tightness
+        b = tightness - a
+        return cls(a, b, tightness, _log_gamma(tightness) - _log_gamma(a) - _log_gamma(b))
+
+    def likelihood(self, k: Floats, n: Floats) -> tuple[Floats, Floats]:
+        """Log likelihood [T + 1, M] of an ordered record with such counts, and the next one's chance of success."""
+        total = np.zeros_like(self.a)
+        seen = np.flatnonzero(n)
+        if len(seen):
+            k_, n_ = k[seen, None], n[seen, None]
+            won, lost = self.a[seen] + k_, self.b[seen] + (n_ - k_)
+            total[seen] = self.log_norm[seen] + _log_gamma(won) + _log_gamma(lost) - _log_gamma(self.tightness + n_)
+        return total, (self.a + k[:, None]) / (self.tightness + n[:, None])
 
 
 def _log_gamma(x: Floats) -> Floats:

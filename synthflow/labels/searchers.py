@@ -119,7 +119,9 @@ class Counting:
         asked: dict[int, int] = {}
         for prefix, count in wanted:
             cost = self.cost(prefix)
-            count = min(count, self.room(prefix), int(min(left // cost, count)))
+            count = min(count, self.room(prefix))
+            if left < count * cost:
+                count = int(left // cost)
             if count > 0:
                 asked[prefix] = count
                 left -= count * cost
@@ -180,7 +182,9 @@ class Bisection(Counting):
     a fixed number). The answer is a hard label: no chance is given with it.
     """
 
-    def __init__(self, target: Target, n_max: int, token_budget: int | None = None, *, batch: int | None = None) -> None:
+    def __init__(
+        self, target: Target, n_max: int, token_budget: int | None = None, *, batch: int | None = None
+    ) -> None:
         super().__init__(target, n_max, token_budget)
         self.batch = n_max if batch is None else batch
 

@@ -85,12 +85,16 @@ class Signals(Stage):
             stage = next(a.name for a in inputs.ancestors if "step_values" in a.writes)
         values = _frame(
             inputs, stage, "step_values",
-            ["step_id", "problem_id", "rollout_id", "index", "labeler", "config_hash", "value_before", "value", "advantage"],
+            [
+                "step_id", "problem_id", "rollout_id", "index", "labeler", "config_hash", "value_before", "value",
+                "advantage",
+            ],
         )  # fmt: skip
         ends = _frame(inputs, stage, "steps", ["step_id", "token_end"])
         groups = inputs.frame("rollouts", ["rollout_id", "policy_id", "round", "sampling_id"]).unique("rollout_id")
         outcome = verdicts(inputs, self.config.verdicts).select(
-            "rollout_id", pl.col("verdict").replace_strict({"correct": 1.0, "wrong": 0.0}, default=None).alias("outcome")
+            "rollout_id",
+            pl.col("verdict").replace_strict({"correct": 1.0, "wrong": 0.0}, default=None).alias("outcome"),
         )
         return (
             values.join(ends, on="step_id", how="left")

@@ -45,7 +45,7 @@ def termination_advantages(values: ArrayLike, outcome: ArrayLike) -> Floats:
 
 
 def normalised_regret(values: ArrayLike, ends: ArrayLike, budget: int) -> float:
-    """1 - (area under J over tokens) / budget, in [0, 1] (MRT's normalised regret against a policy that is always right).
+    """1 - (area under J over tokens) / budget, in [0, 1]: MRT's normalised regret, against who is always right.
 
     Our default: J_j holds from token t_j until the next prefix ends, J_T until the budget; what lies beyond the
     budget is cut off.
@@ -111,5 +111,5 @@ def telescopes(before: ArrayLike, values: ArrayLike, advantages: ArrayLike, tole
 
 
 def conserves(contributions: ArrayLike, total: float, tolerance: float = 1e-4) -> bool:
-    """Whether contributions of steps add up to what is to be shared out, such as the outcome minus the prompt's value."""
+    """Whether contributions of steps add up to what is shared out, such as the outcome minus the prompt's value."""
     return bool(abs(float(np.sum(np.asarray(contributions, np.float64))) - total) <= tolerance)

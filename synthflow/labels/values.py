@@ -99,20 +99,20 @@ def _hard_columns(k: Floats, n: Floats, verdict: str) -> Values:
 
 
 def hard_first_error(value: Floats, verdict: str) -> int | None:
-    """The step after the last prefix with a success (our default): of a wrong rollout nothing succeeds from there on.
+    """The first step whose prefix has no success, as hard labels have it (Math-Shepherd's, Wang et al. 2024).
 
     Args:
         value: hard values of the prefix that ends with each step.
 
     Returns:
-        As `first_error`; None too where a value is undecided.
+        As `first_error`; None too where a value before that step is undecided.
     """
     if verdict == "correct":
         return -1
-    if verdict != "wrong" or np.isnan(value).any():
+    lost = np.flatnonzero(~(value > 0))
+    if verdict != "wrong" or not len(lost) or np.isnan(value[lost[0]]):
         return None
-    alive = np.flatnonzero(value > 0)
-    return int(alive[-1]) + 1 if len(alive) else 0
+    return int(lost[0])
 
 
 def first_error(value: Floats, low: Floats, high: Floats, verdict: str) -> int | None:

@@ -41,6 +41,6 @@ def play(searcher: Any, game: Game) -> np.ndarray:
 
 
 def exact(game: Game, n: int) -> bool:
-    """Whether n continuations of every prefix and hard labels name the error: the step after the last success."""
-    won = [j for j in range(1, game.steps) if game.rng.binomial(n, game.chance[j])]
-    return (max(won) if won else 0) == game.error
+    """Whether n continuations of every prefix and hard labels name the error: the first step without a success."""
+    lost = [j for j in range(1, game.steps) if not game.rng.binomial(n, game.chance[j])]
+    return (min(lost) if lost else game.steps) - 1 == game.error

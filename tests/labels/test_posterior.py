@@ -24,42 +24,50 @@ def found_by_posterior(game: Game, budget: int):
 
 
 @pytest.mark.parametrize(
-    ("steps", "budget", "least", "most"), [(16, 32, 0.66, 28), (16, 64, 0.75, 44), (8, 32, 0.77, 28)]
+    ("steps", "budget", "least", "most"),
+    [
+        (8, 32, 0.76, 26),
+        pytest.param(16, 32, 0.69, 27, marks=pytest.mark.slow),
+        pytest.param(16, 64, 0.77, 41, marks=pytest.mark.slow),
+    ],
 )
 def test_it_finds_more_with_fewer(steps, budget, least, most):
-    games = [Game.drawn(steps, seed) for seed in range(250)]
+    games = [Game.drawn(steps, seed) for seed in range(150)]
     found = [found_by_posterior(game, budget) for game in games]
     accuracy = np.mean([place == game.error for (place, _, _), game in zip(found, games, strict=True)])
     spent = np.mean([n for _, _, n in found])
     halving = [Bisection(Target((1,) * (steps + 1), tuple(range(1, steps))), 8) for _ in games]
     cost = np.mean([play(s, game).sum() for s, game in zip(halving, games, strict=True)])
     by_halving = np.mean([s.first_error().index == game.error for s, game in zip(halving, games, strict=True)])
-    by_counting = np.mean([exact(game, 8) for game in games])
+    by_counting = np.mean([exact(Game.drawn(steps, seed), 8) for seed in range(1000)])
     assert accuracy >= least and spent <= most
     assert accuracy > by_halving + 0.05
     if steps == 16:  # the comparison: .64 from 128 continuations, .57 from 33
-        assert accuracy > by_counting + 0.02 and abs(by_halving - 0.57) < 0.08 and abs(by_counting - 0.64) < 0.08
+        assert accuracy > by_counting + 0.02 and abs(by_halving - 0.57) < 0.08 and abs(by_counting - 0.642) < 0.04
         assert cost == 32
 
 
+@pytest.mark.slow
 def test_it_knows_how_sure_it_is():
     """Where it says 90% it is right about that often; it says so of most."""
-    games = [Game.drawn(12, 1000 + seed) for seed in range(250)]
+    games = [Game.drawn(12, 1000 + seed) for seed in range(120)]
     found = [found_by_posterior(game, 96) for game in games]
     sure = [(place == game.error) for (place, p, _), game in zip(found, games, strict=True) if p >= 0.9]
     assert len(sure) > 0.6 * len(games) and np.mean(sure) > 0.85
 
 
+@pytest.mark.slow
 def test_values_that_move_do_not_fool_it():
     """Chances that rise towards the end, as those of a policy that slips at every step, or fall by a third."""
     for slope in (2.0, -0.8):
-        games = [Game.drawn(10, 2000 + seed, slope=slope) for seed in range(150)]
+        games = [Game.drawn(10, 2000 + seed, slope=slope) for seed in range(120)]
         found = [found_by_posterior(game, 64) for game in games]
         assert np.mean([place == game.error for (place, _, _), game in zip(found, games, strict=True)]) > 0.68
 
 
+@pytest.mark.slow
 def test_self_correction_leaves_it_unsure_rather_than_wrong():
-    games = [Game.drawn(16, 3000 + seed, recovery=0.12) for seed in range(150)]
+    games = [Game.drawn(16, 3000 + seed, recovery=0.12) for seed in range(120)]
     found = [found_by_posterior(game, 64) for game in games]
     right = np.array([place == game.error for (place, _, _), game in zip(found, games, strict=True)])
     claimed = np.array([p for _, p, _ in found])
@@ -97,10 +105,10 @@ def test_log_gamma():
 
 
 def test_tokens_buy_late_prefixes():
-    """With no counts the information is symmetric, and a late prefix costs less."""
+    """Without counts a probe near the middle says most, and a late prefix costs less."""
     equal = PosteriorSearch(Target((1,) * 11, tuple(range(1, 10))))
     priced = PosteriorSearch(Target(tuple(30 * (10 - j) for j in range(11)), tuple(range(1, 10))))
-    assert next(iter(equal.ask())) == 5 and next(iter(priced.ask())) > 5
+    assert list(equal.ask()) in ([5], [6]) and next(iter(priced.ask())) > next(iter(equal.ask()))
 
 
 def test_a_batch_spreads():
