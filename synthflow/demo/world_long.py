@@ -1,0 +1,44 @@
+"""Families of the long world: till and purse, money that comes and goes eight to sixteen times.
+
+Invariant: a family tells a problem of exactly `n_ops` events in the order of their sentences, every one an addition
+or a subtraction of a small number to what was there before, so that a single step is easy and only their number makes
+a problem hard. Each event has a name and an object of its own, by which a solution tells which one it is at; every
+balance is a quantity of the facts.
+
+Both are the same sum seen from the two sides of the counter: in `till` the people buy and the shop gains, in `purse`
+*they* buy and lose; a solution names the person in the one and the goods in the other.
+"""
+
+from __future__ import annotations
+
+from synthflow.demo.world_facts import Facts
+from synthflow.demo.world_story import Story
+
+LOW, HIGH = 30, 90  # of the first balance
+LEAST, MOST = 2, 20  # of one event
+SAFE = 25  # a balance below this gains next, so that none falls below 1
+
+
+def till(s: Story, n_ops: int) -> Facts:
+    """What a shop has after its customers have bought and sold."""
+    return _balance(s, n_ops, "till", told=True)
+
+
+def purse(s: Story, n_ops: int) -> Facts:
+    """What some people have left after they have bought and sold."""
+    return _balance(s, n_ops, "purse", told=False)
+
+
+def _balance(s: Story, n_ops: int, slot: str, *, told: bool) -> Facts:
+    """The story; `told` says whether the solution names the person (else the goods)."""
+    index, start = s.number(LOW, HIGH)
+    s.tell(slot, x=start)
+    for who, what in s.pairs(n_ops):
+        total = s.facts.value(index)
+        gain = total < SAFE or s.rng.random() < 0.5
+        event, x = s.number(LEAST, MOST)
+        s.tell(f"{slot}_in" if gain else f"{slot}_out", who=who, what=what, x=x)
+        names = {"who": who} if told else {"what": what}
+        index = s.facts.total([index, event], [1, 1 if gain else -1], say=slot, **names)
+    s.tell(f"ask_{slot}")
+    return s.finish(index)
