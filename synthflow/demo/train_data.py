@@ -46,7 +46,7 @@ MIXTURES = {
         curriculum=((0, 2), (150, 4), (400, 8)),
     ),
     # Every step of a long problem is alike: no order to learn them in. A batch has about as many tokens.
-    "long": Mixture(size=12, ops=dict.fromkeys(WORLDS["long"].ops, 1.0)),
+    "long": Mixture(size=8, ops=dict.fromkeys(WORLDS["long"].ops, 1.0)),
 }
 
 
