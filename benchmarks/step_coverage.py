@@ -155,7 +155,7 @@ def _lines(file: Path) -> dict[tuple[str, int], dict[str, Any]]:
 
 
 def summarise(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Share of intervals that contain the reference value, inside 0.05 to 0.95 and outside, with its own 95% interval."""
+    """Share of intervals that contain the reference value, inside and outside 0.05 to 0.95, with its own interval."""
     rows = [line for line in lines if "left_out" not in line]
     reference = np.array([line["reference"] for line in rows], np.float64).reshape(-1, 2)
     value = reference[:, 0] / np.maximum(reference[:, 1], 1)

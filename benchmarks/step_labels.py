@@ -194,7 +194,9 @@ def report(name: str, cases: Sequence[Case], k: int, shuffles: int) -> dict[str,
         say(f"{name}: {label} played on {len(cases)} rollouts")
     compared = compare(outcomes, len(cases))
     curves: dict[str, list[dict[str, Any]]] = {}
-    say(f"\n{name}: {len(cases)} rollouts, {np.mean([c.steps for c in cases]):.1f} steps; exhaustive by rule at n = 16:")
+    say(
+        f"\n{name}: {len(cases)} rollouts, {np.mean([c.steps for c in cases]):.1f} steps; exhaustive by rule at n = 16:"
+    )
     for rule, accuracy in compared["accuracy_by_rule"].items():
         say(f"  {rule:<24}{accuracy:7.3f}")
     say(f"{'labeler':<24}{'setting':>9}{'continuations':>15}{'tokens':>9}{'accuracy':>10}{'AUROC':>8}")
@@ -207,7 +209,9 @@ def report(name: str, cases: Sequence[Case], k: int, shuffles: int) -> dict[str,
                 "auroc": outcome.auroc[setting],
             }  # fmt: skip
             curves[label].append(row)
-            say(f"{label:<24}{setting:>9}{row['continuations']:>15.1f}{tokens:>9.0f}{accuracy:>10.3f}{row['auroc']:>8.3f}")
+            say(
+                f"{label:<24}{setting:>9}{row['continuations']:>15.1f}{tokens:>9.0f}{accuracy:>10.3f}{row['auroc']:>8.3f}"
+            )
     for label, share in compared["tokens_share"].items():
         say(f"tokens for {compared['accuracy']:.3f} of exhaustive 16, {label}: {share}")
     kinds = {kind: sum(c.error_kind == kind for c in cases) for kind in sorted({c.error_kind for c in cases})}
@@ -222,7 +226,8 @@ def make_pool(world: str, problems: int, k: int, backend: Mapping[str, Any], fol
     run = folder / f"pool-{world}"
     run_pipeline(pipeline(world, problems, k, backend), run)
     pool = read_pool(run)
-    say(f"{world}: {len(pool.cases)} wrong rollouts; left out: {dict(pool.left_out)}; pass rates: {dict(pool.pass_rate)}")
+    say(f"{world}: {len(pool.cases)} wrong rollouts; left out: {dict(pool.left_out)}")
+    say(f"{world}: pass rates by operations: {dict(pool.pass_rate)}")
     return pool
 
 

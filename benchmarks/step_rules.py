@@ -81,7 +81,7 @@ def change_point(counts: Counts) -> int | None:
 
 
 def recovery(counts: Counts, chance: float) -> int | None:
-    """Place with the highest likelihood: uniform chances before (marginally 1 / (n + 1) for each count), `chance` after.
+    """Place with the highest likelihood: any chance before (marginally 1 / (n + 1) for each count), `chance` after.
 
     The count of a dead prefix is binomial: C(n, k) chance^k (1 - chance)^(n - k).
     """

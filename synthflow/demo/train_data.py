@@ -1,7 +1,7 @@
 """Training examples of the demo policies, by position.
 
-Invariant: batch number s of seed S of a world is a function of these three only: no state, no clock, no worker order. So a
-run that was killed and resumed sees exactly the examples it would have seen.
+Invariant: batch number s of seed S of a world is a function of these three only: no state, no clock, no worker order.
+So a run that was killed and resumed sees exactly the examples it would have seen.
 """
 
 from __future__ import annotations

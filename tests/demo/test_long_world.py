@@ -56,10 +56,11 @@ def _spoil(line: str, how: str) -> str:
     return EQUATION.sub(f"{a} {other} {b} = {a + b if other == '+' else a - b}", line)
 
 
-@pytest.mark.parametrize(("how", "kind"), [("slip", "arithmetic_slip"), ("sign", "wrong_operation")])
+@pytest.mark.parametrize(("how", "kinds"), [("slip", {"arithmetic_slip"}), ("sign", {"wrong_operation", "skipped_step"})])
 def test_a_spoilt_step_is_the_first_wrong_one_and_what_follows_inherits(
-    train: list[DemoProblem], how: str, kind: str
+    train: list[DemoProblem], how: str, kinds: set[str]
 ) -> None:
+    later: Counter[str | None] = Counter()
     for p in train[::9]:
         lines = reference_solutions(p, 1, seed=1)[0]
         at = p.n_ops // 2
@@ -75,17 +76,17 @@ def test_a_spoilt_step_is_the_first_wrong_one_and_what_follows_inherits(
             value = after
         judged = check_steps(p.metadata, spoilt)
         assert [j.verdict for j in judged[:at]] == ["right"] * at
-        assert (judged[at].verdict, judged[at].error_kind) == ("wrong", kind), (spoilt[at], p.prompt)
-        # A balance may agree with one that the problem has, and then the reading in favour of the step counts.
-        later = Counter(j.error_kind for j in judged[at + 1 :])
-        assert not later or later["inherited"] >= later.total() / 2, (spoilt, later)
+        assert judged[at].verdict == "wrong" and judged[at].error_kind in kinds, (spoilt[at], p.prompt)
+        later.update(j.error_kind for j in judged[at + 1 :])
+    # Now and then a balance agrees with one that the problem has: then the reading in favour of the step counts.
+    assert later["inherited"] > 0.8 * later.total() > 0
 
 
 def test_an_event_twice_or_one_that_never_was_is_wrong(train: list[DemoProblem]) -> None:
     for p in train[::9]:
         lines = reference_solutions(p, 1, seed=2)[0]
         balance = int(EQUATION.search(lines[2]).group(4))  # type: ignore[union-attr]
-        absent = next(x for x in range(20, 99) if not re.search(rf"\b{x}\b", p.prompt))
+        absent = next(x for x in range(26, 99) if not re.search(rf"\b{x}\b", p.prompt))
         judged = check_steps(p.metadata, [*lines[:3], f"Then Anna: {balance} + {absent} = {balance + absent}."])
         assert judged[-1].verdict == "wrong"
     # Left out is no wrong equation: the answer is where it shows.

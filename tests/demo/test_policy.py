@@ -59,7 +59,9 @@ def test_the_long_policy_has_the_same_architecture_and_tokens() -> None:
         for w in ("short", "long")
     ]
     assert read[0] == read[1] and read[2] == read[3]
-    assert (policy_path("long") / "model.safetensors").read_bytes() != (policy_path() / "model.safetensors").read_bytes()
+    assert (policy_path("long") / "model.safetensors").read_bytes() != (
+        policy_path() / "model.safetensors"
+    ).read_bytes()
 
 
 def test_the_long_policy_solves_some_long_problems_and_fails_others() -> None:
