@@ -75,7 +75,7 @@ def change_point(counts: Counts) -> int | None:
     successes, judged = (c[:-1].astype(np.float64) for c in counts)
     k, n = np.cumsum(successes), np.cumsum(judged)
     rest_k, rest_n = k[-1] - k, n[-1] - n
-    falls = (rest_n == 0) | (rest_k * n <= k * rest_n)
+    falls = (rest_n == 0) | (rest_k * n < k * rest_n)
     score = np.where(falls, _log_likelihood(k, n) + _log_likelihood(rest_k, rest_n), -np.inf)
     return int(np.argmax(score))
 

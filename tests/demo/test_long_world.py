@@ -56,7 +56,9 @@ def _spoil(line: str, how: str) -> str:
     return EQUATION.sub(f"{a} {other} {b} = {a + b if other == '+' else a - b}", line)
 
 
-@pytest.mark.parametrize(("how", "kinds"), [("slip", {"arithmetic_slip"}), ("sign", {"wrong_operation", "skipped_step"})])
+@pytest.mark.parametrize(
+    ("how", "kinds"), [("slip", {"arithmetic_slip"}), ("sign", {"wrong_operation", "skipped_step"})]
+)
 def test_a_spoilt_step_is_the_first_wrong_one_and_what_follows_inherits(
     train: list[DemoProblem], how: str, kinds: set[str]
 ) -> None:
