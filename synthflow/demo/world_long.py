@@ -3,8 +3,8 @@
 Invariant: a family tells a problem of exactly `n_ops` events in the order of their sentences, every one an addition
 or a subtraction of a small number to what was there before, so that a single step is easy and only their number makes
 a problem hard. Each event has a name and an object of its own, by which a solution tells which one it is at. No two
-events have one amount and every balance is above all amounts, so that an equation has one reading, and the checker
-does not take a wrong one for another event's; every balance is a quantity of the facts.
+events have one amount and every balance is above all amounts and has two digits, so that an equation has one reading,
+and the checker does not take a wrong one for another event's; every balance is a quantity of the facts.
 
 Both are the same sum seen from the two sides of the counter: in `till` the people buy and the shop gains, in `purse`
 *they* buy and lose; a solution names the person in the one and the goods in the other.
@@ -15,9 +15,8 @@ from __future__ import annotations
 from synthflow.demo.world_facts import Facts
 from synthflow.demo.world_story import Story
 
-LOW, HIGH = 60, 99  # of the first balance
 LEAST, MOST = 2, 25  # of one event
-SAFE = 2 * MOST  # a balance up to this gains next, so that none falls to an amount
+LOW, HIGH = MOST + 1, 99  # of every balance
 
 
 def till(s: Story, n_ops: int) -> Facts:
@@ -36,7 +35,8 @@ def _balance(s: Story, n_ops: int, slot: str, *, told: bool) -> Facts:
     s.tell(slot, x=start)
     amounts = s.rng.sample(range(LEAST, MOST + 1), n_ops)
     for (who, what), x in zip(s.pairs(n_ops), amounts, strict=True):
-        gain = s.facts.value(index) <= SAFE or s.rng.random() < 0.5
+        total = s.facts.value(index)
+        gain = total - x < LOW or (total + x <= HIGH and s.rng.random() < 0.5)
         event = s.facts.given(x)
         s.tell(f"{slot}_in" if gain else f"{slot}_out", who=who, what=what, x=x)
         names = {"who": who} if told else {"what": what}

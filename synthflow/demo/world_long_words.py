@@ -64,27 +64,27 @@ LONG_PROMPT_LINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "purse_in": (
         (
             "They sell {what} to {who} for {x} dollars.",
-            "Then they get {x} dollars from {who} for {what}.",
+            "Then they sell {what} for {x} dollars to {who}.",
             "Later they sell some {what} to {who} for {x} dollars.",
-            "For some {what} they get {x} dollars from {who}.",
+            "For {x} dollars they sell {what} to {who}.",
         ),
         (
             "Then they sell {what} to {who} for {x} dollars.",
-            "Later they get {x} dollars from {who} for some {what}.",
-            "For {what} they get {x} dollars from {who}.",
+            "Later they sell {what} for {x} dollars to {who}.",
+            "For {x} dollars they sell some {what} to {who}.",
         ),
     ),
     "purse_out": (
         (
             "They buy {what} from {who} for {x} dollars.",
-            "Then they pay {who} {x} dollars for {what}.",
+            "Then they buy {what} for {x} dollars from {who}.",
             "Later they buy some {what} from {who} for {x} dollars.",
-            "For some {what} they pay {who} {x} dollars.",
+            "For {x} dollars they buy {what} from {who}.",
         ),
         (
             "Then they buy {what} from {who} for {x} dollars.",
-            "Later they pay {who} {x} dollars for some {what}.",
-            "For {what} they pay {who} {x} dollars.",
+            "Later they buy {what} for {x} dollars from {who}.",
+            "For {x} dollars they buy some {what} from {who}.",
         ),
     ),
     "ask_purse": (

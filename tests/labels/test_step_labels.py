@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -181,17 +182,32 @@ def test_a_line_that_was_cut_short_is_measured_again(bench, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_pool_from_a_real_run(bench, tmp_path, capsys):
+def test_a_pool_from_a_real_run(bench, tmp_path):
     pytest.importorskip("transformers")
-    arguments = ["--worlds", "short", "--problems", "21", "--k", "16", "--shuffles", "1", "--keep", str(tmp_path)]
-    assert bench.step_labels.main(arguments) == 0
-    found = json.loads(capsys.readouterr().out)
-    part = found["shorter"]
+    options = ["--worlds", "short", "--problems", "21", "--k", "16", "--shuffles", "1", "--keep", str(tmp_path)]
+    command = [sys.executable, str(BENCHMARKS / "step_labels.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    part = json.loads(done.stdout)["shorter"]
     assert 3 <= part["rollouts"] <= 21
     assert part["curves"]["exhaustive"][-1]["tokens"] > part["curves"]["exhaustive"][0]["tokens"] > 0
-    pool = bench.step_pool.read_pool(tmp_path / "pool-short")
-    for case in pool.cases:
+    for case in bench.step_pool.read_pool(tmp_path / "pool-short").cases:
         assert case.kinds[case.truth] not in ("right", "unjudgeable")
         assert set(case.kinds[: case.truth]) <= {"right", "unjudgeable"}
         assert case.verdicts.shape == (case.steps + 1, 16) and (case.tokens[1:-1] > 0).all()
         assert case.remaining[0] > case.remaining[-1] == 0
+
+
+@pytest.mark.slow
+def test_coverage_of_real_steps_goes_on_where_it_was(bench, tmp_path):
+    pytest.importorskip("transformers")
+    options = ["--coverage", "--worlds", "short", "--reference", "16", "--keep", str(tmp_path)]
+    command = [sys.executable, str(BENCHMARKS / "step_labels.py"), *options]
+    found = []
+    for steps in ("2", "4"):
+        done = subprocess.run([*command, "--steps", steps], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(((tmp_path / "coverage.jsonl").read_text(), json.loads(done.stdout)))
+    assert found[1][0].startswith(found[0][0]) and [f["steps"] for _, f in found] == [2, 4]
+    lines = [json.loads(line) for line in found[1][0].splitlines()]
+    assert all(line["reference"][1] + line["n16"][1] == 32 for line in lines if "left_out" not in line)
