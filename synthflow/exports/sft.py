@@ -167,6 +167,8 @@ def mined_rules() -> list[Rule]:
     """A candidate that the stage `mine.unpaired` takes neither as positive nor as negative."""
     unseen = pl.coalesce("_why_not", pl.lit("not seen by mine.unpaired"))
     return [Rule(pl.col("_weight").is_null(), unseen)]
+
+
 def _tokens(part: Inputs, chosen: pl.DataFrame) -> pl.DataFrame:
     """Tokens and loss mask of chosen rollouts, and whether these are tokens of the prompt to train on."""
     columns = ["rollout_id", "prompt", "train_prompt", "prompt_token_ids", "token_ids", "loss_mask"]
@@ -179,6 +181,8 @@ def _tokens(part: Inputs, chosen: pl.DataFrame) -> pl.DataFrame:
         "loss_mask",
         same.alias("_as_sampled"),
     )
+
+
 def _token_ledger(chosen: pl.DataFrame) -> Ledger:
     """The config `sft_tokens` of the chosen rollouts, those of `_tokens`."""
     kept, rejects = take(
@@ -206,6 +210,8 @@ def _token_ledger(chosen: pl.DataFrame) -> Ledger:
         *sidecars_of_rollout(),
     )
     return Ledger("sft_tokens", "rollout", chosen.get_column("rollout_id"), rows, rejects, primary=False)
+
+
 MASKED = Rule(pl.col("masked"), "its loss mask leaves tokens out, which text cannot say: see sft_tokens")
 """A trainer of texts would learn what the mask hides."""
 
