@@ -38,7 +38,7 @@ from synthflow.contracts import (
 )
 from synthflow.errors import InvariantBroken
 from synthflow.labels import continuations as sampled
-from synthflow.labels.prefixes import Prefix, prefix_id
+from synthflow.labels.prefixes import TEMPLATE, Prefix, prefix_id
 from synthflow.labels.rows import reject_rows
 from synthflow.schema import SCORES
 from synthflow.segment.entropy import highest, token_starts
@@ -50,9 +50,6 @@ if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
 
 SCORER, VERSION = "branch_token", "1"
-
-TEMPLATE = "{prompt}{prefix}"
-"""As that of `label.monte_carlo`: what either samples after a prefix, the other finds in the journal."""
 
 GUESSED_REST = 0.5
 """For estimates before a run: the share of max_tokens that a branch takes."""

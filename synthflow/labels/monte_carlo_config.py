@@ -10,12 +10,10 @@ from synthflow import ids
 from synthflow.contracts import SamplingParams
 from synthflow.labels.config import LabelConfig
 from synthflow.labels.posterior import PosteriorSearch
+from synthflow.labels.prefixes import TEMPLATE
 from synthflow.labels.searchers import Adaptive, Bisection, Exhaustive, Searcher, Target
 
 LABELER, LABELER_VERSION = "monte_carlo", "2"
-
-TEMPLATE = "{prompt}{prefix}"
-"""What stands for the prompt template in the sampling_id of continuations: the tokens as they were, then more."""
 
 Method = Literal["exhaustive", "adaptive", "bisection", "posterior"]
 SEARCHES = ("bisection", "posterior")

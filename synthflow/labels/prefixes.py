@@ -19,6 +19,10 @@ from synthflow.segment import Overflow, Segmented, Span, segment, token_ranges
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
 
+TEMPLATE = "{prompt}{prefix}"
+"""What stands for the prompt template in the sampling_id of continuations: the tokens as they were, then more. It is
+one for all stages, so that what one of them samples after a prefix another finds in the journal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix:

@@ -30,18 +30,22 @@ COLUMNS = ("interval_overlap", "scorer_agreement", "round_consistency", "confide
 
 
 def interval_overlap(candidate: Candidate) -> float | None:
-    """Of a candidate's two sides."""
+    """Of a candidate's two sides; None where one has no interval."""
     if candidate.rule == "continuation":
         return None
-    one, other = sorted((candidate.chosen, candidate.rejected), key=_length)
-    shared = min(one.high, other.high) - max(one.low, other.low)
+    ends = [_interval(candidate.chosen), _interval(candidate.rejected)]
+    if ends[0] is None or ends[1] is None:
+        return None
+    (low, high), (other_low, other_high) = ends[0], ends[1]
+    shared = min(high, other_high) - max(low, other_low)
     if shared < 0:
         return 0.0
-    return 1.0 if _length(one) <= 0 else min(shared / _length(one), 1.0)
+    shorter = min(high - low, other_high - other_low)
+    return 1.0 if shorter <= 0 else min(shared / shorter, 1.0)
 
 
-def _length(side: Side) -> float:
-    return side.high - side.low
+def _interval(side: Side) -> tuple[float, float] | None:
+    return None if side.low is None or side.high is None else (side.low, side.high)
 
 
 def confidence(margin: float, margin_se: float | None) -> float | None:

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from synthflow import ids
 from synthflow.contracts import SamplingParams, StageConfig
-from synthflow.labels.config import TEMPLATE as CONTINUED
 from synthflow.labels.config import LabelConfig
+from synthflow.labels.prefixes import TEMPLATE as CONTINUED
 from synthflow.segment import Overflow, SegmenterName
 from synthflow.stages.sample import TEMPLATE as FIRST
 from synthflow.trees.paths import WHOLE_TEMPLATE
