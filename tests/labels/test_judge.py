@@ -22,9 +22,9 @@ from step_judges import (
 )
 
 from synthflow import demo, ids
-from synthflow.labels.config import MonteCarloConfig
 from synthflow.labels.judge_prompt import fair_share, indexed
 from synthflow.labels.monte_carlo import MonteCarlo
+from synthflow.labels.monte_carlo_config import MonteCarloConfig
 from synthflow.segment import segment
 
 WORLD = world(4, 8)
