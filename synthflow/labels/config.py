@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from synthflow import ids
 from synthflow.contracts import SamplingParams, StageConfig
-from synthflow.segment import Overflow, SegmenterName
+from synthflow.errors import UserError
+from synthflow.segment import SEGMENTERS, Overflow, parse_segmenter
 
 LABELER, LABELER_VERSION = "monte_carlo", "1"
 
@@ -23,7 +24,11 @@ class LabelConfig(StageConfig):
     """How steps are cut, and which rollouts are labelled: the fields of every labeler."""
 
     verdicts: str | None = Field(None, description="the verify stage whose verdicts count; null where there is one")
-    segmenter: SegmenterName = Field("lines", description="where a step ends")
+    segmenter: str = Field(
+        "lines",
+        description="where a step ends; NAME*k joins every k steps to one",
+        json_schema_extra={"pattern": rf"^({'|'.join(SEGMENTERS)})(\*[1-9][0-9]{{0,2}})?$"},
+    )
     max_steps: int = Field(64, ge=1, le=4096, description="most steps of a rollout; more are merged")
     overflow: Overflow = Field("even", description="how: runs of neighbours (even), or the rest into the last (tail)")
     groups: Literal["mixed", "all"] = Field("mixed", description="mixed: only groups with a right and a wrong rollout")
@@ -31,6 +36,15 @@ class LabelConfig(StageConfig):
         None, ge=1, description="most rollouts labelled of each group, wrong and correct ones in turn; null is all"
     )
     include_dropped: bool = Field(False, description="label rollouts too that a filter drops")
+
+    @field_validator("segmenter")
+    @classmethod
+    def _known_segmenter(cls, value: str) -> str:
+        try:
+            name, group = parse_segmenter(value)
+        except UserError as error:
+            raise ValueError(f"a segmenter: {error}") from None
+        return f"{name}*{group}" if group > 1 else name
 
     def labeler_hash(self, *others: str) -> str:
         """H(all that a value depends on, but for the policy, which is a column of its own).
