@@ -116,13 +116,15 @@ def test_a_whole_dialogue_is_the_question() -> None:
     assert two == "system: Be brief.\n\nuser: 2 + 2?"
 
 
-@pytest.mark.parametrize("name", prompts.SHIPPED)
+@pytest.mark.parametrize("name", [*prompts.SHIPPED, *prompts.SHIPPED_FOR_STEPS])
 def test_shipped_prompts_are_sound(name: str) -> None:
     wanted = {
         "pointwise": ("question", "answer"),
         "reference": ("question", "reference", "answer"),
         "pairwise": ("question", "first", "second"),
         "criterion": ("question", "answer", "criterion"),
+        "earliest": ("question", "reference", "solution"),
+        "principles": ("question", "reference", "solution", "principles"),
     }[name]
     assert not list(prompts.mistakes(shipped(name), wanted))
     assert list(prompts.mistakes("{question} {nothing}", wanted))

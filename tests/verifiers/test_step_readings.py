@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.verifiers.step_readings import EarliestError, StepScores
@@ -95,6 +95,7 @@ def test_scores_in_json():
         assert asked.read(json.dumps({"scores": scores})).value is None, scores
 
 
+@settings(deadline=None)
 @given(st.text(st.one_of(st.characters(), st.sampled_from([*'Earliest: Score of step -1\n0123456789{}"[]']))))
 def test_nothing_breaks_a_reading(text):
     for asked in (THREE, EarliestError(1, "json"), SCORED, StepScores(2, (0, 1), "json")):
