@@ -147,9 +147,9 @@ def test_what_nobody_knows_is_a_user_error():
                                   "</search>" + " " * 90])  # fmt: skip
 def test_hostile_repetition_takes_linear_time(name, unit):
     text = unit * (400_000 // len(unit))
-    began = time.perf_counter()
+    began = time.process_time()
     segment(text, name, 64)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_joined_steps_are_named_by_their_label():
@@ -258,6 +258,6 @@ def test_hand_worked_tokens():
 @given(st.integers(20_000, 40_000))
 def test_tokens_of_a_long_completion_are_fast(n):
     text = "abc\n" * n
-    began = time.perf_counter()
+    began = time.process_time()
     ranges = token_ranges(segment(text).spans, list(range(2, len(text) + 1, 2)))
-    assert ranges[-1].end == 2 * n and time.perf_counter() - began < 2
+    assert ranges[-1].end == 2 * n and time.process_time() - began < 2

@@ -106,10 +106,10 @@ def test_nothing_breaks_a_reading(text):
 @pytest.mark.parametrize("unit", ["Earliest: ", "Score of step 0: 1\n", "Score of step ", "*", "> ", "\n", "1"])
 def test_hostile_repetition_takes_linear_time(unit):
     text = unit * (400_000 // len(unit))
-    began = time.perf_counter()
+    began = time.process_time()
     THREE.read(text)
     SCORED.read(text)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
