@@ -6,7 +6,7 @@ import math
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_fakes import ANCESTORS, ToyServices, problem_row, rollout_row, score_row, world
 from step_judges import JudgedServices, between, shown_steps, stage
@@ -78,6 +78,7 @@ def test_groups_are_centred_apart():
 SCORES_OF = st.lists(st.one_of(st.floats(0, 1, width=32), st.none(), st.just(math.nan)), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from("abcd"), st.tuples(SCORES_OF, st.sampled_from(["correct", "wrong", "unknown"]))),
     st.floats(0, 3),

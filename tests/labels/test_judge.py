@@ -24,7 +24,6 @@ from step_judges import (
 from synthflow import demo, ids
 from synthflow.labels.judge_prompt import fair_share, indexed
 from synthflow.labels.monte_carlo import MonteCarlo
-from synthflow.labels.monte_carlo_config import MonteCarloConfig
 from synthflow.segment import segment
 
 WORLD = world(4, 8)
@@ -92,7 +91,7 @@ def test_only_what_is_asked_for_is_judged():
 def test_steps_are_those_of_every_other_labeler():
     services = JudgedServices()
     by_judge = judged(WORLD, services, segmenter="lines*2", max_steps=2)
-    config = MonteCarloConfig(use="label.monte_carlo", of="keep", n=1, groups="all", segmenter="lines*2", max_steps=2)
+    config = MonteCarlo.Config(use="label.monte_carlo", of="keep", n=1, groups="all", segmenter="lines*2", max_steps=2)
     by_samples = MonteCarlo("steps", config).run(inputs_of(*WORLD), services)
     assert {r["segmenter"] for r in by_judge["steps"]} >= {"lines*2/2"}
     key = lambda r: r["step_id"]  # noqa: E731

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.verifiers.step_readings import EarliestError, StepScores
@@ -95,6 +95,7 @@ def test_scores_in_json():
         assert asked.read(json.dumps({"scores": scores})).value is None, scores
 
 
+@settings(deadline=None)
 @given(st.text(st.one_of(st.characters(), st.sampled_from([*'Earliest: Score of step -1\n0123456789{}"[]']))))
 def test_nothing_breaks_a_reading(text):
     for asked in (THREE, EarliestError(1, "json"), SCORED, StepScores(2, (0, 1), "json")):
@@ -105,10 +106,10 @@ def test_nothing_breaks_a_reading(text):
 @pytest.mark.parametrize("unit", ["Earliest: ", "Score of step 0: 1\n", "Score of step ", "*", "> ", "\n", "1"])
 def test_hostile_repetition_takes_linear_time(unit):
     text = unit * (400_000 // len(unit))
-    began = time.perf_counter()
+    began = time.process_time()
     THREE.read(text)
     SCORED.read(text)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
