@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from synthflow.labels.error_model import PROMPT_WEIGHT, Prediction, information, predict
-from synthflow.labels.searchers import Counting, FirstError, Target
+from synthflow.labels.searchers import Counting, FirstError, Floats, Target
 
 OVERHEAD = 0.1
 """What a continuation costs besides its tokens, as a share of the whole rollout's (our default): the prompt is read
@@ -80,7 +80,7 @@ class PosteriorSearch(Counting):
             self._known = predict(*self._counts())
         return self._known
 
-    def _counts(self) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def _counts(self) -> tuple[Floats, Floats]:
         successes, judged = self.successes.astype(np.float64), self.judged.astype(np.float64)
         right, all_ = self.target.prompt
         successes[0] += PROMPT_WEIGHT * right
