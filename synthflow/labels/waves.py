@@ -15,6 +15,7 @@ from synthflow.contracts.stage import StageInfo
 from synthflow.labels.continuations import Continuation, Tally, Verdicts, Wanted, judge, sample, tally
 from synthflow.labels.monte_carlo_config import SEARCHES, MonteCarloConfig
 from synthflow.labels.prefixes import Cut, Prefix, PrefixKey
+from synthflow.labels.reuse import Credits
 from synthflow.labels.searchers import Searcher, Target
 
 
@@ -29,8 +30,10 @@ class Search:
     keys: Mapping[int, PrefixKey]
     searcher: Searcher | None
 
-    def wants(self) -> dict[PrefixKey, int]:
+    def wants(self, shortest_only: bool) -> dict[PrefixKey, int]:
         asked = {} if self.searcher is None else self.searcher.ask()
+        if shortest_only and asked:
+            asked = {min(asked): asked[min(asked)]}
         return {self.keys[j]: count for j, count in asked.items()}
 
     def tell(self, told: Mapping[PrefixKey, Tally], pays: set[PrefixKey]) -> None:
@@ -88,9 +91,11 @@ def run_waves(
     waves: list[tuple[list[Continuation], Verdicts]] = []
     counts: dict[PrefixKey, Tally] = {}
     sampled: dict[PrefixKey, int] = {}
+    credits = Credits(prefixes) if config.reuse else None
     order = {key: place for place, (key, _) in enumerate(sorted(prefixes.items(), key=lambda item: item[1].order))}
     while True:
-        wants = [search.wants() for search in searches]
+        # Reuse: shorter prefixes first, as longer ones may get continuations from them.
+        wants = [search.wants(shortest_only=config.reuse) for search in searches]
         most: dict[PrefixKey, int] = {}
         pays: list[set[PrefixKey]] = []
         for asked in wants:
@@ -105,9 +110,13 @@ def run_waves(
         verdicts = judge(found, verify, inputs, services)  # of nothing, too: it tells the scorer's version
         waves.append((found, verdicts))
         told = tally(found, verdicts.judgements)
+        for key, count in most.items():
+            sampled[key] = sampled.get(key, 0) + count
+        if credits is not None:
+            for key, credit in credits.of(found, verdicts.judgements).items():
+                told[key] = told.get(key, Tally()) + credit
         for key, one in told.items():
             counts[key] = counts.get(key, Tally()) + one
-            sampled[key] = sampled.get(key, 0) + most[key]
         for search, paid in zip(searches, pays, strict=True):
             search.tell(told, paid)
     return _together(waves, counts, order)

@@ -31,7 +31,15 @@ from synthflow.schema import TABLES
 ADAPTIVE = {"method": "adaptive", "n_max": 24, "until": {"half_width": 0.2}}
 POSTERIOR = {"method": "posterior", "n_max": 24, "batch": 6}
 BISECTION = {"method": "bisection", "n": 6}
-METHODS = ({"n": 4}, ADAPTIVE, POSTERIOR, BISECTION, {"n": 3, "label": "hard"}, {"n": 3, "force_stop": "!"})
+METHODS = (
+    {"n": 4},
+    ADAPTIVE,
+    POSTERIOR,
+    BISECTION,
+    {"n": 3, "label": "hard"},
+    {"n": 3, "force_stop": "!"},
+    {"n": 4, "reuse": True},
+)
 
 
 class Journaled(ToyServices):
@@ -280,6 +288,32 @@ def test_all_refused_ends():
         values = [v for v in rows(tables, "step_values") if v["n_unknown"]]
         assert values and all(v["value"] is None for v in values)
         assert len(services.sampled) == len(rows(tables, "rollouts"))
+
+
+def test_reuse_costs_less_and_is_unbiased():
+    """A line has one of three digits: some of the continuations go on as the rollout did, and count there too."""
+    inputs, rollouts = toy(6)
+    plain, _ = label(inputs, n=24)
+    reused, services = label(inputs, n=24, reuse=True)
+    assert len(services.sampled) < 0.9 * len(rows(plain, "rollouts"))
+    assert sum(v["tokens_spent"] for v in rows(reused, "step_values")) == sum(
+        r["n_tokens"] for r in rows(reused, "rollouts")
+    )
+    spans = {t["step_id"]: t["char_end"] for t in rows(reused, "steps")}
+    weighted, seen = 0.0, set()
+    deviations = []
+    for value in rows(reused, "step_values"):
+        prefix = rollouts[value["rollout_id"]]["completion"][: spans[value["step_id"]]]
+        if value["n"] and (value["problem_id"], prefix) not in seen:
+            seen.add((value["problem_id"], prefix))
+            assert value["n"] >= 24
+            truth = true_value(prefix)
+            if truth < 1:
+                deviations.append((value["value"] - truth) / (truth * (1 - truth) / value["n"]) ** 0.5)
+            weighted += value["n"]
+    assert len(deviations) > 30 and weighted > len(services.sampled)
+    assert abs(np.mean(deviations)) < 0.45 and 0.7 < np.std(deviations) < 1.3
+    assert {r["rollout_id"] for r in rows(reused, "rollouts")} < {r["rollout_id"] for r in rows(plain, "rollouts")}
 
 
 @pytest.mark.parametrize(
