@@ -1,10 +1,11 @@
 """A continuation counts for the longer prefixes that it happens to begin with.
 
 Of the continuations of a prefix, those that begin as a longer prefix of some rollout goes on are continuations of that
-prefix too, drawn as if they had been asked for. This is unbiased: which continuations are credited depends on the tokens
-up to the longer prefix's end only, and given these, the rest and its verdict are distributed as a fresh continuation's. (The longer prefix is part of a first rollout, sampled apart from them.) Two
-things differ. The rest has fewer tokens left before its limit. And neighbouring values share samples, so that they
-are correlated: the error of an advantage, which takes them as independent, is then on the safe side.
+prefix too, drawn as if they had been asked for. This is unbiased: which of them are credited depends on the tokens up
+to the longer prefix's end only, and given these, the rest and its verdict are distributed as a fresh continuation's.
+(The longer prefix is part of a first rollout, sampled apart from them.) Two things differ. The rest has fewer tokens
+left before its limit. And neighbouring values share samples, so that they are correlated: the error of an advantage,
+which takes them as independent, is then on the safe side.
 
 First rollouts are never credited: which of them are labelled depends on their verdicts.
 """
