@@ -202,56 +202,6 @@ def test_groups_hold_so_many_but_for_the_last(sizes, k):
     assert merge_groups(ends, k) == [ends[min(i + k, len(ends)) - 1] for i in range(0, len(ends), k)]
 
 
-def test_joined_steps_are_named_by_their_label():
-    text = "a\nb\nc\nd\ne\n"
-    assert segment(text, "lines*2", 2).label == "lines*2/2" and segment(text, "lines*1").label == "lines"
-    assert texts(segment(text, "lines*2"), text) == ["a\nb\n", "c\nd\n", "e\n"]
-    assert segment(text, "lines*9").label == "lines*9", "even where all steps are one"
-
-
-@given(HOSTILE, st.sampled_from(["paragraphs", "lines"]), st.integers(1, 4))
-def test_episodes_are_whole_blocks_and_at_least_so_many(text, by, least):
-    """An independent reading of the rule: every episode but the last has at least `least` blocks."""
-    ends = SEGMENTERS[by](text)
-    kept = episodes(text, ends, least)
-    assert set(kept) <= set(ends) and kept[-1:] == ends[-1:]
-    places = [ends.index(end) + 1 for end in kept]
-    assert all(b - a >= least for a, b in pairwise([0, *places[:-1]]))
-    assert all(
-        text[end:].lstrip(" *_>#-").lower().startswith(("wait", "but", "alter", "is there")) for end in kept[:-1]
-    )
-
-
-# -- thoughts -------------------------------------------------------------------------------------------------------
-
-
-def test_hand_worked_thoughts():
-    assert merge_runs([True, True, False, True]) == ((0, 0, 1, 2), ((0, 2), (2, 3), (3, 4)))
-    assert merge_runs([None, None, "good", "good"]) == ((0, 1, 2, 2), ((0, 1), (1, 2), (2, 4)))
-    assert merge_runs([float("nan")] * 2) == ((0, 1), ((0, 1), (1, 2)))
-    assert merge_runs([]) == ((), ())
-    assert (
-        merge_groups([2, 4, 6, 8, 9], 2) == [4, 8, 9] and merge_groups([2, 4], 2) == [4] and merge_groups([], 3) == []
-    )
-    with pytest.raises(ValueError, match="at least 1"):
-        merge_groups([1], 0)
-
-
-@given(st.lists(st.sampled_from([None, True, False])))
-def test_thoughts_tile_and_neighbours_differ(labels):
-    ids, spans = merge_runs(labels)
-    assert [step for start, end in spans for step in range(start, end)] == list(range(len(labels)))
-    assert all(set(ids[start:end]) == {thought} for thought, (start, end) in enumerate(spans))
-    assert all(len({labels[k] for k in range(start, end)}) == 1 for start, end in spans)
-    assert all(labels[a[0]] is None or labels[b[0]] is None or labels[a[0]] != labels[b[0]] for a, b in pairwise(spans))
-
-
-@given(st.lists(st.integers(1, 9), max_size=30), st.integers(1, 5))
-def test_groups_hold_so_many_but_for_the_last(sizes, k):
-    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-    assert merge_groups(ends, k) == [ends[min(i + k, len(ends)) - 1] for i in range(0, len(ends), k)]
-
-
 # -- tokens ---------------------------------------------------------------------------------------------------------
 
 
