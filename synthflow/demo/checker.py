@@ -9,10 +9,11 @@ What *right* means. A step is right when every equation in it
 2. has operands that are reachable: given numbers, or results of earlier steps that were right (or the small
    whole numbers 0..9, where they make sense as counts), and
 3. lies on a path to the target: as a polynomial in the givens its result is a part of the target, that is
-   target = ±(result * factor) + further terms, with nothing to be undone on the way.
+   target = ±(result * factor) + further terms, with nothing to be undone on the way; where the facts are ordered
+   (a ledger), its result is one of their quantities.
 
 A boxed answer is right when it is the gold answer and the target has been derived by then. Order and
-association are free, several operations may stand in one line, and stating something right again is right
+association are free (unless the facts are ordered), several operations may stand in one line, and stating something right again is right
 (`redundant`). Only equations and answers are judged; names and units in the sentence are not. A detour that
 adds something in order to take it away again is judged as off the path.
 
@@ -98,6 +99,12 @@ class _State:
         entries = self.known.setdefault(value, [])
         if entry not in entries:
             entries.append(entry)
+
+    def leads(self, poly: Poly) -> bool:
+        """Whether a result that means this is on the path."""
+        if self.facts.ordered:
+            return any(p == poly for q, p in zip(self.facts.quantities, self.polys, strict=True) if q.op != "given")
+        return useful(poly, self.target)
 
     def knows(self, value: Fraction, poly: Poly) -> bool:
         return any(e.trust == "clean" and e.poly == poly for e in self.known.get(value, ()))
@@ -198,7 +205,7 @@ def _judge_equation(state: _State, equation: Equation) -> _Finding:
     expr, result = equation.expr, equation.result
     true = equation.consistent and expr.value == result
     for trusts in (("clean",), ("clean", "tainted"), ("clean", "skipped")):
-        readings = [(p, used) for p, used in _readings(state, expr, trusts) if p and useful(p, state.target)]
+        readings = [(p, used) for p, used in _readings(state, expr, trusts) if p and state.leads(p)]
         if not readings:
             continue
         tainted = all(any(e.trust == "tainted" for _, e in used) for _, used in readings)
@@ -232,7 +239,7 @@ def _off_path(state: _State, expr: Expr, result: Fraction, true: bool) -> _Findi
                 other = apply_operation(op, left, right)
                 for poly, _ in _readings(state, other, ("clean", "tainted")):
                     new = poly and other.value is not None and not state.knows(other.value, poly)
-                    if new and useful(poly, state.target):
+                    if new and poly and state.leads(poly):
                         state.add(result, poly, clean=False)
                         return _Finding("wrong_operation", any(tainted))
     state.add(result, None, clean=False)

@@ -40,10 +40,15 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All quantities of one problem in topological order, and the index of the one that is asked for."""
+    """All quantities of one problem in topological order, and the index of the one that is asked for.
+
+    ordered: whether a solution has to go through these quantities, as a ledger through its balances; else the terms of
+    a sum may be taken in any order.
+    """
 
     quantities: tuple[Quantity, ...]
     target: int
+    ordered: bool = False
 
     @property
     def gold(self) -> int:
@@ -75,7 +80,7 @@ class Facts:
                 row["signs"] = list(q.signs)
             row.update({k: v for k, v in (("who", q.who), ("what", q.what)) if v})
             rows.append(row)
-        return {"quantities": rows, "target": self.target}
+        return {"quantities": rows, "target": self.target} | ({"ordered": True} if self.ordered else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Facts:
@@ -105,7 +110,7 @@ class Facts:
         target = int(data["target"])
         if not 0 <= target < len(out):
             raise ValueError("target is not a quantity")
-        return cls(tuple(out), target)
+        return cls(tuple(out), target, bool(data.get("ordered", False)))
 
 
 @dataclass(slots=True)
@@ -147,8 +152,8 @@ class FactsBuilder:
     def value(self, index: int) -> int:
         return self.quantities[index].value
 
-    def build(self, target: int) -> Facts:
-        return Facts(tuple(self.quantities), target)
+    def build(self, target: int, *, ordered: bool = False) -> Facts:
+        return Facts(tuple(self.quantities), target, ordered)
 
     def _add(self, quantity: Quantity) -> int:
         self.quantities.append(quantity)

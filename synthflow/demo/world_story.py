@@ -68,8 +68,8 @@ class Story:
     def containers(self) -> list[str]:
         return self.rng.sample(CONTAINERS, len(CONTAINERS))
 
-    def finish(self, target: int) -> Facts:
-        return self.facts.build(target)
+    def finish(self, target: int, *, ordered: bool = False) -> Facts:
+        return self.facts.build(target, ordered=ordered)
 
     def _fits(self, name: str, obj: str) -> bool:
         return pair_is_heldout(name, obj) == (self.split == "heldout")

@@ -91,11 +91,23 @@ def test_an_event_twice_or_one_that_never_was_is_wrong(train: list[DemoProblem])
         absent = next(x for x in range(26, 99) if not re.search(rf"\b{x}\b", p.prompt))
         judged = check_steps(p.metadata, [*lines[:3], f"Then Anna: {balance} + {absent} = {balance + absent}."])
         assert judged[-1].verdict == "wrong"
-    # Left out is no wrong equation: the answer is where it shows.
-    lines = reference_solutions(train[0], 1, seed=2)[0]
-    total = EQUATION.search(lines[-3]).group(4)  # type: ignore[union-attr]
-    judged = check_steps(train[0].metadata, [*lines[:-2], f"The answer is \\boxed{{{total}}}."])
-    assert [j.right for j in judged] == [True] * (len(judged) - 1) + [False]
+
+
+def test_an_event_that_is_left_out_is_wrong_where_it_is_left_out(train: list[DemoProblem]) -> None:
+    for p in train[::9]:
+        lines = reference_solutions(p, 1, seed=2)[0]
+        before, _, _, _ = EQUATION.search(lines[4]).groups()  # type: ignore[union-attr]
+        _, op, x, _ = EQUATION.search(lines[5]).groups()  # type: ignore[union-attr]
+        after = int(before) + int(x) if op == "+" else int(before) - int(x)
+        judged = check_steps(p.metadata, [*lines[:4], EQUATION.sub(f"{before} {op} {x} = {after}", lines[5])])
+        assert [j.right for j in judged] == [True] * 4 + [False], (lines, before, op, x)
+        total = EQUATION.search(lines[-3]).group(4)  # type: ignore[union-attr]
+        judged = check_steps(p.metadata, [*lines[:-2], f"The answer is \\boxed{{{total}}}."])
+        assert [j.right for j in judged] == [True] * (len(judged) - 1) + [False]
+        # Two events in one line are two, in their order.
+        first, last = EQUATION.search(lines[4]).groups(), EQUATION.search(lines[5]).groups()  # type: ignore[union-attr]
+        both = f"{first[0]} {first[1]} {first[2]} {last[1]} {last[2]} = {last[3]}"
+        assert all(j.right for j in check_steps(p.metadata, [*lines[:4], EQUATION.sub(both, lines[4]), *lines[6:]]))
 
 
 def test_the_split_is_honest(train: list[DemoProblem], heldout: list[dict]) -> None:
