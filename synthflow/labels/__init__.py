@@ -1,1 +1,1 @@
-"""What steps are worth. `monte_carlo` is a stage, `searchers` and `posterior` its rules, `signals` what trainers read."""
+"""What steps are worth. `monte_carlo` is a stage, `searchers` its rules, `signals` what trainers read."""

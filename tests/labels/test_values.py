@@ -98,7 +98,7 @@ def test_sure_beats_unsure():
 
 
 def test_hard_labels_by_hand():
-    """Math-Shepherd's hard estimate: any success is 1. Of 2/8, 0/8, 1/8, wrong, the second step is the first without one;
+    """Math-Shepherd's hard estimate: any success is 1. Of 2/8, 0/8, 1/8, wrong, the second is the first without;
     that the third came back does not matter to it."""
     steps = [Evidence(2, 8), Evidence(0, 8), Evidence(1, 8), Evidence(0, 1, "verdict")]
     columns = step_columns(Evidence(3, 8, "prompt"), steps, "wrong", "hard")
