@@ -1,1 +1,1 @@
-"""What steps are worth. `monte_carlo` is the stage; `intervals` says how sure a proportion is."""
+"""What steps are worth. `monte_carlo` is a stage, `searchers` its rules, `signals` what trainers read."""

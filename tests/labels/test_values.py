@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.labels.values import Evidence, step_columns
+from synthflow.labels.values import Evidence, hard_first_error, step_columns
 
 RIGHT, WRONG = Evidence(1, 1, "verdict"), Evidence(0, 1, "verdict")
 
@@ -95,3 +95,22 @@ def test_sure_beats_unsure():
     """0 of 8 is not certain: its error is .13, and of the difference with a verdict too."""
     got = step_columns(group(4, 8), [mc(0), WRONG], "wrong")
     assert got.advantage[1] == 0 and got.advantage_se[1] == pytest.approx(0.130333, abs=1e-6)
+
+
+def test_hard_labels_by_hand():
+    """Math-Shepherd's hard estimate: any success is 1. Of 2/8, 0/8, 1/8, wrong, the second is the first without;
+    that the third came back does not matter to it."""
+    steps = [Evidence(2, 8), Evidence(0, 8), Evidence(1, 8), Evidence(0, 1, "verdict")]
+    columns = step_columns(Evidence(3, 8, "prompt"), steps, "wrong", "hard")
+    assert columns.value.tolist() == [1, 0, 1, 0] and columns.before.tolist() == [1, 1, 0, 1]
+    assert columns.advantage.tolist() == [0, -1, 1, -1] and columns.first_error == 1
+    assert np.isnan(columns.low).all() and np.isnan(columns.high).all() and np.isnan(columns.advantage_se).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "expected"),
+    [([1, 1, 0], "wrong", 2), ([0, 0], "wrong", 0), ([1, np.nan, 0], "wrong", None), ([0, np.nan, 0], "wrong", 0),
+     ([0, 1], "correct", -1), ([1, 0], "unknown", None)],
+)  # fmt: skip
+def test_the_first_hard_zero(values, verdict, expected):
+    assert hard_first_error(np.array(values, float), verdict) == expected
