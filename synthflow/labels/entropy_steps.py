@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from synthflow.contracts import Services
 from synthflow.labels.config import LabelConfig
+from synthflow.labels.prefixes import PrefixPlan
 from synthflow.segment import Segmented
 from synthflow.segment.entropy import segment_by_entropy
 from synthflow.stages.scoring import ENTROPY_TOP, ToScore, score
@@ -33,9 +34,6 @@ class EntropySteps(BaseModel):
         ENTROPY_TOP, ge=1, description="likeliest tokens that an entropy is told from, where the backend sees no more"
     )
 
-    def scorers(self, policy: str) -> tuple[str, ...]:
-        return (self.by or policy,)
-
 
 class EntropyConfig(LabelConfig):
     """The fields of a labeler that can cut so."""
@@ -43,6 +41,24 @@ class EntropyConfig(LabelConfig):
     entropy_steps: EntropySteps | None = Field(
         None, description="cut before tokens of high entropy, in place of segmenter, max_steps and overflow"
     )
+
+    def cutters(self, policy: str) -> tuple[str, ...]:
+        """The policy whose entropies cut, if any do, for a labeler whose own policy is `policy`."""
+        return () if self.entropy_steps is None else (self.entropy_steps.by or policy,)
+
+
+def note_cuts(
+    plan: PrefixPlan, rows: Sequence[Mapping[str, Any]], config: EntropyConfig, policy: str, services: Services
+) -> tuple[Sequence[Mapping[str, Any]], list[tuple[str, str, str]]]:
+    """Tell `plan` how rollouts are cut, if entropies say so.
+
+    Returns:
+        The rollouts that it can cut; and (problem_id, rollout_id, reason) of the others.
+    """
+    if config.entropy_steps is None:
+        return rows, []
+    plan.cuts, failed = entropy_cuts(rows, config, policy, plan.renderer, services)
+    return [row for row in rows if row["rollout_id"] in plan.cuts], failed
 
 
 def entropy_cuts(
@@ -60,7 +76,7 @@ def entropy_cuts(
     """
     settings = config.entropy_steps
     assert settings is not None
-    name = settings.by or policy
+    [name] = config.cutters(policy)
     asks = [ToScore(r["problem_id"], tuple(r["prompt_token_ids"]), tuple(r["token_ids"])) for r in rows]
     cuts: dict[str, Segmented] = {}
     failed: list[tuple[str, str, str]] = []

@@ -22,7 +22,7 @@ from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.errors import UserError
 from synthflow.labels.config import WHICH
-from synthflow.labels.entropy_steps import EntropyConfig, entropy_cuts
+from synthflow.labels.entropy_steps import EntropyConfig, note_cuts
 from synthflow.labels.implicit_rewards import step_rewards
 from synthflow.labels.prefixes import Cut, PrefixPlan
 from synthflow.labels.rows import reject_rows, step_rows, value_row
@@ -71,8 +71,7 @@ class Implicit(Stage):
 
     @classmethod
     def policies(cls, config: Any) -> tuple[str, ...]:
-        by = () if config.entropy_steps is None else config.entropy_steps.scorers(config.policy)
-        return tuple(dict.fromkeys((config.policy, config.reference, *by)))
+        return tuple(dict.fromkeys((config.policy, config.reference, *config.cutters(config.policy))))
 
     @classmethod
     def scorers(cls, config: Any) -> tuple[str, ...]:
@@ -157,10 +156,8 @@ class Implicit(Stage):
             rejects += [(row["problem_id"], row["rollout_id"], "no_token_ids") for row in rows]
             return []
         plan = PrefixPlan(renderer, config.segmenter, config.max_steps, config.overflow)
-        if config.entropy_steps is not None:
-            plan.cuts, failed = entropy_cuts(rows, config, config.policy, renderer, services)
-            rejects += failed
-            rows = [row for row in rows if row["rollout_id"] in plan.cuts]
+        rows, failed = note_cuts(plan, rows, config, config.policy, services)
+        rejects += failed
         cuts = []
         for row in rows:
             cut = plan.cut(row)
