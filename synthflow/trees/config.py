@@ -8,14 +8,13 @@ from pydantic import Field, model_validator
 
 from synthflow import ids
 from synthflow.contracts import SamplingParams, StageConfig
-from synthflow.labels.config import TEMPLATE as CONTINUED
 from synthflow.labels.config import LabelConfig
 from synthflow.segment import Overflow, SegmenterName
 from synthflow.stages.sample import TEMPLATE as FIRST
-from synthflow.trees.paths import WHOLE_TEMPLATE
+from synthflow.trees.paths import CONTINUED, WHOLE
 from synthflow.trees.select import Selection
 
-TEMPLATES = {"none": FIRST, "prefix": CONTINUED, "tree": WHOLE_TEMPLATE}
+TEMPLATES = {"none": FIRST, "prefix": CONTINUED, "tree": WHOLE}
 """Templates of the rollouts that a tree has, by condition."""
 
 
