@@ -190,7 +190,9 @@ def test_it_shares_its_samples_with_whoever_samples_alike():
     """The same parameters are the same sampling, so first rollouts and continuations have the ids that others give."""
     of = {s["condition"]: s["sampling_id"] for s in tree_stage().samplings()}
     sample = Sample("s", Sample.Config.model_validate({"use": "sample", "of": "problems", "max_tokens": 200}))
-    steps = MonteCarlo("m", MonteCarlo.Config.model_validate({"use": "label.monte_carlo", "of": "s", "max_tokens": 200}))
+    steps = MonteCarlo(
+        "m", MonteCarlo.Config.model_validate({"use": "label.monte_carlo", "of": "s", "max_tokens": 200})
+    )
     assert [s["sampling_id"] for s in (*sample.samplings(), *steps.samplings())] == [of["none"], of["prefix"]]
 
 
