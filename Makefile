@@ -67,8 +67,9 @@ typecheck: .venv/test ## Check types, strictly
 	@for d in filters pipelines stores verifiers; do ln -sfn ../../$$d .typecheck/synthflow/$$d; done
 	$(BIN)/mypy .typecheck/synthflow
 
-demo-policy: .venv/demo ## Train the demo policy anew (about half an hour on two cores)
+demo-policy: .venv/demo ## Train the demo policies anew (about an hour on two cores)
 	$(BIN)/python -m synthflow.demo.train --out synthflow/demo/policy
+	$(BIN)/python -m synthflow.demo.train --out synthflow/demo/policy_long --world long --init synthflow/demo/policy --minutes 22
 
 clean: ## Remove environments, runs and caches
 	rm -rf .venv .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from synthflow.stores import calibration_view
+from synthflow.stores import agreement_view, calibration_view, curriculum_views
 from synthflow.stores.bins import BINS
 
 HASH_SPACE = 2**62
@@ -38,8 +38,10 @@ MACROS: tuple[str, ...] = (
 )
 
 _GROUP = "problem_id, policy_id, round, sampling_id"
-_GROUP_STATS = f"""(SELECT {_GROUP}, any_value(group_state) AS group_state, any_value(difficulty_bin) AS difficulty_bin
-    FROM problem_stats GROUP BY {_GROUP})"""
+# Several stages may have counted a group, one wave after another: the largest count says how difficult it is.
+_GROUP_STATS = f"(SELECT {_GROUP}, arg_max(difficulty_bin, n) AS difficulty_bin FROM problem_stats GROUP BY {_GROUP})"
+_COUNTED = f"""(SELECT {_GROUP}, n_correct, n_wrong, any_value(group_state) AS group_state
+    FROM problem_stats GROUP BY {_GROUP}, n_correct, n_wrong)"""
 _COUNTS = {
     "stage": "the verify stage whose verdicts are counted",
     "n_judged": "n_correct + n_wrong",
@@ -66,7 +68,7 @@ VERDICTS = View(
 GROUPS = View(
     "groups",
     "first rollouts of one problem by one policy, round and sampling, counted by verdict; one row a verify stage",
-    f"""SELECT v.*, ps.difficulty_bin, coalesce(ps.group_state, CASE WHEN n_judged < 2 THEN 'undecided'
+    f"""SELECT v.*, ps.difficulty_bin, coalesce(pc.group_state, CASE WHEN n_judged < 2 THEN 'undecided'
             WHEN n_wrong = 0 THEN 'all_right' WHEN n_correct = 0 THEN 'all_wrong' ELSE 'mixed' END) AS group_state
     FROM (
         SELECT *, n_correct + n_wrong AS n_judged, n_correct / nullif(n_correct + n_wrong, 0) AS pass_rate,
@@ -80,7 +82,8 @@ GROUPS = View(
                 count(*) FILTER (WHERE finish_reason = 'length') AS n_truncated
             FROM verdicts WHERE condition = 'none' AND verdict IS NOT NULL GROUP BY {_GROUP}, stage
         )
-    ) v LEFT JOIN {_GROUP_STATS} ps USING ({_GROUP})""",
+    ) v LEFT JOIN {_GROUP_STATS} ps USING ({_GROUP})
+    LEFT JOIN {_COUNTED} pc USING ({_GROUP}, n_correct, n_wrong)""",
     _COUNTS,
 )
 
@@ -305,7 +308,57 @@ CALIBRATION = View(
     calibration_view.COLUMNS,
 )
 
+STEP_AGREEMENT = View(
+    "step_agreement",
+    "step labelers against the truth, each other and the outcome, with 95% intervals: which one to believe",
+    agreement_view.AGREEMENT_SQL,
+    agreement_view.AGREEMENT_COLUMNS,
+)
+
+STEP_RELIABILITY = View(
+    "step_reliability",
+    "what came where a labeler gave such values: one row a labeler, reference, slice and bin that is not empty",
+    agreement_view.RELIABILITY_SQL,
+    agreement_view.RELIABILITY_COLUMNS,
+)
+
+STEP_LABELERS = View(
+    "step_labelers",
+    "what each step labeler gave and cost, how sure it is and, where that was measured, how right",
+    agreement_view.LABELERS_SQL,
+    agreement_view.LABELERS_COLUMNS,
+)
+
+DIFFICULTY_BY_POLICY = View(
+    "difficulty_by_policy",
+    "pass rates of two policies or rounds on each problem that both tried, the weaker beside the stronger",
+    curriculum_views.DIFFICULTY_BY_POLICY,
+    curriculum_views.BY_POLICY_COLUMNS,
+)
+
+DIFFICULTY_SHIFT = View(
+    "difficulty_shift",
+    "how alike two policies or rounds rank the problems that both tried",
+    curriculum_views.DIFFICULTY_SHIFT,
+    curriculum_views.SHIFT_COLUMNS,
+)
+
+BUDGETS = View(
+    "budgets",
+    "what each budget gave a problem, the group before, as forecast and after; one row a budget and problem",
+    curriculum_views.BUDGETS,
+    curriculum_views.BUDGETS_COLUMNS,
+)
+
+BUDGET_WAVES = View(
+    "budget_waves",
+    "share of mixed groups before a budget, as planned and as it came out; one row a budget",
+    curriculum_views.BUDGET_WAVES,
+    curriculum_views.BUDGET_WAVES_COLUMNS,
+)
+
 VIEWS: tuple[View, ...] = (
     VERDICTS, GROUPS, PASS_AT_K, PASS_RATE_BY_DIFFICULTY, STEP_ADVANTAGES, PAIR_TEXTS, LINEAGE, STAGE_ORDER,
-    MEASUREMENTS, QDC_SLICES, QDC, QDC_DELTA, QDC_HISTOGRAMS, CALIBRATION,
+    MEASUREMENTS, QDC_SLICES, QDC, QDC_DELTA, QDC_HISTOGRAMS, CALIBRATION, STEP_AGREEMENT, STEP_RELIABILITY,
+    STEP_LABELERS, DIFFICULTY_BY_POLICY, DIFFICULTY_SHIFT, BUDGETS, BUDGET_WAVES,
 )  # fmt: skip

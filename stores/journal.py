@@ -39,7 +39,11 @@ def _unpack(text: str | None, dtype: str) -> tuple[int, ...] | tuple[float, ...]
 
 
 def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
-    """One journal line. Token ids are little-endian int32 and logprobs float32, in base64: exact and short."""
+    """One journal line. Token ids are little-endian int32 and logprobs float32, in base64: exact and short.
+
+    Entropies, which only scored tokens have, stand in lines that have some: older journals have no such field.
+    """
+    entropies = {"entropies": _pack(result.entropies, "<f4"), "exact": result.entropies_exact}
     body = orjson.dumps(
         {
             "id": result.rollout_id,
@@ -55,6 +59,7 @@ def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
             "prompt_tokens": result.prompt_tokens,
             "reason": result.reason,
             "elapsed_s": result.elapsed_s,
+            **(entropies if result.entropies is not None else {}),
         }
     )
     return b"%08x %s\n" % (zlib.crc32(body), body)
@@ -80,6 +85,8 @@ def decode(line: bytes) -> tuple[int, SampleResult] | None:
         prompt_tokens=record["prompt_tokens"],
         reason=record["reason"],
         elapsed_s=record["elapsed_s"],
+        entropies=_unpack(record.get("entropies"), "<f4"),
+        entropies_exact=record.get("exact"),
     )
 
 

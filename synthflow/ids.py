@@ -4,7 +4,8 @@ An id is a one-letter kind, an underscore and 96 bits of BLAKE2b over canonical 
 backend, a time or a position in a file, so order, partition size and worker count cannot change it.
 `problem_id = H(messages)`; `policy_id = H(weights, tokenizer, chat template)`; `sampling_id = H(sampling
 parameters, prompt template, condition)`, never n; `prefix_id = H(problem, prefix tokens)`;
-`rollout_id = H(problem, policy, round, sampling, prefix, index, run seed)`, never the text.
+`rollout_id = H(problem, policy, round, sampling, prefix, index, run seed)`, never the text;
+`score_id = H(policy, entropies wanted, prompt tokens, scored tokens)`.
 """
 
 from __future__ import annotations
@@ -80,6 +81,12 @@ def rollout_id(problem: str, policy: str, round_: int, sampling: str, prefix: st
 def rollout_seed(rollout: str) -> int:
     """The seed of a rollout, in [0, 2**62): from its id, so that it is the same wherever it is sampled."""
     return int(digest("seed:" + rollout)[:16], 16) >> 2
+
+
+def score_id(policy: str, prompt: Sequence[int], tokens: Sequence[int], entropy_top: int = 0) -> str:
+    """Id of reading `tokens` after `prompt` under a policy: the same reading is paid for once, whoever asks for it."""
+    raw = "|".join((policy, str(entropy_top), ",".join(map(str, prompt)), ",".join(map(str, tokens))))
+    return f"l_{digest(raw)}"
 
 
 def step_id(rollout: str, segmenter: str, index: int) -> str:

@@ -1,8 +1,8 @@
 """Names to classes, by entry point, so that a third party adds a stage with `pip install`.
 
-Groups: `synthflow.stages`, `synthflow.verifiers`, `synthflow.filters`, `synthflow.backends`. A verifier `x` is
-also the stage `verify.x`, a filter `x` the stage `filter.x`. Two distributions that register one name are an
-error that names both. Nothing is imported until it is asked for.
+Groups: `synthflow.stages`, `synthflow.verifiers`, `synthflow.filters`, `synthflow.backends`,
+`synthflow.step_checkers`. A verifier `x` is also the stage `verify.x`, a filter `x` the stage `filter.x`. Two
+distributions that register one name are an error that names both. Nothing is imported until it is asked for.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from synthflow.errors import UserError
 
-Kind = Literal["stages", "verifiers", "filters", "backends"]
-KINDS: tuple[Kind, ...] = ("stages", "verifiers", "filters", "backends")
+Kind = Literal["stages", "verifiers", "filters", "backends", "step_checkers"]
+KINDS: tuple[Kind, ...] = ("stages", "verifiers", "filters", "backends", "step_checkers")
 
 
 @cache
@@ -26,11 +26,16 @@ def _entries(kind: Kind) -> dict[str, EntryPoint]:
         other = found.get(entry.name)
         if other is not None and other.value != entry.value:
             raise UserError(
-                f"two packages register {kind[:-1]} {entry.name!r}: {_owner(other)} and {_owner(entry)}; "
+                f"two packages register {_one(kind)} {entry.name!r}: {_owner(other)} and {_owner(entry)}; "
                 "uninstall one of them"
             )
         found[entry.name] = entry
     return found
+
+
+def _one(kind: Kind) -> str:
+    """`stages` -> `stage`, `step_checkers` -> `step checker`."""
+    return kind[:-1].replace("_", " ")
 
 
 def _owner(entry: EntryPoint) -> str:
@@ -57,12 +62,12 @@ def load(kind: Kind, name: str) -> Any:
     entry = _entries(kind).get(name)
     if entry is None:
         hint = suggest(name, _entries(kind)) or f"known: {', '.join(names(kind)) or 'none'}"
-        raise UserError(f"no {kind[:-1]} is called {name!r}; {hint}")
+        raise UserError(f"no {_one(kind)} is called {name!r}; {hint}")
     try:
         return entry.load()
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{kind[:-1]} {name!r} needs the package {error.name!r}, which is not installed; "
+            f"{_one(kind)} {name!r} needs the package {error.name!r}, which is not installed; "
             f"install it, or the extra of synthflow that holds it (see docs/install.md)"
         ) from error
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from synthflow.schema_agreement import AGREEMENT
 from synthflow.tablespec import SCHEMA_VERSION, Column, TableSpec
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "Column", "TableSpec"]
@@ -210,8 +211,12 @@ PAIRS = TableSpec(
         _c("margin", F32, "chosen_value - rejected_value", True),
         _c("margin_se", F32, "standard error of margin; 0 for verdicts", True),
         _c("length_ratio", F32, "longer over shorter, in tokens or, without these, characters"),
-        _c("confidence", F32, "of siblings, 1 / (1 + n_worse / max(1, n_better)) from their visits", True),
+        _c("visit_confidence", F32, "of siblings, 1 / (1 + n_worse / max(1, n_better)) from their visits", True),
         _c("rule", STRING, "the rule that mined it"),
+        _c("interval_overlap", F32, "what both sides' 95% intervals share, of the shorter; 0: disjoint", True),
+        _c("scorer_agreement", F32, "share of the stages above that judged both sides and agree with the order", True),
+        _c("round_consistency", F32, "share of earlier rounds in which the order of the same texts held", True),
+        _c("confidence", F32, "probability that the margin is above 0, by normal approximation", True),
         _STAGE_ID,
     ),
 )
@@ -389,6 +394,6 @@ TABLES: Mapping[str, TableSpec] = {
     t.name: t
     for t in (
         PROBLEMS, ROLLOUTS, SCORES, STEPS, STEP_VALUES, PAIRS, PROBLEM_STATS, ARTIFACTS, REJECTS, STATS,
-        TELEMETRY, POLICIES, SAMPLINGS, STAGES, RUNS,
+        AGREEMENT, TELEMETRY, POLICIES, SAMPLINGS, STAGES, RUNS,
     )
 }  # fmt: skip

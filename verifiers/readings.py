@@ -27,9 +27,9 @@ _DRESSING = " \t\r*_`"  # what chat models set a statement in
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A choice or a score; None where nothing can be read, and then `problem` says why."""
+    """A choice, a score or several; None where nothing can be read, and then `problem` says why."""
 
-    value: str | float | None
+    value: str | float | tuple[float, ...] | None
     problem: str | None = None
 
 
@@ -91,38 +91,47 @@ class Answer:
             text = of.group(1)
         if not _NUMBER.fullmatch(text):
             return Reading(None, f"{self.label}: is followed by no single number")
-        return self._on_scale(float(text))
-
-    def _on_scale(self, number: float) -> Reading:
-        assert self.scale is not None
-        low, high = self.scale
-        if not low <= number <= high:
-            return Reading(None, f"{number:g} is not on the scale from {low:g} to {high:g}")
-        return Reading(number + 0.0)  # no negative zero
+        return on_scale(float(text), self.scale)
 
     def _read_json(self, text: str) -> Reading:
-        fenced = _FENCED.match(text)
-        try:
-            said = json.loads(
-                fenced.group(1) if fenced else text, object_pairs_hook=_unique, parse_constant=_no_constant
-            )
-        except _Twice as error:
-            return Reading(None, f"the key {str(error)[:40]!r} stands twice")
-        except (ValueError, RecursionError):
-            return Reading(None, "not one JSON object")
-        key = self.label.lower()
-        if not isinstance(said, Mapping) or key not in said:
-            return Reading(None, f"no JSON object with the key {key!r}")
-        value = said[key]
+        value, problem = value_in_object(text, self.label.lower())
+        if problem is not None:
+            return Reading(None, problem)
         if self.scale is None:
-            return Reading(value) if value in self.choices else Reading(None, f"{key!r} holds no choice")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return Reading(None, f"{key!r} holds no number")
-        if isinstance(value, float) and not math.isfinite(value):
-            return Reading(None, f"{key!r} holds no finite number")
-        if abs(value) > 1e9:
-            return Reading(None, "the number is not on the scale")
-        return self._on_scale(float(value))
+            return Reading(value) if value in self.choices else Reading(None, f"{self.label.lower()!r} holds no choice")
+        return number_on_scale(value, self.label.lower(), self.scale)
+
+
+def value_in_object(text: str, key: str) -> tuple[Any, str | None]:
+    """What stands under `key` in a text that is one JSON object, and else the problem."""
+    fenced = _FENCED.match(text)
+    try:
+        said = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except _Twice as error:
+        return None, f"the key {str(error)[:40]!r} stands twice"
+    except (ValueError, RecursionError):
+        return None, "not one JSON object"
+    if not isinstance(said, Mapping) or key not in said:
+        return None, f"no JSON object with the key {key!r}"
+    return said[key], None
+
+
+def number_on_scale(value: Any, key: str, scale: tuple[float, float]) -> Reading:
+    """A number out of JSON, if it is one and lies on the scale."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return Reading(None, f"{key!r} holds no number")
+    if isinstance(value, float) and not math.isfinite(value):
+        return Reading(None, f"{key!r} holds no finite number")
+    if abs(value) > 1e9:
+        return Reading(None, "the number is not on the scale")
+    return on_scale(float(value), scale)
+
+
+def on_scale(number: float, scale: tuple[float, float]) -> Reading:
+    low, high = scale
+    if not low <= number <= high:
+        return Reading(None, f"{number:g} is not on the scale from {low:g} to {high:g}")
+    return Reading(number + 0.0)  # no negative zero
 
 
 class _Twice(ValueError):

@@ -22,7 +22,7 @@ from synthflow.contracts import SampleRequest, SampleResult
 _INT32 = 2**31 - 1
 """The journal and the tables hold token ids and counts as int32."""
 _FLOAT32 = 3.4e38
-_ABOVE_ZERO = 1e-3
+ABOVE_ZERO = 1e-3
 """Rounding that may lift a log probability above zero."""
 _BYTES, _BYTES_PER_TOKEN = 1 << 20, 2048
 
@@ -75,19 +75,19 @@ def parse(
     Raises:
         BadAnswer: if it holds no choice with a text, or anything in it cannot be true.
     """
-    choices = _field(answer, "choices", list, "the answer")
+    choices = field(answer, "choices", list, "the answer")
     if not choices:
         raise BadAnswer("no choices")
     choice = choices[0]
-    finish = _field(choice, "finish_reason", str, "choice")
-    usage = _field(answer, "usage", dict, "the answer") or {}
+    finish = field(choice, "finish_reason", str, "choice")
+    usage = field(answer, "usage", dict, "the answer") or {}
     prompt_tokens, counted = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     if prompt_tokens is None:
         prompt_tokens = len(request.prompt_token_ids or ())
     if finish == "content_filter":
         return refusal(request, "the server's content filter ended the completion", prompt_tokens)
     if finish not in ("stop", "length"):
-        raise BadAnswer(f"finish_reason {_shown(finish)}; expected stop, length or content_filter")
+        raise BadAnswer(f"finish_reason {shown(finish)}; expected stop, length or content_filter")
     text = _text(choice, endpoint)
     tokens = _tokens(choice, _INT32 if vocabulary is None else vocabulary)
     logprobs = _logprobs(choice)
@@ -111,26 +111,27 @@ def parse(
     )
 
 
-def _field(value: Any, name: str, kind: type, where: str) -> Any:
+def field(value: Any, name: str, wanted: type, where: str) -> Any:
     """A field of an object; None where it is absent or null."""
     if not isinstance(value, dict):
-        raise BadAnswer(f"{where} is {_kind(value)}; expected an object")
+        raise BadAnswer(f"{where} is {kind(value)}; expected an object")
     found = value.get(name)
-    if found is not None and not isinstance(found, kind):
-        raise BadAnswer(f"{name} is {_kind(found)}; expected {_NAMES[kind]}")
+    if found is not None and not isinstance(found, wanted):
+        raise BadAnswer(f"{name} is {kind(found)}; expected {_NAMES[wanted]}")
     return found
 
 
 _NAMES: dict[type, str] = {dict: "an object", list: "an array", str: "text", int: "an integer", bool: "a truth value"}
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """What kind of JSON a value is, in words."""
     return "null" if value is None else _NAMES.get(type(value), "a number")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value in a message: nothing that is long or deep."""
-    return repr(value)[:40] if value is None or isinstance(value, str | int | float) else _kind(value)
+    return repr(value)[:40] if value is None or isinstance(value, str | int | float) else kind(value)
 
 
 def _is_integer(value: Any, most: int) -> bool:
@@ -140,16 +141,16 @@ def _is_integer(value: Any, most: int) -> bool:
 def _count(usage: dict[str, Any], name: str) -> int | None:
     found = usage.get(name)
     if found is not None and not _is_integer(found, _INT32):
-        raise BadAnswer(f"usage.{name} is {_shown(found)}; expected a count")
+        raise BadAnswer(f"usage.{name} is {shown(found)}; expected a count")
     return found
 
 
 def _text(choice: Any, endpoint: Endpoint) -> str:
     if endpoint == "completions":
-        text = _field(choice, "text", str, "choice")
+        text = field(choice, "text", str, "choice")
     else:
-        message = _field(choice, "message", dict, "choice")
-        text = _field(message, "content", str, "message")
+        message = field(choice, "message", dict, "choice")
+        text = field(message, "content", str, "message")
         if text is None and ("content" in message or message.get("role") == "assistant"):
             text = ""  # a message that says nothing, by the protocol null
     if text is None:
@@ -158,24 +159,24 @@ def _text(choice: Any, endpoint: Endpoint) -> str:
 
 
 def _tokens(choice: dict[str, Any], vocabulary: int) -> tuple[int, ...] | None:
-    given = _field(choice, "token_ids", list, "choice")
+    given = field(choice, "token_ids", list, "choice")
     if given is None:
         return None
     most = min(vocabulary - 1, _INT32)
     for token in given:
         if not _is_integer(token, most):
-            raise BadAnswer(f"token_ids hold {_shown(token)}; expected integers from 0 to {most}")
+            raise BadAnswer(f"token_ids hold {shown(token)}; expected integers from 0 to {most}")
     return tuple(given)
 
 
 def _logprobs(choice: dict[str, Any]) -> tuple[float, ...] | None:
     """Log probabilities, nats; None where they are absent or any of them is null, NaN or beyond float32."""
-    given = _field(choice, "logprobs", dict, "choice")
+    given = field(choice, "logprobs", dict, "choice")
     if given is None:
         return None
-    numbers = _field(given, "token_logprobs", list, "logprobs")
+    numbers = field(given, "token_logprobs", list, "logprobs")
     if numbers is None:
-        content = _field(given, "content", list, "logprobs")
+        content = field(given, "content", list, "logprobs")
         if content is None:
             return None
         numbers = [c.get("logprob") if isinstance(c, dict) else c for c in content]
@@ -183,8 +184,8 @@ def _logprobs(choice: dict[str, Any]) -> tuple[float, ...] | None:
     for x in numbers:
         if x is None or (isinstance(x, float) and not math.isfinite(x)):
             whole = False
-        elif type(x) not in (int, float) or x > _ABOVE_ZERO:
-            raise BadAnswer(f"a log probability is {_shown(x)}; expected a number not above 0")
+        elif type(x) not in (int, float) or x > ABOVE_ZERO:
+            raise BadAnswer(f"a log probability is {shown(x)}; expected a number not above 0")
         elif x < -_FLOAT32:
             whole = False
     return tuple(float(x) for x in numbers) if whole else None

@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicCache
 from synthflow.backends.detokenize import Stream
 from synthflow.backends.draw import CHUNK, Knobs, Uniforms, draw
 from synthflow.backends.local import Admitted, cut_at_stop, first_stop
+from synthflow.backends.reading import Reading, read
 from synthflow.backends.renderer import Renderer
 from synthflow.backends.slots import Slots, probe
 from synthflow.contracts import SampleResult
@@ -187,6 +188,10 @@ class Batch:
 
     def _longest(self) -> int:
         return int(self._position[: len(self.rows)].max()) + 1 if self.rows else 0
+
+    def read(self, readings: Sequence[Reading]) -> None:
+        """Score given tokens in one teacher-forced pass, beside the live rows, and resolve their futures."""
+        read(self._model, readings, self._device, self._float)
 
     def step(self) -> int:
         """One token for every live row; finished rows resolve their futures and leave. Returns tokens drawn."""

@@ -3,7 +3,8 @@
 Invariant: every future that was submitted ends: in a result, or in an `InfrastructureError` that carries the
 cause (`EngineFailed` where a forward pass failed: any of its rows may be to blame). A failure costs the rows in
 flight and nothing else: the loop goes on with the next requests. Rows enter when enough of the batch is free, so
-that a prefill serves several of them.
+that a prefill serves several of them. Given tokens to score are read between the steps, one pass at a time, and fail
+for themselves alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 
 from synthflow.backends.batch import Batch, Row, open_row
 from synthflow.backends.local import Admitted
+from synthflow.backends.reading import Reading, take
 from synthflow.contracts import SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError
 
@@ -40,6 +42,7 @@ class Engine:
     def __init__(self, make_batch: Callable[[], Batch], renderer: Renderer, size: int, threads: int) -> None:
         self._make_batch, self._renderer, self._size, self._threads = make_batch, renderer, size, threads
         self._queue: deque[Row] = deque()
+        self._unread: deque[Reading] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._ready: Future[None] = Future()
@@ -57,13 +60,16 @@ class Engine:
 
     def submit(self, requests: Sequence[Admitted]) -> list[Future[SampleResult]]:
         """Queue requests. Thread-safe."""
-        rows = [open_row(r, Future(), self._renderer) for r in requests]
+        made = [
+            open_row(r, Future(), self._renderer) if r.request.score is None else Reading(r, Future()) for r in requests
+        ]
         with self._wake:
             if self._closing:
                 raise InfrastructureError("the transformers engine is closed")
-            self._queue.extend(rows)
+            self._queue.extend(m for m in made if isinstance(m, Row))
+            self._unread.extend(m for m in made if isinstance(m, Reading))
             self._wake.notify()
-        return [row.future for row in rows]
+        return [m.future for m in made]
 
     def close(self) -> None:
         """Stop the thread; what is unfinished is owed."""
@@ -89,17 +95,21 @@ class Engine:
             self._loop(batch)
             self._fail([r.future for r in batch.clear()], InfrastructureError("the transformers engine was closed"))
         with self._wake:
-            waiting = [row.future for row in self._queue]
+            waiting = [row.future for row in self._queue] + [reading.future for reading in self._unread]
             self._queue.clear()
+            self._unread.clear()
         self._fail(waiting, InfrastructureError("the transformers engine was closed"))
 
     def _loop(self, batch: Batch) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._closing or self._queue or batch.rows)
+                self._wake.wait_for(lambda: self._closing or self._queue or self._unread or batch.rows)
                 if self._closing:
                     return
+                unread = take(self._unread, self._size)
             started, fresh, before = time.monotonic(), [], len(batch.rows)
+            if unread:
+                self._read(batch, unread)
             try:
                 fresh = self._take(batch)
                 if fresh:
@@ -114,6 +124,15 @@ class Engine:
                 rows = dict.fromkeys(r.future for r in (*batch.clear(), *fresh))
                 self._fail(list(rows), cause)
             self.busy_s += time.monotonic() - started
+
+    def _read(self, batch: Batch, unread: list[Reading]) -> None:
+        try:
+            batch.read(unread)
+            self.finished += len(unread)
+        except Exception as error:
+            cause = EngineFailed(f"the transformers engine failed: {type(error).__name__}: {error}")
+            cause.__cause__ = error
+            self._fail([r.future for r in unread], cause)
 
     def _take(self, batch: Batch) -> list[Row]:
         free = self._size - len(batch.rows)

@@ -16,7 +16,7 @@ from synthflow.contracts import SampleRequest, SampleResult
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request as an engine takes it: `limit` tokens at most, what the context leaves."""
+    """A request as an engine takes it: `limit` tokens at most, what the context leaves; 0 of one that is scored."""
 
     request: SampleRequest
     prompt: tuple[int, ...]
@@ -35,12 +35,50 @@ def admit(request: SampleRequest, renderer: Renderer, context: int, vocabulary: 
         prompt = tuple(renderer.render(request.messages))
     if not prompt:
         return refusal(request, "empty prompt: a model needs one token to begin with")
+    if request.score is not None:
+        return _admit_scoring(request, prompt, request.score, context, vocabulary)
     if len(prompt) >= context:
         return refusal(request, f"prompt too long: {len(prompt)} tokens, the model holds {context}", len(prompt))
     if min(prompt) < 0 or max(prompt) >= vocabulary:
         strange = next(t for t in prompt if not 0 <= t < vocabulary)
         return refusal(request, f"prompt holds token {strange}, the model knows {vocabulary} tokens", len(prompt))
     return Admitted(request, prompt, min(request.params.max_tokens, context - len(prompt)))
+
+
+def _admit_scoring(
+    request: SampleRequest, prompt: tuple[int, ...], score: tuple[int, ...], context: int, vocabulary: int
+) -> Admitted | SampleResult:
+    whole = (*prompt, *score)
+    if not score:
+        return refusal(request, "nothing to score: no tokens", len(prompt))
+    if len(whole) > context:
+        return refusal(request, f"too long to score: {len(whole)} tokens, the model holds {context}", len(whole))
+    if min(whole) < 0 or max(whole) >= vocabulary:
+        strange = next(t for t in whole if not 0 <= t < vocabulary)
+        return refusal(request, f"token {strange} is to be scored, the model knows {vocabulary} tokens", len(whole))
+    return Admitted(request, prompt, 0)
+
+
+def scored(
+    request: SampleRequest,
+    logprobs: Sequence[float],
+    entropies: Sequence[float] | None,
+    elapsed_s: float,
+    *,
+    exact: bool = True,
+    prompt_tokens: int,
+) -> SampleResult:
+    """What a policy said of the tokens of `request.score`, one number a token."""
+    return SampleResult(
+        rollout_id=request.rollout_id,
+        text="",
+        finish_reason="stop",
+        logprobs=tuple(logprobs),
+        prompt_tokens=prompt_tokens,
+        elapsed_s=elapsed_s,
+        entropies=None if entropies is None else tuple(entropies),
+        entropies_exact=None if entropies is None else exact,
+    )
 
 
 def done(result: SampleResult) -> Future[SampleResult]:

@@ -20,7 +20,8 @@ from synthflow.backends.hashes import hash_files
 from synthflow.contracts import PolicyIdentity
 from synthflow.errors import UserError
 
-DEMO = "demo"
+SHIPPED = {"demo": "short", "demo-long": "long"}
+"""Names of the policies that come with the package, and the demo world that each was trained for."""
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w.\-/]+)?$")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json")
 # What a library notes for itself when it saves a model, and what says nothing about the function computed.
@@ -31,15 +32,15 @@ _NOTES = frozenset((
 
 
 def resolve_model(model: str) -> Path:
-    """The directory that holds `model`: `demo`, a directory, or a name in the local Hugging Face cache.
+    """The directory that holds `model`: `demo`, `demo-long`, a directory, or a name in the local Hugging Face cache.
 
     A hub name may carry a revision: `org/name@revision`.
 
     Raises:
         UserError: saying where it was looked for and how to bring it.
     """
-    if model == DEMO:
-        return _demo_directory()
+    if model in SHIPPED:
+        return _demo_directory(SHIPPED[model])
     path = Path(model).expanduser()
     if path.is_dir():
         return path
@@ -47,16 +48,17 @@ def resolve_model(model: str) -> Path:
         raise UserError(f"model {model!r} is a file; expected a model directory (with config.json), or a hub name")
     if not _HUB_NAME.match(model):
         raise UserError(
-            f"model {model!r}: no such directory; give a model directory, a hub name such as org/name, or {DEMO!r}"
+            f"model {model!r}: no such directory; give a model directory, a hub name such as org/name, "
+            f"or {' or '.join(SHIPPED)}"
         )
     return _cached_snapshot(model)
 
 
-def _demo_directory() -> Path:
+def _demo_directory(world: str) -> Path:
     # Imported here: the demo's modules are only needed by who samples from it.
     from synthflow import demo
 
-    return Path(demo.policy_path())
+    return Path(demo.policy_path(world))
 
 
 def hub_cache() -> Path:

@@ -21,7 +21,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synthflow import ids
-from synthflow.backends import answer, models, wire
+from synthflow.backends import answer, answer_scores, models, wire
 from synthflow.backends.aio import LoopThread
 from synthflow.backends.client import Client, NoAnswer
 from synthflow.backends.fleet import Fleet
@@ -170,6 +170,13 @@ class OpenAIBackend(Backend):
             ids.policy_id(declared, declared, declared), declared, declared, declared, {"declared": True}
         )
 
+    @classmethod
+    def cannot_score(cls, policy: PolicyConfig) -> str | None:
+        """A server that is sent messages tells nothing of given tokens; whether another does, its answers show."""
+        options = OpenAIOptions.model_validate(policy.options)
+        sends_tokens = options.endpoint != "chat" and _local_copy(policy, options) is not None
+        return None if sends_tokens else wire.NO_SCORING
+
     def gpus_per_engine(self) -> int:
         """What servers of our own take."""
         return 0 if self.options.serve is None else int(self.options.serve.gpus())
@@ -233,7 +240,10 @@ class OpenAIBackend(Backend):
     async def _sample(self, request: SampleRequest, admitted: Admitted | None) -> SampleResult:
         logprobs = self._server == "vllm" if self.options.logprobs is None else self.options.logprobs
         model = self.options.served_name or self.policy.model
-        sent = wire.body(request, admitted, model, self._server, self._endpoint, logprobs)
+        if request.score is None or admitted is None:
+            sent = wire.body(request, admitted, model, self._server, self._endpoint, logprobs)
+        else:
+            sent = wire.scoring_body(request, admitted.prompt, model, self._server)
         body = orjson.dumps(sent)
         assert self._fleet is not None
         server: Pace | None = None
@@ -258,7 +268,9 @@ class OpenAIBackend(Backend):
         """One try."""
         assert self._client is not None and self._fleet is not None
         limit = request.params.max_tokens if admitted is None else admitted.limit
-        most = answer.most_bytes(limit + len(request.prompt_token_ids or ()))
+        of_a_token = 1 + wire.top_of(request, self._server)
+        tokens = limit + len(request.prompt_token_ids or ()) + len(request.score or ())
+        most = answer.most_bytes(tokens * of_a_token)
         send = partial(self._client.post, f"{server.url}/{wire.PATHS[self._endpoint]}", body, most)
         try:
             if self._servers is None:
@@ -276,11 +288,15 @@ class OpenAIBackend(Backend):
         if reply.status != 200:
             return self._failed(server, since, Failure(said, reply.asked), overload=reply.status in OVERLOADED)
         try:
-            found = answer.decode(reply.body)
-            result = answer.parse(
-                request, found, self._endpoint, self._renderer, time.monotonic() - since,
-                limit=limit, vocabulary=self._vocabulary,
-            )  # fmt: skip
+            found, spent = answer.decode(reply.body), time.monotonic() - since
+            if request.score is not None and admitted is not None:
+                result = answer_scores.parse_scores(
+                    request, found, admitted.prompt, self._server, spent, self._vocabulary
+                )
+            else:
+                result = answer.parse(
+                    request, found, self._endpoint, self._renderer, spent, limit=limit, vocabulary=self._vocabulary
+                )
         except answer.BadAnswer as error:
             words = self._client.clean(reply.body[:1000].decode("utf-8", "replace"))
             why = f"{server.url} answers no completion ({self._client.clean(str(error))}): {words}"

@@ -105,6 +105,11 @@ class Renderer:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     @property
+    def vocabulary(self) -> dict[str, int]:
+        """Id of every token, by how the tokenizer spells it."""
+        return dict(self._tokenizer.get_vocab(with_added_tokens=True))
+
+    @property
     def special_tokens(self) -> tuple[str, ...]:
         """The texts that `render` reads as control tokens wherever they stand, longest first."""
         found = {token.content for token in self._tokenizer.get_added_tokens_decoder().values() if token.special}

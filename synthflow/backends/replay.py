@@ -3,7 +3,9 @@
 Invariant: a rollout that was recorded is answered with what was recorded, byte for byte, on any machine and in
 any order. A rollout that was not is refused by name (`missing: error`), so that the run goes on and says what the
 recording lacks; or, for tests that need more than was recorded, a stand-in is chosen by the request's seed from
-what was recorded for the same problem (`missing: resample`), which is deterministic and no sample of the policy.
+what was recorded for the same problem (`missing: resample`), which is deterministic and no sample of the policy. Given
+tokens are scored with what the recorded run's journal says of them, or, if they are a recorded rollout, with its own
+log probabilities; there is no stand-in for a score.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from synthflow.backends import models
-from synthflow.backends.local import refusal
+from synthflow.backends.local import refusal, scored
 from synthflow.backends.recording import Recorded, Recording
 from synthflow.backends.renderer import Renderer
 from synthflow.contracts import Backend, FinishReason, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
+from synthflow.stores.journal import lookup
 
 PROBLEMS = 64
 """Problems whose rollouts are kept decoded."""
@@ -112,6 +115,8 @@ class ReplayBackend(Backend):
             recorded = self._of_problem(request.problem_id)
         except (OSError, UserError) as error:  # a file that vanished: the work is owed
             raise InfrastructureError(f"the recording cannot be read: {error}") from error
+        if request.score is not None:
+            return self._scored(request, recorded)
         for row in recorded:
             if row.rollout_id == request.rollout_id:
                 return _as_recorded(row)
@@ -122,6 +127,22 @@ class ReplayBackend(Backend):
             f"not in the recording: rollout {request.rollout_id} of problem {request.problem_id}; replay the run that "
             "sampled it, or set missing: resample for a stand-in",
         )
+
+    def _scored(self, request: SampleRequest, recorded: list[Recorded]) -> SampleResult:
+        wanted = [request.rollout_id]
+        journaled, _ = lookup(Path(self.policy.model).expanduser() / "journal", [request.problem_id], wanted)
+        if request.rollout_id in journaled:
+            return journaled[request.rollout_id]
+        prompt, score = request.prompt_token_ids or (), request.score or ()
+        for row in recorded:
+            # Told of the rollout's own tokens when they were sampled, and by the policy that is asked now.
+            if row.logprobs is not None and row.prompt == prompt and row.tokens == score:
+                return scored(request, row.logprobs, None, 0.0, prompt_tokens=len(prompt) + len(score))
+        return refusal(request, f"not in the recording: a scoring of {len(score)} tokens of {request.problem_id}")
+
+    @classmethod
+    def cannot_score(cls, policy: PolicyConfig) -> str | None:
+        return None
 
 
 def _as_recorded(row: Recorded) -> SampleResult:

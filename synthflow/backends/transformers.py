@@ -92,6 +92,10 @@ class TransformersBackend(Backend):
         """One, unless the options name a device."""
         return int(self.options.device in ("auto", "cuda"))
 
+    @classmethod
+    def cannot_score(cls, policy: PolicyConfig) -> str | None:
+        return None
+
     def start(self) -> None:
         """Load tokenizer and weights and start the engine's thread.
 

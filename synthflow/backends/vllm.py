@@ -3,6 +3,10 @@
 Invariant: a request carries its own seed, so the samples of a problem share their prompt's prefill and nothing
 else; tokens, the stop token included, and their raw log probabilities (temperature 1, before truncation) come
 from the engine, the text from the policy's own `Renderer`. When the engine dies, everything in flight is owed.
+
+Given tokens are scored as a prompt whose own log probabilities vLLM tells (`prompt_logprobs`). Such a request reads no
+cached prefix, and one that fills the context to its last token is refused, since vLLM wants room for one more. An
+entropy comes from the likeliest tokens, as many as were asked for and the engine's `max_logprobs` (20) allows.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from pydantic import Field
 
 from synthflow.backends import models
 from synthflow.backends.aio import LoopThread
-from synthflow.backends.local import Admitted, admit, cut_at_stop, done, refusal
+from synthflow.backends.local import Admitted, admit, cut_at_stop, done, refusal, scored
 from synthflow.backends.renderer import Renderer
+from synthflow.backends.toplogprobs import entropy_floor
 from synthflow.backends.vllm_arguments import EngineOptions, engine_arguments, environment
 from synthflow.backends.vllm_guard import OWNER
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
@@ -48,7 +53,7 @@ class VllmBackend(Backend):
         self._loop: LoopThread | None = None
         self._engine: Any = None
         self._numbers = itertools.count()
-        self._context = self._vocabulary = self._tokens = self._finished = 0
+        self._context = self._vocabulary = self._tokens = self._finished = self._most_logprobs = 0
 
     @cached_property
     def _directory(self) -> Path:
@@ -102,6 +107,7 @@ class VllmBackend(Backend):
             ) from error
         config = self._engine.vllm_config.model_config
         self._context, self._vocabulary = config.max_model_len, config.get_vocab_size()
+        self._most_logprobs = self._vocabulary if config.max_logprobs == -1 else config.max_logprobs
 
     def _engine_arguments(self) -> dict[str, Any]:
         from vllm.platforms import current_platform
@@ -121,9 +127,14 @@ class VllmBackend(Backend):
         from vllm.v1.engine.exceptions import EngineDeadError
 
         started, final = time.monotonic(), None
-        prompt = TokensPrompt(prompt_token_ids=list(admitted.prompt))
+        score = admitted.request.score
+        prompt = TokensPrompt(prompt_token_ids=[*admitted.prompt, *(score or ())])
+        top = min(admitted.request.entropy_top, self._most_logprobs)
         try:
-            params = _parameters(admitted, sorted(self._renderer.stop_token_ids))
+            if score is None:
+                params = _parameters(admitted, sorted(self._renderer.stop_token_ids))
+            else:
+                params = _scoring_parameters(top)
             async for output in self._engine.generate(prompt, params, f"{next(self._numbers)}"):
                 final = output
         except (VLLMValidationError, ValueError) as error:
@@ -136,6 +147,8 @@ class VllmBackend(Backend):
             reason = "nothing" if final is None else repr(final.outputs[0].finish_reason)
             raise InfrastructureError(f"vLLM's engine ended a request with {reason}")
         self._finished += 1
+        if score is not None:
+            return self._scored(admitted, final.prompt_logprobs, top, time.monotonic() - started)
         self._tokens += len(final.outputs[0].token_ids)
         return self._result(admitted, final.outputs[0], time.monotonic() - started)
 
@@ -154,6 +167,20 @@ class VllmBackend(Backend):
             prompt_tokens=len(admitted.prompt),
             elapsed_s=elapsed_s,
         )
+
+    def _scored(self, admitted: Admitted, told: Any, top: int, elapsed_s: float) -> SampleResult:
+        score, n = admitted.request.score or (), len(admitted.prompt)
+        places = list(told or ())[n:]  # one entry a prompt token; the first is None
+        if len(places) != len(score):
+            raise InfrastructureError(f"vLLM tells {len(places)} log probabilities of {len(score)} tokens")
+        entropies = [entropy_floor(e.logprob for e in place.values()) for place in places] if top else None
+        logprobs = [place[token].logprob for token, place in zip(score, places, strict=True)]
+        exact = top >= self._vocabulary
+        return scored(admitted.request, logprobs, entropies, elapsed_s, exact=exact, prompt_tokens=n + len(score))
+
+    @classmethod
+    def cannot_score(cls, policy: PolicyConfig) -> str | None:
+        return None
 
     def alive(self) -> bool:
         return self._engine is not None and not self._engine.errored
@@ -201,6 +228,21 @@ def _parameters(admitted: Admitted, stop_token_ids: list[int]) -> Any:
         stop_token_ids=stop_token_ids,
         detokenize=bool(stop),
         logprobs=0,  # the sampled token's own, and no other
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,
+    )
+
+
+def _scoring_parameters(top: int) -> Any:
+    """One greedy token, which nobody reads, and the log probabilities of the prompt with those of its `top` rivals."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        detokenize=False,
+        prompt_logprobs=top,
         output_kind=RequestOutputKind.FINAL_ONLY,
         skip_clone=True,
     )

@@ -5,7 +5,7 @@ Invariant: a sampling parameter is sent or the request is refused, never dropped
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from synthflow.backends.local import Admitted
@@ -17,8 +17,17 @@ Endpoint = Literal["completions", "chat"]
 PATHS: Mapping[Endpoint, str] = {"completions": "completions", "chat": "chat/completions"}
 
 
+NO_SCORING = (
+    "chat completions tell no log probabilities of given tokens; use endpoint: completions, with the tokenizer here"
+)
+MOST_TOP: Mapping[Server, int] = {"vllm": 20, "openai": 5}
+"""Likeliest tokens that a server tells: vLLM's own default, and the protocol's limit."""
+
+
 def unsupported(request: SampleRequest, server: Server, endpoint: Endpoint) -> str | None:
     """Why the protocol cannot carry this request; None if it can."""
+    if request.score is not None and endpoint == "chat":
+        return NO_SCORING
     if server == "openai" and request.params.top_k > 0:
         return "top_k is no parameter of the OpenAI protocol; set server: vllm if the server takes it"
     if server == "openai" and len(request.params.stop) > 4:
@@ -54,3 +63,22 @@ def body(
         if endpoint == "chat":
             del sent["add_special_tokens"]  # the server's template writes them
     return sent
+
+
+def top_of(request: SampleRequest, server: Server) -> int:
+    """Likeliest tokens to ask for at every place; 0 for the given token alone."""
+    return min(request.entropy_top, MOST_TOP[server])
+
+
+def scoring_body(request: SampleRequest, prompt: Sequence[int], model: str, server: Server) -> dict[str, Any]:
+    """The JSON body that has given tokens scored, as the end of a prompt.
+
+    vLLM's server tells `prompt_logprobs`; others echo the prompt with its log probabilities, by the older protocol of
+    completions. One token is sampled in any case, and dropped: not every server takes 0.
+    """
+    top = top_of(request, server)
+    sent: dict[str, Any] = {"model": model, "temperature": 0.0, "n": 1, "max_tokens": 1}
+    sent["prompt"] = [*prompt, *(request.score or ())]
+    if server == "vllm":
+        return sent | {"prompt_logprobs": top, "add_special_tokens": False}
+    return sent | {"echo": True, "logprobs": top}

@@ -2,8 +2,9 @@
 
 Invariants: prefix + chosen is the beginning of the completion of the rollout it cites (all of it at response level,
 where there is no prefix), and so for rejected; margin = chosen_value - rejected_value; at response level the cited
-rollouts were judged correct and wrong by the verify stage that the miner reads. A cited continuation is read with the
-beginning of its parent before it.
+rollouts were judged correct and wrong by the verify stage that the miner reads (correct by all, and not by all, where
+it asks for a consensus). A cited continuation is read with the beginning of its parent before it. Reliability columns
+are shares and probabilities.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ def check_pairs(rows: Rows) -> None:
             FROM {rows.view("pairs")} WHERE abs(margin::DOUBLE - (chosen_value::DOUBLE - rejected_value)) > 1e-5""",
         _FIX,
     )
+    for column in ("interval_overlap", "scorer_agreement", "round_consistency", "confidence"):
+        rows.faults(
+            "pair_reliability",
+            "pair_id",
+            f"""SELECT sf_path, pair_id AS id, concat('{column} is ', {column}, '; expected 0 to 1') AS what
+                FROM {rows.view("pairs")} WHERE NOT {column} BETWEEN 0 AND 1""",
+            _FIX,
+        )
     for record in rows.graph.stages.values():
         if record.use == "mine.pairs":
             _check_verdicts(rows, record)
@@ -76,19 +85,28 @@ def begins_with(text: str, head: str, tail: str) -> bool:
 
 
 def _check_verdicts(rows: Rows, record: StageRecord) -> None:
+    consensus = record.config.get("consensus")
     verify = verify_stage(rows, record)
-    if verify is None or not rows.count("pair_verdict", "pairs", [record.name]):
+    stages = list(consensus) if consensus else [verify] if verify is not None else []
+    if not stages or not rows.count("pair_verdict", "pairs", [record.name]):
         return
-    for side, wanted in (("chosen", "correct"), ("rejected", "wrong")):
+    n = len(stages)
+    # An unknown verdict may be rejected only where the recipe says so.
+    not_right = "<> 'correct'" if record.config.get("unknown") == "wrong" else "= 'wrong'"
+    wanted = {
+        "chosen": ("correct", f"count(DISTINCT s.sf_stage) FILTER (s.verdict = 'correct') = {n}"),
+        "rejected": ("wrong", f"coalesce(bool_or(s.verdict {not_right}), false)"),
+    }
+    for side, (verdict, holds) in wanted.items():
         rows.faults(
             "pair_verdict",
             "pair_id",
-            f"""SELECT p.sf_path, p.pair_id AS id, concat('{side} was judged ', coalesce(min(s.verdict), 'by nobody'),
-                       '; expected {wanted}') AS what
+            f"""SELECT p.sf_path, p.pair_id AS id, concat('{side} was judged ',
+                       coalesce(string_agg(DISTINCT s.verdict, ', '), 'by nobody'), '; expected {verdict}') AS what
                 FROM {rows.view("pairs", [record.name])} p
-                LEFT JOIN (SELECT * FROM {rows.view("scores", [verify])} WHERE kind = 'verdict') s
+                LEFT JOIN (SELECT * FROM {rows.view("scores", stages)} WHERE kind = 'verdict') s
                   ON p.{side}_rollout_id = s.target_id
-                WHERE p.level = 'response' AND {rows.whole("p", ("scores", [verify]))}
-                GROUP BY p.sf_path, p.pair_id HAVING NOT coalesce(bool_or(s.verdict = '{wanted}'), false)""",
+                WHERE p.level = 'response' AND {rows.whole("p", ("scores", stages))}
+                GROUP BY p.sf_path, p.pair_id HAVING NOT {holds}""",
             _FIX,
         )

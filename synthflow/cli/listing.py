@@ -10,7 +10,7 @@ import click
 from synthflow.cli.text import console, echo_json
 from synthflow.errors import UserError
 
-KINDS = ("stages", "verifiers", "filters", "backends", "exports", "recipes", "schema")
+KINDS = ("stages", "verifiers", "filters", "backends", "step_checkers", "exports", "recipes", "schema")
 
 EPILOG = """\b
 Examples:
@@ -26,7 +26,7 @@ Examples:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def listing(kind: str, name: str | None, as_json: bool) -> None:
-    """Stages, verifiers, filters, backends, exports and recipes; with a NAME, its fields."""
+    """Stages, verifiers, filters, backends, step checkers, exports and recipes; with a NAME, its fields."""
     if kind == "schema":
         from synthflow.spec.jsonschema import pipeline_schema
 
@@ -74,6 +74,9 @@ def fields_of(kind: str, name: str) -> list[dict[str, Any]]:
         model = stage_class(name).Config
     elif kind == "backends":
         model = registry.load("backends", name).Options
+    elif kind == "step_checkers":
+        registry.load("step_checkers", name)
+        return []  # they have no fields
     else:
         model = registry.load(kind, name).Config  # type: ignore[arg-type]
     rows = []

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("synthflow.cli.plan:plan", "Check a pipeline and print what will run, without running it."),
     "status": ("synthflow.cli.status:status", "How far a run is, from any terminal, also after a crash."),
     "stats": ("synthflow.cli.inspect:stats", "Quality, diversity and complexity of a run, stage by stage."),
+    "agreement": ("synthflow.cli.agreement:agreement", "Which step labeler of a run to believe, as a table and plots."),
     "sql": ("synthflow.cli.inspect:sql", "Query a run's tables in DuckDB SQL."),
     "verify": ("synthflow.cli.verify:verify", "Verdicts for a file of answers, or for a finished run once more."),
     "check": ("synthflow.cli.check:check", "Re-hash a run and check everything that always holds."),

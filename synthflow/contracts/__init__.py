@@ -12,6 +12,7 @@ from synthflow.contracts.backend import (
 from synthflow.contracts.filter import Filter, FilterConfig
 from synthflow.contracts.inputs import Inputs, MemoryInputs
 from synthflow.contracts.stage import Coverage, ExportStage, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts.step_checker import StepChecker, StepKind, StepTruth
 from synthflow.contracts.verifier import Judgement, Part, Question, Verifier, VerifierConfig
 
 __all__ = [
@@ -35,6 +36,9 @@ __all__ = [
     "Stage",
     "StageConfig",
     "StageInfo",
+    "StepChecker",
+    "StepKind",
+    "StepTruth",
     "Verifier",
     "VerifierConfig",
     "Volume",

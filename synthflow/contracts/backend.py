@@ -60,10 +60,15 @@ class PolicyIdentity:
 
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
-    """One completion to sample.
+    """One completion to sample, or given tokens to score.
 
     `prompt_token_ids` is prompt plus prefix, rendered by the policy's own template; None only for a server
     whose tokenizer nobody has, which is then sent `messages`.
+
+    With `score` nothing is sampled: the policy reads these tokens after the prompt's and says how likely it finds each
+    (parameters and seed do not matter). `rollout_id` is then `ids.score_id`. `entropy_top` above 0 asks for the
+    entropy of every next-token distribution as well: of the whole of it where the backend sees it, elsewhere a lower
+    bound from that many of the likeliest tokens.
     """
 
     rollout_id: str
@@ -72,14 +77,21 @@ class SampleRequest:
     prompt_token_ids: tuple[int, ...] | None
     params: SamplingParams
     seed: int
+    score: tuple[int, ...] | None = None
+    entropy_top: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
-    """One completion, or a refusal.
+    """One completion, one scoring, or a refusal.
 
     `token_ids` keeps the stop token; `text` does not hold it. `logprobs` are nats at temperature 1 before any
     truncation, one a token. A refusal has an empty text and its `reason`.
+
+    Of scored tokens the result holds `logprobs`, one a token (NaN and infinities as the model gives them), and, where
+    they were asked for and can be told, `entropies` in nats, of the distribution that each token was drawn from;
+    `entropies_exact` is false where they are lower bounds. It has no text and no tokens of its own (`n_tokens` is 0:
+    nothing was sampled); what was read counts as `prompt_tokens`.
     """
 
     rollout_id: str
@@ -92,6 +104,8 @@ class SampleResult:
     prompt_tokens: int = 0
     reason: str | None = None
     elapsed_s: float = 0.0
+    entropies: tuple[float, ...] | None = None
+    entropies_exact: bool | None = None
 
 
 class Backend(ABC):
@@ -127,6 +141,14 @@ class Backend(ABC):
     def submit_many(self, requests: Sequence[SampleRequest]) -> list[Future[SampleResult]]:
         """Queue requests that share prefixes next to each other."""
         return [self.submit(request) for request in requests]
+
+    @classmethod
+    def cannot_score(cls, policy: PolicyConfig) -> str | None:
+        """Why this policy's backend cannot score given tokens (`SampleRequest.score`); None if it can.
+
+        Asked when a spec is read: starts and loads nothing.
+        """
+        return f"backend {policy.backend!r} cannot score given tokens"
 
     @abstractmethod
     def close(self) -> None:

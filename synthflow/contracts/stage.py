@@ -75,7 +75,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """How much flows: an estimate before a run. Counts are rows; tokens are sampled tokens."""
+    """How much flows: an estimate before a run. Counts are rows; tokens are sampled tokens.
+
+    `asked` is what a budget tells the stages that read it to sample: `rollouts`, or `tokens`.
+    """
 
     problems: float = 0
     rollouts: float = 0
@@ -83,6 +86,7 @@ class Volume:
     tokens: float = 0
     rows: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    asked: Mapping[str, float] = field(default_factory=dict)
 
 
 class Services(Protocol):
@@ -100,7 +104,7 @@ class Services(Protocol):
     def identity(self, policy: str) -> PolicyIdentity: ...
 
     def sample(self, requests: Sequence[SampleRequest], policy: str) -> list[SampleResult]:
-        """Sample, in the order of `requests`; what is journaled already is not sampled again.
+        """Sample, or score given tokens, in the order of `requests`; what is journaled already is not asked again.
 
         Raises:
             InfrastructureError: if some requests are still owed after retries; the others are journaled.
@@ -145,6 +149,11 @@ class Stage(ABC):
     def policies(cls, config: Any) -> tuple[str, ...]:
         """Names of the policies this stage samples from; their identity is part of its fingerprint."""
         return (config.policy,) if getattr(config, "policy", None) else ()
+
+    @classmethod
+    def scorers(cls, config: Any) -> tuple[str, ...]:
+        """Those of its policies that score given tokens, which not every backend can."""
+        return ()
 
     @classmethod
     def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:

@@ -1,25 +1,26 @@
 """`curriculum.order`: every problem's place in a curriculum, over the whole run.
 
-Invariants: the ranks of a run are 0, 1, 2, … without gaps or ties; equal pass rates are ordered by problem_id, which is
-a hash, so that neither the order of the input nor the partitions decide. A problem whose pass rate nobody knows has no
-rank and a row in `rejects`.
-
-A rank is a measure on the problem in `scores` (scorer `curriculum.order`): its `detail` is the rank as a whole
-number, its `value` the same as a float, exact up to 2^24. Memory is one row of counts a problem.
+Invariants: the ranks of a run are 0, 1, 2, … without gaps or ties (`ranks`); equal pass rates are ordered by
+problem_id, which is a hash, so that neither the order of the input nor the partitions decide. A problem whose pass
+rate nobody knows has no rank and a row in `rejects`. Memory is one row of counts a problem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import polars as pl
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, Volume
-from synthflow.schema import REJECTS, SCORES
+from synthflow.curriculum import orders
+from synthflow.curriculum.bins import DEFAULT_BINS, bin_problem
+from synthflow.curriculum.ranks import problem_rejects, rank_rows
+from synthflow.curriculum.rates import rates_of_run
+from synthflow.schema import SCORES
 
 SCORER = "curriculum.order"
 
@@ -27,12 +28,30 @@ SCORER = "curriculum.order"
 class OrderConfig(StageConfig):
     """Fields of `curriculum.order`."""
 
-    by: Literal["pass_rate"] = Field("pass_rate", description="what orders the problems")
+    by: Literal["pass_rate", "cyclic", "annealed"] = Field(
+        "pass_rate",
+        description="pass_rate: sorted; cyclic: passes over the bins; annealed: drawn, with weights that move",
+    )
     direction: Literal["easy_to_hard", "hard_to_easy"] = Field("easy_to_hard", description="which come first")
+    seed: int = Field(0, ge=0, description="of cyclic and annealed: another seed is another draw")
+    bins: dict[str, float] = Field(
+        dict(DEFAULT_BINS), description="of cyclic: name of each bin to its upper edge, as in curriculum.pass_rate"
+    )
+    cycles: int = Field(4, ge=1, le=10_000, description="of cyclic: passes over the bins")
+    phases: int = Field(10, ge=1, le=1000, description="of annealed: steps in which the weights move")
+    temperature: float = Field(0.1, gt=0, le=100, description="of annealed: width of the weights, in pass rate")
+
+    @field_validator("bins")
+    @classmethod
+    def _usable(cls, bins: dict[str, float]) -> dict[str, float]:
+        problem = bin_problem(bins)
+        if problem is not None:
+            raise ValueError(problem)
+        return bins
 
 
 class Order(Stage):
-    """Rank all problems of the run, easy to hard or hard to easy."""
+    """Rank all problems of the run: sorted, in cycles, or drawn with weights that move."""
 
     use = SCORER
     version = "1"
@@ -41,59 +60,43 @@ class Order(Stage):
     reads = ("problem_stats",)
     writes = ("scores",)
     covers = Coverage("problem_stats", "problem_id", {"scores": "target_id"})
-    summary = "Rank all problems of the run by pass rate."
+    summary = "Rank all problems of the run by pass rate: sorted, in cycles, or annealed."
+
+    def check(self, ancestors: object) -> Iterable[tuple[str, str, str]]:
+        for field, kinds in _ONLY.items():
+            is_default = getattr(self.config, field) == OrderConfig.model_fields[field].default
+            if self.config.by not in kinds and not is_default:
+                yield field, f"by: {self.config.by} does not read it", f"remove it, or say by: {' or '.join(kinds)}"
 
     def estimate(self, upstream: Volume) -> Volume:
         return Volume(upstream.problems, upstream.rollouts, rows={"scores": upstream.problems})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
-        wanted = ["problem_id", "round", "n_correct", "n_wrong"]
-        parts = [_latest(part.frame("problem_stats", wanted, nearest=True)) for part in inputs.partitions()]
-        rates = pl.concat(parts) if parts else _latest(inputs.frame("problem_stats", wanted, nearest=True))
-        known = rates.filter(pl.col("rate").is_not_null()).sort(
-            "rate", "problem_id", descending=[self.config.direction == "easy_to_hard", False]
-        )
-        unknown = rates.filter(pl.col("rate").is_null()).sort("problem_id")
+        rates = rates_of_run(inputs)
+        known = self._ordered(rates.filter(pl.col("rate").is_not_null()))
+        unknown = rates.filter(pl.col("rate").is_null())["problem_id"].to_list()
         services.count(rows=known.height)
-        return {"scores": self._scores(known, services), "rejects": _rejects(unknown, services)}
+        own = ids.content_id("c", self.config.model_dump(mode="json", exclude={"use", "of"}))
+        return {
+            "scores": SCORES.conform(rank_rows(known, SCORER, self.version, own, services).to_arrow()),
+            "rejects": problem_rejects(unknown, ["no_pass_rate"] * len(unknown), services.stage_id),
+        }
 
-    def _scores(self, known: pl.DataFrame, services: Services) -> pa.Table:
-        config_hash = ids.content_id("c", self.config.model_dump(mode="json", include={"by", "direction"}))
-        rank = pl.int_range(pl.len())
-        frame = known.select(
-            "problem_id",
-            pl.lit("problem").alias("target_kind"),
-            pl.col("problem_id").alias("target_id"),
-            pl.lit("measure").alias("kind"),
-            pl.lit(SCORER).alias("scorer"),
-            pl.lit(self.version).alias("scorer_version"),
-            pl.lit(config_hash).alias("config_hash"),
-            pl.lit(None, pl.String).alias("verdict"),
-            rank.cast(pl.Float32).alias("value"),
-            pl.lit(None, pl.String).alias("reason"),
-            rank.cast(pl.String).alias("detail"),
-            pl.lit(services.stage_id).alias("stage_id"),
-        )
-        return SCORES.conform(frame.to_arrow())
+    def _ordered(self, known: pl.DataFrame) -> pl.DataFrame:
+        config: OrderConfig = self.config
+        easy_first = config.direction == "easy_to_hard"
+        if config.by == "cyclic":
+            return orders.cyclic(known, config.bins, config.cycles, easy_first, config.seed)
+        if config.by == "annealed":
+            return orders.annealed(known, config.phases, config.temperature, easy_first, config.seed)
+        return orders.by_rate(known, easy_first)
 
 
-def _latest(stats: pl.DataFrame) -> pl.DataFrame:
-    """One pass rate a problem: of its latest round, its policies and samplings pooled (our default)."""
-    correct, wrong = pl.col("n_correct").sum(), pl.col("n_wrong").sum()
-    return (
-        stats.filter(pl.col("round") == pl.col("round").max().over("problem_id"))
-        .group_by("problem_id")
-        .agg(pl.when(correct + wrong > 0).then(correct / (correct + wrong)).alias("rate"))
-    )
-
-
-def _rejects(unknown: pl.DataFrame, services: Services) -> pa.Table:
-    frame = unknown.select(
-        "problem_id",
-        pl.lit("problem").alias("target_kind"),
-        pl.col("problem_id").alias("target_id"),
-        pl.lit("no_pass_rate").alias("reason"),
-        pl.lit(None, pl.Float32).alias("score"),
-        pl.lit(services.stage_id).alias("stage_id"),
-    )
-    return REJECTS.conform(frame.to_arrow())
+_ONLY = {
+    "seed": ("cyclic", "annealed"),
+    "bins": ("cyclic",),
+    "cycles": ("cyclic",),
+    "phases": ("annealed",),
+    "temperature": ("annealed",),
+}
+"""Which orders read a field."""

@@ -1,4 +1,4 @@
-"""The demo world and the demo policy: everything real without a download.
+"""The demo worlds and the demo policies: everything real without a download.
 
 Invariant: importing this package loads no model and no heavy library; the problems, their solutions and the
 judgements of the step checker are deterministic functions of their arguments.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthflow.demo.checker import ERROR_KINDS, StepJudgement, check_steps, first_error
-from synthflow.demo.world import DemoProblem, generate_problems, reference_solutions
+from synthflow.demo.world import WORLDS, DemoProblem, generate_problems, reference_solutions
 
 __all__ = [
     "ERROR_KINDS",
+    "WORLDS",
     "DemoProblem",
     "StepJudgement",
     "check_steps",
@@ -24,11 +25,11 @@ __all__ = [
 ]
 
 
-def heldout_path() -> Path:
-    """The shipped held-out problems: JSON lines with prompt, answer, source, domain, metadata."""
-    return Path(__file__).with_name("heldout.jsonl")
+def heldout_path(world: str = "short") -> Path:
+    """The shipped held-out problems of a world: JSON lines with prompt, answer, source, domain, metadata."""
+    return Path(__file__).with_name({"short": "heldout.jsonl", "long": "heldout_long.jsonl"}[world])
 
 
-def policy_path() -> Path:
-    """The shipped policy: a folder in Hugging Face layout (config, safetensors, tokenizer, model card)."""
-    return Path(__file__).with_name("policy")
+def policy_path(world: str = "short") -> Path:
+    """The policy trained for a world: a folder in Hugging Face layout (config, safetensors, tokenizer, model card)."""
+    return Path(__file__).with_name({"short": "policy", "long": "policy_long"}[world])

@@ -17,6 +17,8 @@ from typing import Any
 
 from synthflow.demo import check_steps, first_error, heldout_path, policy_path
 from synthflow.demo.checker_parse import read_line
+from synthflow.demo.train import MAX_NEW_TOKENS
+from synthflow.demo.world import WORLDS
 
 
 def final_answer(text: str) -> str | None:
@@ -28,11 +30,13 @@ def final_answer(text: str) -> str | None:
     return None
 
 
-def evaluate(policy: Path, *, n: int, seed: int, limit: int | None, batch: int, device: str) -> dict[str, Any]:
-    """Samples n completions for every problem and returns the measurements."""
+def evaluate(
+    policy: Path, *, n: int, seed: int, limit: int | None, batch: int, device: str, world: str = "short"
+) -> dict[str, Any]:
+    """Samples n completions for every problem of a world and returns the measurements."""
     from synthflow.demo.sampling import load_policy, sample
 
-    rows = [json.loads(line) for line in heldout_path().read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in heldout_path(world).read_text(encoding="utf-8").splitlines()]
     rows = rows[:limit]
     rows.sort(key=lambda r: r["metadata"]["n_ops"])
     model, tokenizer = load_policy(policy, device)
@@ -40,9 +44,9 @@ def evaluate(policy: Path, *, n: int, seed: int, limit: int | None, batch: int, 
     groups: list[tuple[Mapping[str, Any], list[tuple[str, bool, int]]]] = []
     for at in range(0, len(rows), batch):
         part = rows[at : at + batch]
-        groups.extend(
-            zip(part, sample(model, tokenizer, [r["prompt"] for r in part], n=n, seed=seed + at), strict=True)
-        )
+        prompts = [r["prompt"] for r in part]
+        drawn = sample(model, tokenizer, prompts, n=n, seed=seed + at, max_new_tokens=MAX_NEW_TOKENS[world])
+        groups.extend(zip(part, drawn, strict=True))
     report = measure(groups)
     report["seconds"] = round(time.monotonic() - began, 1)
     return report
@@ -92,7 +96,8 @@ def measure(groups: Sequence[tuple[Mapping[str, Any], list[tuple[str, bool, int]
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m synthflow.demo.evaluate", description=__doc__)
-    parser.add_argument("--policy", type=Path, default=policy_path())
+    parser.add_argument("--world", choices=tuple(WORLDS), default="short")
+    parser.add_argument("--policy", type=Path, default=None, help="a policy folder; the world's own when not given")
     parser.add_argument("--n", type=int, default=16, help="samples per problem")
     parser.add_argument("--limit", type=int, default=None, help="only the first problems of the file")
     parser.add_argument("--batch", type=int, default=32, help="problems per batch")
@@ -100,7 +105,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args(argv)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    report = evaluate(args.policy, n=args.n, seed=args.seed, limit=args.limit, batch=args.batch, device=args.device)
+    report = evaluate(
+        args.policy or policy_path(args.world),
+        n=args.n,
+        seed=args.seed,
+        limit=args.limit,
+        batch=args.batch,
+        device=args.device,
+        world=args.world,
+    )
     print(json.dumps(report, indent=2))
 
 

@@ -1,4 +1,4 @@
-"""Trains the demo policy from scratch: `python -m synthflow.demo.train --out DIR`.
+"""Trains a demo policy: `python -m synthflow.demo.train --out DIR [--world long --init synthflow/demo/policy]`.
 
 Invariant: data order depends on the seed and the step alone; the state that a checkpoint holds is complete
 and is replaced atomically, so a killed run continues with `--resume` as if nothing had happened (the
@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from synthflow.demo.tokenizer import MAX_LENGTH, train_tokenizer
 from synthflow.demo.train_data import Example, batch
+from synthflow.demo.world import WORLDS
 
 if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-BATCH, MICRO_TOKENS = 32, 2048
+MICRO_TOKENS = 2048
+MAX_NEW_TOKENS = {"short": 256, "long": 384}  # of the generation config that goes with the weights
 WARMUP_STEPS, DECAY_SHARE, FLOOR = 40, 0.7, 0.02
 CONTINUED_STEP = 10_000  # where the data of a run with --init begins: past the warm-up, not seen before
 LR_MATRICES, LR_REST, WEIGHT_DECAY = 0.02, 3e-3, 0.05
@@ -107,7 +109,9 @@ def group_loss(model: LlamaForCausalLM, group: list[Example], device: torch.devi
     return F.cross_entropy(logits.float(), ids[:, 1:][keep[:, 1:]], reduction="sum")
 
 
-def save_policy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+def save_policy(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, max_new_tokens: int = 256
+) -> None:
     """Writes bf16 weights, config, generation config and tokenizer into `out`."""
     import copy
 
@@ -123,7 +127,7 @@ def save_policy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out
         temperature=1.0,
         top_p=1.0,
         top_k=0,
-        max_new_tokens=256,
+        max_new_tokens=max_new_tokens,
     )
     half.save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -152,6 +156,7 @@ class Run:
         rank: int = 0,
         workers: int = 1,
         init: Path | None = None,
+        world: str = "short",
     ) -> None:
         import torch
 
@@ -164,7 +169,7 @@ class Run:
         self.base_rates = [[float(group["lr"]) for group in o.param_groups] for o in self.optimizers]
         self.first_step = 0 if init is None else CONTINUED_STEP + 100_000 * seed
         self.seed, self.step, self.seconds = seed, self.first_step, 0.0
-        self.rank, self.workers = rank, workers
+        self.rank, self.workers, self.world = rank, workers, world
 
     @staticmethod
     def _fresh(seed: int) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
@@ -219,7 +224,7 @@ class Run:
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        examples = batch(self.tokenizer, self.seed, self.step, BATCH)
+        examples = batch(self.tokenizer, self.seed, self.step, self.world)
         n_loss = sum(len(e.ids) - e.n_prompt for e in examples)
         total = 0.0
         for part in micro_batches(examples[self.rank :: self.workers]):
@@ -274,13 +279,14 @@ def train(
     workers: int = 1,
     init: Path | None = None,
     rate: float = 1.0,
+    world: str = "short",
 ) -> None:
     """Trains for `minutes` of wall time (or for `max_steps`), then writes the policy into `out`.
 
     `out/checkpoint.pt` is the latest state; `out/stable.pt` the last one before the learning rate began to
     fall, from which a finished run is prolonged when `--resume` comes with more minutes.
     """
-    run = Run(out, device_name, seed, rank=rank, workers=workers, init=init)
+    run = Run(out, device_name, seed, rank=rank, workers=workers, init=init, world=world)
     budget = minutes * 60.0
     if resume:
         run.resume(budget, max_steps)
@@ -315,7 +321,7 @@ def train(
     if rank:
         return
     run.save(run.checkpoint)
-    save_policy(run.model, run.tokenizer, out)
+    save_policy(run.model, run.tokenizer, out, MAX_NEW_TOKENS[world])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -328,6 +334,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each (cpu only)")
     parser.add_argument("--init", type=Path, default=None, help="begin with this policy's weights and tokenizer")
+    parser.add_argument("--world", choices=tuple(WORLDS), default="short", help="whose problems to learn")
     parser.add_argument("--rate", type=float, default=1.0, help="scales the learning rates")
     parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--meeting", type=Path, default=None, help=argparse.SUPPRESS)
@@ -350,6 +357,7 @@ def main(argv: list[str] | None = None) -> None:
         workers=args.workers,
         init=args.init,
         rate=args.rate,
+        world=args.world,
     )
     for helper in helpers:
         helper.wait()
@@ -370,7 +378,7 @@ def join_workers(args: argparse.Namespace) -> list[subprocess.Popen[bytes]]:
         command += ["--minutes", str(args.minutes), "--workers", str(args.workers), "--meeting", str(args.meeting)]
         command += ["--resume"] if args.resume else []
         command += ["--init", str(args.init)] if args.init else []
-        command += ["--rate", str(args.rate)]
+        command += ["--rate", str(args.rate), "--world", args.world]
         command += ["--max-steps", str(args.max_steps)] if args.max_steps else []
         helpers = [subprocess.Popen([*command, "--rank", str(r)]) for r in range(1, args.workers)]
     dist.init_process_group("gloo", init_method=f"file://{args.meeting}", rank=args.rank, world_size=args.workers)

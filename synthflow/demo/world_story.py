@@ -51,6 +51,20 @@ class Story:
         name = self.rng.choice(NAMES)
         return name, self.rng.sample([obj for obj in OBJECTS if self._fits(name, obj)], n)
 
+    def pairs(self, n: int) -> list[tuple[str, str]]:
+        """n pairs of a name and an object, no name and no object twice, every pair of this split.
+
+        Raises ValueError when the draw leaves an object without a name.
+        """
+        names, out = self.rng.sample(NAMES, len(NAMES)), []
+        for obj in self.rng.sample(OBJECTS, n):
+            name = next((name for name in names if self._fits(name, obj)), None)
+            if name is None:
+                raise ValueError("no name is left for an object")
+            names.remove(name)
+            out.append((name, obj))
+        return out
+
     def containers(self) -> list[str]:
         return self.rng.sample(CONTAINERS, len(CONTAINERS))
 

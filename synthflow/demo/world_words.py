@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from synthflow.demo.world_long_words import LONG_PROMPT_LINES, LONG_STEP_LINES
+
 Split = Literal["train", "heldout"]
 
 NAMES = (
@@ -305,6 +307,7 @@ PROMPT_LINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("{who} has {x} {what} more.", "There are {x} more {what} on the table.", "{who} also has {x} loose {what}."),
         ("{who} also has {x} {what} on the table.", "There are {x} loose {what} more."),
     ),
+    **LONG_PROMPT_LINES,
 }
 
 # key -> patterns of a solution line; "+" and "-" mark the partial sums of what is gained and lost
@@ -327,6 +330,7 @@ STEP_LINES: dict[str, tuple[str, ...]] = {
     "share": ("Each friend gets {eq} {what}.", "One share is {eq} {what}."),
     "diff": ("The difference is {eq} {what}.", "So {who} has {eq} more."),
     "packed": ("The {who} hold {eq} {what}.", "In the {who} are {eq} {what}."),
+    **LONG_STEP_LINES,
 }
 
 FINAL_LINES = ("The answer is \\boxed{{{gold}}}.",)

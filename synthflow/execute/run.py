@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthflow.backends.models import SHIPPED
 from synthflow.contracts import PolicyConfig, PolicyIdentity
 from synthflow.errors import UserError
 from synthflow.execute.cluster import WAIT_S, ClusterSize, connected, partitions_for, partitions_of
@@ -218,7 +219,7 @@ def _absolute(policies: Mapping[str, PolicyConfig]) -> dict[str, PolicyConfig]:
     """
 
     def anchored(value: Any) -> Any:
-        named = not isinstance(value, str) or value == "demo" or not Path(value).exists()
+        named = not isinstance(value, str) or value in SHIPPED or not Path(value).exists()
         return value if named else str(Path(value).resolve())
 
     return {

@@ -225,7 +225,8 @@ def sample_once(
             result = future.result()
             writer.append(result, request.problem_id)
             refused = {"refused": 1} if result.finish_reason == "refused" else {}
-            reporter.count(sampled=1, tokens=result.n_tokens, prompt_tokens=result.prompt_tokens, **refused)
+            what = {"sampled": 1} if request.score is None else {"scored": 1}
+            reporter.count(**what, tokens=result.n_tokens, prompt_tokens=result.prompt_tokens, **refused)
             host.finished()
             with state.lock:
                 state.results[request.rollout_id] = result

@@ -67,4 +67,4 @@ def probe(suspect: SampleRequest, finished: SampleRequest | None) -> SampleReque
     asked = finished or replace(
         suspect, prompt_token_ids=None if tokens is None else tokens[: max(2, len(tokens) // 2)]
     )
-    return replace(asked, rollout_id="r_probe", params=SamplingParams(max_tokens=1), seed=0)
+    return replace(asked, rollout_id="r_probe", params=SamplingParams(max_tokens=1), seed=0, score=None)

@@ -176,6 +176,10 @@ class ParquetExport(ExportStage):
     def project(self, part: Inputs, services: Services) -> Iterable[Ledger]:
         """Ledgers of one partition; an export may yield several for one config."""
 
+    def copies(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows as often as they are to be written: once, unless an export says otherwise."""
+        return rows
+
     def notes(self, ancestors: Sequence[StageInfo]) -> Iterator[str]:
         """Sentences for the card about choices that were made."""
         yield from ()
@@ -228,7 +232,7 @@ class ParquetExport(ExportStage):
             (held_out(rows.get_column("_problem"), share) if share else pl.lit(False)).alias("_held"),
             pl.col("_place").alias("sf_curriculum_rank"),
         )
-        yield from rows.iter_slices(SLICE_ROWS)
+        yield from self.copies(rows).iter_slices(SLICE_ROWS)
 
     @staticmethod
     def _rejects(ledger: Ledger, stage_id: str) -> pa.Table:

@@ -87,6 +87,7 @@ DIFFICULTY_BIN = _sf("difficulty_bin", STRING, "named bin of the pass rate")
 CURRICULUM_RANK = _sf("curriculum_rank", I64, "place in the curriculum's order; the rows are sorted by it")
 DOMAIN = _sf("domain", STRING, "domain of the problem")
 SOURCE = _sf("source", STRING, "where the problem came from")
+WEIGHT = _sf("weight", F32, "how much it counts, by the stage mine.unpaired that took it")
 
 OF_PROBLEM = (PROBLEM_ID, DOMAIN, SOURCE, CURRICULUM_RANK)
 OF_ROLLOUT = (

@@ -6,9 +6,10 @@
   (the trunk's log probability cancels). This does not hold for IPO, ORPO or CPO, whose terms see the trunk.
 - `preference_text`: the same as plain strings, of pairs whose prompt is one user message; lists would silently
   become garbage in the trainers that want strings, and a system prompt would silently be lost.
-- `unpaired`: single answers with a boolean label, where a verify stage is above. Ordered by rollout_id, a hash: KTO
-  takes its KL term from neighbouring rows, which must not be of one problem (Ethayarajh et al. 2024, arXiv
-  2402.01306).
+- `unpaired`: single answers with a boolean label, where a verify stage is above: its verdict, or, where a stage
+  `mine.unpaired` is above, whether that takes them as positive or negative, and with what weight. Ordered by
+  rollout_id, a hash: KTO takes its KL term from neighbouring rows, which must not be of one problem (Ethayarajh et
+  al. 2024, arXiv 2402.01306).
 """
 
 from __future__ import annotations
@@ -38,15 +39,18 @@ from synthflow.exports.columns import (
     MESSAGES,
     OF_ROLLOUT,
     STRING,
+    WEIGHT,
     ConfigSpec,
     ExportColumn,
 )
-from synthflow.exports.sft import trainable_rules
+from synthflow.exports.sft import mined_rules, trainable_rules, unknown_rules
 from synthflow.exports.views import (
     blank,
     candidates,
+    check_only,
     dropped,
     main_group,
+    mined,
     problem_facts,
     reply,
     roles,
@@ -71,6 +75,10 @@ _OF_PAIR = tuple(
         ("margin", F32, "chosen_value - rejected_value"),
         ("margin_se", F32, "its standard error; 0 for verdicts"),
         ("length_ratio", F32, "longer over shorter"),
+        ("interval_overlap", F32, "what both sides' 95% intervals share, of the shorter; 0: disjoint"),
+        ("scorer_agreement", F32, "share of the stages that judged both sides and agree with the order"),
+        ("round_consistency", F32, "share of earlier rounds in which the order of the same texts held"),
+        ("confidence", F32, "probability that the margin is above 0, by normal approximation"),
         ("policy_id", STRING, "the policy that wrote chosen"),
         ("round", I32, "its self-improvement round"),
         ("pass_rate", F32, "of the problem's group of the last round"),
@@ -116,11 +124,12 @@ PREFERENCE_TEXT = ConfigSpec(
 )
 UNPAIRED = ConfigSpec(
     "unpaired",
-    "single answers, labelled true (judged correct) or false (judged wrong)",
+    "single answers, labelled true (positive: judged correct) or false (negative: judged wrong)",
     (
         ExportColumn("prompt", MESSAGES, "the prompt to train on"),
         ExportColumn("completion", MESSAGES, "the answer, one assistant message"),
-        ExportColumn("label", BOOL, "true: judged correct; false: judged wrong"),
+        ExportColumn("label", BOOL, "true: judged correct, or mined as positive; false: wrong, or mined as negative"),
+        WEIGHT,
         *OF_ROLLOUT,
     ),
     (
@@ -137,6 +146,9 @@ UNPAIRED = ConfigSpec(
 class PreferenceConfig(ExportConfig):
     text: bool = Field(True, description="also write preference_text")
     unpaired: bool = Field(True, description="also write unpaired, where a verify stage is above")
+    only: str | None = Field(
+        None, description="unpaired: the stage mine.unpaired that says what is positive and negative, where several are"
+    )
     margin: bool = Field(True, description="write margin, which reward trainers add to their loss")
     min_margin: float | None = Field(None, ge=0, le=1, description="least margin of a pair")
     max_per_problem: int | None = Field(None, ge=1, description="most pairs of one problem: those of largest margin")
@@ -157,6 +169,8 @@ class ExportPreference(ParquetExport):
         if self.config.verdicts is not None or (self.config.unpaired and len(verify_stages(ancestors)) > 1):
             yield from check_verdicts(ancestors, self.config.verdicts)
         yield from check_pass_rate(self.config, ancestors)
+        if self.config.unpaired or self.config.only is not None:
+            yield from check_only(ancestors, self.config.only)
 
     def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:
         specs = [PREFERENCE]
@@ -210,11 +224,15 @@ class ExportPreference(ParquetExport):
         return kept, pl.concat([rejects, over])
 
     def _unpaired(self, part: Inputs) -> Ledger:
-        rollouts = candidates(part, self.config.verdicts)
-        verdict = pl.col("verdict")
+        rollouts, taken = candidates(part, self.config.verdicts), mined(part, self.config.only)
+        if taken is None:
+            label, rules = pl.col("verdict") == "correct", unknown_rules()
+            rollouts = rollouts.with_columns(pl.lit(None, pl.Float32).alias("_weight"))
+        else:
+            label, rules = pl.col("_weight") > 0, mined_rules()
+            rollouts = rollouts.join(taken, on="rollout_id", how="left", maintain_order="left")
         rules = [
-            Rule(verdict.is_null(), "no verdict"),
-            Rule(verdict == "unknown", pl.lit("unknown: ") + pl.col("verdict_reason").fill_null("no reason given")),
+            *rules,
             *filter_rules("rollout"),
             *trainable_rules(),
             *pass_rate_rules(self.config.min_pass_rate, self.config.max_pass_rate),
@@ -223,7 +241,8 @@ class ExportPreference(ParquetExport):
         rows = kept.select(
             pl.col("messages").alias("prompt"),
             reply(pl.col("completion")).alias("completion"),
-            (verdict == "correct").alias("label"),
+            label.alias("label"),
+            pl.col("_weight").abs().alias("sf_weight"),
             *sidecars_of_rollout(),
         )
         return Ledger("unpaired", "rollout", rollouts.get_column("rollout_id"), rows, rejects, primary=False)

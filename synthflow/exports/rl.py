@@ -3,6 +3,8 @@
 The config `rl` is the union of what TRL, verl, OpenRLHF, slime and NeMo-RL look for; each finds its own columns and
 carries or ignores the others. The ground truth is always a string: files that differ in its type do not concatenate.
 
+Where a stage `mine.advantages` is above, the config `offline` holds the rollouts themselves (see `offline`).
+
 A group whose rollouts are all right or all wrong has no advantage and teaches a group-relative method nothing
 (DAPO's dynamic sampling, Yu et al. 2025, arXiv 2503.14476), so where pass rates are known only `mixed` groups are
 written unless `groups` says otherwise.
@@ -14,11 +16,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
 from synthflow.contracts import Inputs, Services, StageInfo
+from synthflow.curriculum.ranks import REPEATS
 from synthflow.exports.base import (
     ExportConfig,
     Ledger,
@@ -33,6 +37,7 @@ from synthflow.exports.base import (
 from synthflow.exports.columns import (
     DIFFICULTY_BIN,
     F32,
+    I32,
     I64,
     MESSAGES,
     OF_PROBLEM,
@@ -44,7 +49,8 @@ from synthflow.exports.columns import (
     ConfigSpec,
     ExportColumn,
 )
-from synthflow.exports.views import blank, dropped, has_stats, main_group, user_text
+from synthflow.exports.offline import OFFLINE, advantage_stages, check_advantages, offline
+from synthflow.exports.views import blank, dropped, has_stats, main_group, problem_repeats, user_text
 
 GroupState = Literal["all_right", "mixed", "all_wrong", "undecided"]
 
@@ -75,6 +81,7 @@ RL = ConfigSpec(
         POLICY_ID,
         ROUND,
         SAMPLING_ID,
+        ExportColumn("sf_repeats", I32, "how often the problem is to be repeated in an epoch", "if_any"),
     ),
     (
         ("TRL", "`trl grpo --dataset_name DIR --dataset_config rl --reward_funcs accuracy_reward`"),
@@ -98,9 +105,12 @@ class RlConfig(ExportConfig):
     )
     min_pass_rate: float | None = Field(None, ge=0, le=1, description="least pass rate of the problem's group")
     max_pass_rate: float | None = Field(None, ge=0, le=1, description="largest pass rate of the problem's group")
+    repeat: bool = Field(False, description="write a problem as often as the curriculum.repeats above says")
     data_source: str = Field("lighteval/MATH", description="key of verl's built-in scorer; this one reads \\boxed{}")
     ability: str = Field("math", description="ability of problems that name no domain")
     rm_type: str = Field("math", description="slime's built-in reward")
+    offline: bool = Field(True, description="also write offline, where a stage mine.advantages is above")
+    advantages: str | None = Field(None, description="offline: the stage mine.advantages, where several are above")
     instruction: str | None = Field(
         None, description="appended to the last user message, such as: Put the final answer in \\boxed{}."
     )
@@ -119,9 +129,13 @@ class ExportRl(ParquetExport):
         yield from check_pass_rate(self.config, ancestors)
         if self.config.groups is not None and not has_stats(ancestors):
             yield "groups", "no stage above knows pass rates", "read a stage such as curriculum.pass_rate"
+        if self.config.offline or self.config.advantages is not None:
+            yield from check_advantages(ancestors, self.config.advantages)
+        if self.config.repeat and not any(a.use == REPEATS for a in ancestors):
+            yield "repeat", f"no {REPEATS} above this stage", f"read one, such as {{use: {REPEATS}, of: difficulty}}"
 
     def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:
-        return (RL,)
+        return (RL, OFFLINE) if self._advantages(ancestors) is not None else (RL,)
 
     def notes(self, ancestors: Sequence[StageInfo]) -> Iterator[str]:
         groups = self._groups(ancestors)
@@ -133,6 +147,11 @@ class ExportRl(ParquetExport):
             "the prompt asks for, so that prompt and scorer must agree on how an answer is marked."
         )
 
+    def _advantages(self, ancestors: Sequence[StageInfo]) -> str | None:
+        if not self.config.offline:
+            return None
+        return self.config.advantages or next(reversed(advantage_stages(ancestors)), None)
+
     def _groups(self, ancestors: Sequence[StageInfo]) -> tuple[str, ...] | None:
         if self.config.groups is not None:
             return tuple(self.config.groups)
@@ -142,9 +161,13 @@ class ExportRl(ParquetExport):
         # two sources may hold one problem: it is the same by its id
         problems = part.frame("problems", nearest=True).unique("problem_id", keep="first", maintain_order=True)
         frame = problems.join(main_group(part), on="problem_id", how="left")
+        frame = frame.join(problem_repeats(part), on="problem_id", how="left")
         frame = frame.join(dropped(part, "problem", "problem_dropped"), on="problem_id", how="left").sort("problem_id")
         kept, rejects = take(frame, "problem_id", self._rules(part.ancestors))
         yield Ledger("rl", "problem", frame.get_column("problem_id"), self._rows(kept), rejects)
+        advantages = self._advantages(part.ancestors)
+        if advantages is not None:
+            yield offline(part, advantages)
 
     def _rules(self, ancestors: Sequence[StageInfo]) -> list[Rule]:
         rules = [
@@ -184,7 +207,14 @@ class ExportRl(ParquetExport):
             pl.col("domain").alias("sf_domain"),
             pl.col("source").alias("sf_source"),
             *(pl.col(name).alias(f"sf_{name}") for name in same),
+            "sf_repeats",
         )
+
+    def copies(self, rows: pl.DataFrame) -> pl.DataFrame:
+        if not self.config.repeat:
+            return rows
+        times = rows["sf_repeats"].fill_null(1).to_numpy()
+        return rows[np.repeat(np.arange(rows.height), times)]
 
     def _instructed(self, prompt: pl.Expr) -> pl.Expr:
         if self.config.instruction is None:

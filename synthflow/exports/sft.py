@@ -4,7 +4,8 @@ One config, `sft`: `messages` and nothing else that a trainer reads, which is th
 LLaMA-Factory, Axolotl, NeMo-RL, prime-rl and slime all take. Rejection sampling fine-tuning (RFT, Yuan et al. 2023,
 arXiv 2308.01825) keeps the distinct correct answers of a problem; so does this export, up to `max_per_problem`.
 
-Candidates are whole rollouts; continuations of a prefix are evidence for step values, not answers.
+Candidates are whole rollouts; continuations of a prefix are evidence for step values, not answers. Where a stage
+`mine.unpaired` is above, its positives are written in place of all that was judged correct, with their weights.
 
 Messages cannot say that part of an answer is not to be trained on, so a rollout whose loss mask leaves tokens out is
 no row of `sft`, nor of any other config of texts: a trainer would learn the errors that the mask hides. With
@@ -32,9 +33,18 @@ from synthflow.exports.base import (
     prompt_rules,
     take,
 )
-from synthflow.exports.columns import MESSAGES, OF_ROLLOUT, ConfigSpec, ExportColumn
+from synthflow.exports.columns import MESSAGES, OF_ROLLOUT, WEIGHT, ConfigSpec, ExportColumn
 from synthflow.exports.sft_tokens import MASKED, SFT_TOKENS, token_ledger
-from synthflow.exports.views import UNSEEN, blank, candidates, prompt_key, reply, sidecars_of_rollout
+from synthflow.exports.views import (
+    UNSEEN,
+    blank,
+    candidates,
+    check_only,
+    mined,
+    prompt_key,
+    reply,
+    sidecars_of_rollout,
+)
 from synthflow.stages.views import check_verdicts
 
 SFT = ConfigSpec(
@@ -42,6 +52,7 @@ SFT = ConfigSpec(
     "conversations that end with a correct answer",
     (
         ExportColumn("messages", MESSAGES, "the prompt to train on, then the answer"),
+        WEIGHT,
         *OF_ROLLOUT,
     ),
     (
@@ -62,6 +73,9 @@ class SftConfig(ExportConfig):
     prefer: Literal["any", "short"] = Field(
         "any", description="which of too many: any (by rollout_id, a uniform choice), or short (fewest tokens)"
     )
+    only: str | None = Field(
+        None, description="the stage mine.unpaired whose positives are written, where several are above"
+    )
     deduplicate: bool = Field(True, description="drop answers that repeat another one of the same prompt word by word")
     tokens: bool = Field(False, description="write sft_tokens too: input_ids, and labels that a loss mask leaves out")
     min_pass_rate: float | None = Field(None, ge=0, le=1, description="least pass rate of the problem's group")
@@ -80,28 +94,33 @@ class ExportSft(ParquetExport):
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         yield from check_verdicts(ancestors, self.config.verdicts)
         yield from check_pass_rate(self.config, ancestors)
+        yield from check_only(ancestors, self.config.only)
 
     def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:
         return (SFT, SFT_TOKENS) if self.config.tokens else (SFT,)
 
     def project(self, part: Inputs, services: Services) -> Iterable[Ledger]:
-        rollouts = candidates(part, self.config.verdicts)
-        correct, wrong = take(rollouts, "rollout_id", self._rules())
+        rollouts, taken = candidates(part, self.config.verdicts), mined(part, self.config.only)
+        if taken is None:
+            rollouts = rollouts.with_columns(pl.lit(None, pl.Float32).alias("_weight"))
+            rules = [Rule(pl.col("verdict") == "wrong", "wrong"), *unknown_rules()]
+        else:
+            rollouts = rollouts.join(taken, on="rollout_id", how="left", maintain_order="left")
+            rules = [*mined_rules(), Rule(pl.col("_weight") < 0, "a negative")]
+        correct, wrong = take(rollouts, "rollout_id", [*rules, *self._rules()])
         chosen, surplus = self._choose(correct)
         plain, masked = take(chosen, "rollout_id", [MASKED])
         rows = plain.select(
-            pl.concat_list("messages", reply(pl.col("completion"))).alias("messages"), *sidecars_of_rollout()
+            pl.concat_list("messages", reply(pl.col("completion"))).alias("messages"),
+            pl.col("_weight").alias("sf_weight"),
+            *sidecars_of_rollout(),
         )
         yield Ledger("sft", "rollout", rollouts.get_column("rollout_id"), rows, pl.concat([wrong, surplus, masked]))
         if self.config.tokens:
             yield token_ledger(part, chosen)
 
     def _rules(self) -> list[Rule]:
-        verdict = pl.col("verdict")
         return [
-            Rule(verdict.is_null(), "no verdict"),
-            Rule(verdict == "wrong", "wrong"),
-            Rule(verdict == "unknown", pl.lit("unknown: ") + pl.col("verdict_reason").fill_null("no reason given")),
             *filter_rules("rollout"),
             *_sound_rules(),
             *pass_rate_rules(self.config.min_pass_rate, self.config.max_pass_rate),
@@ -120,6 +139,21 @@ class ExportSft(ParquetExport):
         place = pl.col("rollout_id").cum_count().over("problem_id")
         chosen, over = take(distinct, "rollout_id", [Rule(place > most, f"over max_per_problem {most}")])
         return chosen, pl.concat([duplicates, over])
+
+
+def unknown_rules() -> list[Rule]:
+    """A candidate that nobody judged, or whose verdict is unknown."""
+    unknown = pl.lit("unknown: ") + pl.col("verdict_reason").fill_null("no reason given")
+    return [
+        Rule(pl.col("verdict").is_null(), "no verdict"),
+        Rule(pl.col("verdict") == "unknown", unknown),
+    ]
+
+
+def mined_rules() -> list[Rule]:
+    """A candidate that the stage `mine.unpaired` takes neither as positive nor as negative."""
+    unseen = pl.coalesce("_why_not", pl.lit("not seen by mine.unpaired"))
+    return [Rule(pl.col("_weight").is_null(), unseen)]
 
 
 def trainable_rules() -> list[Rule]:

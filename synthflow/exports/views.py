@@ -5,11 +5,12 @@ Every frame is keyed by an id that is unique in it, so that a left join never mu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo
+from synthflow.curriculum.ranks import RANKERS, REPEATS, problem_measure
 from synthflow.stages.views import verdicts, verify_stages
 
 GROUP = ("problem_id", "policy_id", "round", "sampling_id")
@@ -34,23 +35,22 @@ def has_stats(ancestors: Sequence[StageInfo]) -> bool:
 
 
 def curriculum_ranks(part: Inputs) -> pl.DataFrame:
-    """problem_id, _place in the last `curriculum.order` above; empty where there is none."""
-    stages = [a.name for a in part.ancestors if a.use == "curriculum.order"]
+    """problem_id, _place in the last order above (`curriculum.order` or its like); empty where there is none."""
+    stages = [a for a in part.ancestors if a.use in RANKERS]
     if not stages:
         return pl.DataFrame(schema={"problem_id": pl.String, "_place": pl.Int64})
-    scores = pl.from_arrow(part.of_stage(stages[-1], "scores"))
-    assert isinstance(scores, pl.DataFrame)
-    return (
-        scores.filter(
-            pl.col("target_kind") == "problem", pl.col("scorer") == "curriculum.order", pl.col("kind") == "measure"
-        )
-        .select(
-            pl.col("target_id").alias("problem_id"),
-            # `detail` is the exact rank; `value` holds whole numbers up to 2**24
-            pl.coalesce(pl.col("detail").cast(pl.Int64, strict=False), pl.col("value").cast(pl.Int64)).alias("_place"),
-        )
-        .unique("problem_id", keep="first", maintain_order=True)
-    )
+    # `detail` is the exact rank; `value` holds whole numbers up to 2**24
+    place = pl.coalesce(pl.col("detail").cast(pl.Int64, strict=False), pl.col("value").cast(pl.Int64))
+    return problem_measure(part, stages[-1].name, stages[-1].use).select("problem_id", place.alias("_place"))
+
+
+def problem_repeats(part: Inputs) -> pl.DataFrame:
+    """problem_id, sf_repeats as the last `curriculum.repeats` above says; empty where there is none."""
+    stages = [a.name for a in part.ancestors if a.use == REPEATS]
+    if not stages:
+        return pl.DataFrame(schema={"problem_id": pl.String, "sf_repeats": pl.Int32})
+    said = problem_measure(part, stages[-1], REPEATS)
+    return said.select("problem_id", pl.col("value").cast(pl.Int32).alias("sf_repeats"))
 
 
 def problem_facts(part: Inputs) -> pl.DataFrame:
@@ -72,6 +72,37 @@ def dropped(part: Inputs, kind: str, name: str = "dropped") -> pl.DataFrame:
         .unique("target_id", keep="first", maintain_order=True)
         .select(pl.col("target_id").alias(f"{kind}_id"), said.alias(name))
     )
+
+
+def mined_stages(ancestors: Sequence[StageInfo]) -> list[str]:
+    """Names of the stages above that say which rollouts are positives and negatives."""
+    return [a.name for a in ancestors if a.use == "mine.unpaired"]
+
+
+def check_only(ancestors: Sequence[StageInfo], only: str | None) -> Iterator[tuple[str, str, str]]:
+    """Mistakes in an export's field `only`, in the form of `Stage.check`."""
+    known = mined_stages(ancestors)
+    if only is not None and only not in known:
+        yield "only", f"{only!r} is not a stage mine.unpaired above this one", f"known: {', '.join(known) or 'none'}"
+    elif only is None and len(known) > 1:
+        yield "only", f"several stages mine.unpaired above: {', '.join(known)}", "say which with only: NAME"
+
+
+def mined(part: Inputs, only: str | None) -> pl.DataFrame | None:
+    """rollout_id, _weight (below 0: a negative; null: neither), _why_not of the stage `only`, or of the only one.
+
+    None where no stage above says anything; then verdicts do.
+    """
+    stages = [only] if only is not None else mined_stages(part.ancestors)[-1:]
+    if not stages:
+        return None
+    scores = pl.from_arrow(part.of_stage(stages[0], "scores", ["target_id", "scorer", "value", "reason"]))
+    assert isinstance(scores, pl.DataFrame)
+    return scores.select(
+        pl.col("target_id").alias("rollout_id"),
+        pl.col("value").alias("_weight"),
+        (pl.col("scorer") + pl.lit(": ") + pl.col("reason").fill_null("no reason given")).alias("_why_not"),
+    ).unique("rollout_id", keep="first", maintain_order=True)
 
 
 def group_stats(part: Inputs) -> pl.DataFrame:

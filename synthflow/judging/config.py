@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import SamplingParams
+from synthflow.contracts import SamplingParams, StageConfig
 from synthflow.judging import prompts
 from synthflow.stages.adapters import VerifyConfig
 from synthflow.verifiers.agreement import Thresholds
@@ -23,8 +23,8 @@ _AGAINST = {"reference": (0.5, 0.5), "group": (0.6, 0.4)}
 good enough; as good as the others says nothing."""
 
 
-class JudgingConfig(VerifyConfig):
-    """How a judge is asked: by any stage that has one."""
+class AskConfig(StageConfig):
+    """How a judge is asked, whatever about."""
 
     k: int = Field(1, ge=1, le=1000, description="samples of each judgement; raising it samples only the new ones")
     min_agreement: float = Field(
@@ -35,7 +35,6 @@ class JudgingConfig(VerifyConfig):
     max_chars: int = Field(
         8000, ge=64, le=10_000_000, description="most characters of an answer in a prompt; its middle is left out"
     )
-    thinking: bool = Field(False, description="show the judge what stands before </think> too")
     temperature: float = Field(0.0, ge=0.0, le=5.0, description="of the judge; 0 is greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
     top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
@@ -55,6 +54,12 @@ class JudgingConfig(VerifyConfig):
         if self.prompt is not None:
             for what, fix in prompts.mistakes(self.prompt, tuple(placeholders)):
                 yield "prompt", what, fix
+
+
+class JudgingConfig(AskConfig, VerifyConfig):
+    """How a judge is asked by any verify stage that has one."""
+
+    thinking: bool = Field(False, description="show the judge what stands before </think> too")
 
 
 class JudgeConfig(JudgingConfig):
@@ -139,10 +144,7 @@ class JudgeConfig(JudgingConfig):
             yield "wrong_below", f"{self.wrong_below:g} is not above {low:g} and at most correct_from", fix
 
     def _reference_mistakes(self) -> Found:
-        if self.reference is not None and self.reference != "answer":
-            kind, _, key = self.reference.partition(".")
-            if kind != "metadata" or not key:
-                yield "reference", f"{self.reference!r} names no column", "write answer, or metadata.KEY"
+        yield from reference_mistakes(self.reference)
         if self.mode == "pairwise" and (self.against == "reference") != (self.reference is not None):
             if self.reference is None:
                 yield "reference", "missing", "say what against: reference compares with: answer, or metadata.KEY"
@@ -152,3 +154,11 @@ class JudgeConfig(JudgingConfig):
             yield "opponents", "only a pairwise judge of the group has opponents", "remove it"
         if self.mode == "pairwise" and self.ask == "score":
             yield "ask", "a pairwise judge gives no scores", "remove it, or set mode: pointwise"
+
+
+def reference_mistakes(reference: str | None) -> Found:
+    """Mistakes in a field that says what a judge may take for right."""
+    if reference is not None and reference != "answer":
+        kind, _, key = reference.partition(".")
+        if kind != "metadata" or not key:
+            yield "reference", f"{reference!r} names no column", "write answer, or metadata.KEY"

@@ -132,7 +132,7 @@ def _candidates(
     for row in rows:
         early = by_its_end(row["finish_reason"], config.truncated)
         problem = problems[row["problem_id"]]
-        reference = _reference(problem, config.reference)
+        reference = reference_text(problem, config.reference)
         text = prompts.shown_answer(row["completion"], config.max_chars, config.thinking)
         if early is None and config.reference is not None and reference is None:
             early = Judgement.unknown("no_gold", f"the problem has no {config.reference}")
@@ -145,7 +145,7 @@ def _candidates(
     return known, candidates
 
 
-def _reference(problem: Mapping[str, Any], where: str | None) -> str | None:
+def reference_text(problem: Mapping[str, Any], where: str | None) -> str | None:
     """The text that the judge may take for right; None where the problem has none."""
     if where is None:
         return None

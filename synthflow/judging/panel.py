@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from synthflow import ids
 from synthflow.contracts import SampleRequest, SampleResult, Services
 from synthflow.errors import InvariantBroken
-from synthflow.judging.config import CONDITION, JudgingConfig
+from synthflow.judging.config import CONDITION, AskConfig
 from synthflow.judging.prompts import Prompt
 from synthflow.schema import ARTIFACTS
 from synthflow.stages.rollouts import sampling_row, utf8
-from synthflow.verifiers.readings import Answer, Reading
+from synthflow.verifiers.readings import Reading
 
 KIND = "critique"
 
@@ -37,6 +37,14 @@ class Ask:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Form(Protocol):
+    """What a judge is asked to end with: the words that ask for it, and how it is read."""
+
+    def instruction(self) -> str: ...
+
+    def read(self, completion: str) -> Reading: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """One sample of the judge: what was read in it, or why nothing was (parse_failure, judge_refused)."""
@@ -44,6 +52,8 @@ class Heard:
     reading: Reading
     reason: str | None
     elapsed_s: float
+    n_tokens: int = 0
+    sample_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class _Call:
 class Panel:
     """A judge: a policy, a prompt, the form of its answers, and k samples of each."""
 
-    def __init__(self, config: JudgingConfig, policy: str, template: str, services: Services) -> None:
+    def __init__(self, config: AskConfig, policy: str, template: str, services: Services) -> None:
         self._config, self._policy, self._services = config, policy, services
         self._renderer = services.renderer(policy)
         special = () if self._renderer is None else self._renderer.special_tokens
@@ -66,7 +76,7 @@ class Panel:
         self._sampling = config.sampling_id(template)
         self.policy_id = services.identity(policy).policy_id
 
-    def hear(self, asks: Sequence[Ask], answers: Sequence[Answer]) -> tuple[list[list[Heard]], pa.Table]:
+    def hear(self, asks: Sequence[Ask], answers: Sequence[Form]) -> tuple[list[list[Heard]], pa.Table]:
         """Ask, read, and keep what was written.
 
         Args:
@@ -81,7 +91,7 @@ class Panel:
         """
         calls: dict[str, _Call] = {}
         about: dict[str, set[str]] = {}
-        forms: dict[str, Answer] = {}
+        forms: dict[str, Form] = {}
         keys = []
         for ask, answer in zip(asks, answers, strict=True):
             messages = (("user", utf8(self._prompt.fill(ask.values, answer.instruction()))),)
@@ -145,15 +155,16 @@ class Panel:
         }
 
 
-def _heard(result: SampleResult, answer: Answer) -> Heard:
+def _heard(result: SampleResult, answer: Form) -> Heard:
+    cost = (result.elapsed_s, result.n_tokens, result.rollout_id)
     if result.finish_reason in ("refused", "poison"):
-        return Heard(Reading(None, result.reason or "refused"), "judge_refused", result.elapsed_s)
+        return Heard(Reading(None, result.reason or "refused"), "judge_refused", *cost)
     if result.finish_reason == "length":
-        return Heard(Reading(None, "the judge ran into its token limit"), "parse_failure", result.elapsed_s)
+        return Heard(Reading(None, "the judge ran into its token limit"), "parse_failure", *cost)
     reading = answer.read(result.text)
-    return Heard(reading, "parse_failure" if reading.value is None else None, result.elapsed_s)
+    return Heard(reading, "parse_failure" if reading.value is None else None, *cost)
 
 
-def judge_sampling(config: JudgingConfig, template: str) -> dict[str, Any]:
+def judge_sampling(config: AskConfig, template: str) -> dict[str, Any]:
     """The row of the samplings table for what a judge writes."""
     return sampling_row(config.params(), template, CONDITION)

@@ -19,6 +19,7 @@ from synthflow.ids import digest
 from synthflow.verifiers.extract import after_thinking
 
 SHIPPED = ("pointwise", "reference", "pairwise", "criterion")
+SHIPPED_FOR_STEPS = ("earliest", "principles")
 TAGS = {
     "question": "question",
     "reference": "reference",
@@ -26,6 +27,8 @@ TAGS = {
     "first": "answer_A",
     "second": "answer_B",
     "criterion": "criterion",
+    "solution": "solution",
+    "principles": "principles",
 }
 """Placeholder -> the tag its value stands in."""
 
@@ -44,9 +47,9 @@ def shipped(name: str) -> str:
     return resources.files("synthflow.judging").joinpath("templates", f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
-def shipped_version() -> str:
-    """H(all shipped prompts): a changed one makes new judgements."""
-    return digest("\0".join(shipped(name) for name in SHIPPED))[:8]
+def shipped_version(names: Sequence[str] = SHIPPED) -> str:
+    """H(shipped prompts): a changed one makes new judgements."""
+    return digest("\0".join(shipped(name) for name in names))[:8]
 
 
 def mistakes(template: str, wanted: Sequence[str]) -> Iterable[tuple[str, str]]:
@@ -66,6 +69,8 @@ _MEANS = {
     "format": "the form of the judge's answer, which is the only one that is read,",
     "first": "answer A",
     "second": "answer B",
+    "solution": "the solution, step by step,",
+    "principles": "the principles by which its steps are scored",
 }
 
 

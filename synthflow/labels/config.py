@@ -1,19 +1,15 @@
-"""The fields that labelers share, and those of `label.monte_carlo`."""
+"""The fields that labelers share."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from synthflow import ids
-from synthflow.contracts import SamplingParams, StageConfig
-from synthflow.segment import Overflow, SegmenterName
-
-LABELER, LABELER_VERSION = "monte_carlo", "1"
-
-TEMPLATE = "{prompt}{prefix}"
-"""What stands for the prompt template in the sampling_id of continuations: the tokens as they were, then more."""
+from synthflow.contracts import StageConfig
+from synthflow.errors import UserError
+from synthflow.segment import SEGMENTERS, Overflow, parse_segmenter
 
 WHICH = {"use", "of", "verdicts", "policy", "groups", "rollouts_per_problem", "include_dropped"}
 """Fields that say which rollouts are labelled, not what a value is."""
@@ -23,7 +19,11 @@ class LabelConfig(StageConfig):
     """How steps are cut, and which rollouts are labelled: the fields of every labeler."""
 
     verdicts: str | None = Field(None, description="the verify stage whose verdicts count; null where there is one")
-    segmenter: SegmenterName = Field("lines", description="where a step ends")
+    segmenter: str = Field(
+        "lines",
+        description="where a step ends; NAME*k joins every k steps to one",
+        json_schema_extra={"pattern": rf"^({'|'.join(SEGMENTERS)})(\*[1-9][0-9]{{0,2}})?$"},
+    )
     max_steps: int = Field(64, ge=1, le=4096, description="most steps of a rollout; more are merged")
     overflow: Overflow = Field("even", description="how: runs of neighbours (even), or the rest into the last (tail)")
     groups: Literal["mixed", "all"] = Field("mixed", description="mixed: only groups with a right and a wrong rollout")
@@ -31,6 +31,15 @@ class LabelConfig(StageConfig):
         None, ge=1, description="most rollouts labelled of each group, wrong and correct ones in turn; null is all"
     )
     include_dropped: bool = Field(False, description="label rollouts too that a filter drops")
+
+    @field_validator("segmenter")
+    @classmethod
+    def _known_segmenter(cls, value: str) -> str:
+        try:
+            name, group = parse_segmenter(value)
+        except UserError as error:
+            raise ValueError(f"a segmenter: {error}") from None
+        return f"{name}*{group}" if group > 1 else name
 
     def labeler_hash(self, *others: str) -> str:
         """H(all that a value depends on, but for the policy, which is a column of its own).
@@ -40,27 +49,3 @@ class LabelConfig(StageConfig):
         """
         fields: dict[str, Any] = self.model_dump(mode="json", exclude=WHICH)
         return ids.content_id("c", fields, *others)
-
-
-class MonteCarloConfig(LabelConfig):
-    """How the continuations are sampled, beside the fields of every labeler."""
-
-    policy: str = Field("default", description="the policy that continues, and whose chances the values are")
-    n: int = Field(8, ge=1, le=4096, description="continuations of each prefix")
-    temperature: float = Field(1.0, ge=0.0, le=5.0, description="of the continuations")
-    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
-    top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
-    max_tokens: int = Field(1024, ge=1, description="most tokens of a continuation")
-    stop: tuple[str, ...] = Field((), description="texts that end a continuation")
-
-    def params(self) -> SamplingParams:
-        return SamplingParams(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            max_tokens=self.max_tokens,
-            stop=self.stop,
-        )
-
-    def sampling_id(self) -> str:
-        return ids.sampling_id(self.params().model_dump(), TEMPLATE, "prefix")

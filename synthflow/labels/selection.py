@@ -3,11 +3,13 @@
 Invariant: every rollout this stage reads is selected or has one reason; both depend on the rollout's own group only.
 Reasons, the first that applies: not_first_rollout (it continues another, or was sampled under a hint), no_verdict,
 other_policy (values under a policy that did not write it would need its tokens in another vocabulary),
-group_undecided, group_all_right, group_all_wrong, filtered, no_steps (empty), no_token_ids (its server told none, and
-text is never tokenised again), not_selected.
+group_undecided, group_all_right, group_all_wrong, filtered, not_correct, not_wrong (only rollouts with one verdict are
+wanted), no_steps (empty), no_token_ids (its server told none, and text is never tokenised again), not_selected.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import polars as pl
 
@@ -23,13 +25,19 @@ COLUMNS = (
 
 
 def select(
-    inputs: Inputs, config: LabelConfig, policy_id: str | None = None, *, tokens: bool = True
+    inputs: Inputs,
+    config: LabelConfig,
+    policy_id: str | None = None,
+    *,
+    tokens: bool = True,
+    only: Literal["correct", "wrong"] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rollouts to label and rejects.
 
     Args:
         policy_id: of the policy that will continue them; None where nobody continues them.
         tokens: whether a rollout without token ids cannot be labelled.
+        only: the verdict of those that are labelled; None is any.
 
     Returns:
         The selected rollouts (`COLUMNS`, verdict, n_correct and n_wrong of their group), sorted by problem and
@@ -42,7 +50,7 @@ def select(
         .join(filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped")), on="rollout_id", how="left")
     )
     judged = judged.join(group_counts(judged), on=GROUP, how="inner").with_columns(
-        _reason(config, policy_id, tokens).alias("reason")
+        _reason(config, policy_id, tokens, only).alias("reason")
     )
     if config.rollouts_per_problem is not None:
         judged = _thin(judged, config.rollouts_per_problem)
@@ -64,7 +72,7 @@ def select(
     return selected.select(columns), pl.concat([left_out, others]).sort("problem_id", "rollout_id")
 
 
-def _reason(config: LabelConfig, policy_id: str | None, tokens: bool) -> pl.Expr:
+def _reason(config: LabelConfig, policy_id: str | None, tokens: bool, only: str | None) -> pl.Expr:
     state = pl.col("group_state")
     rules: list[tuple[pl.Expr, pl.Expr]] = []
     if policy_id is not None:
@@ -73,6 +81,8 @@ def _reason(config: LabelConfig, policy_id: str | None, tokens: bool) -> pl.Expr
         rules.append((state != "mixed", "group_" + state))
     if not config.include_dropped:
         rules.append((pl.col("dropped").is_not_null(), pl.lit("filtered")))
+    if only is not None:
+        rules.append((pl.col("verdict") != only, pl.lit(f"not_{only}")))
     rules.append((pl.col("completion") == "", pl.lit("no_steps")))
     if tokens:
         rules.append((pl.col("token_ids").is_null() | pl.col("prompt_token_ids").is_null(), pl.lit("no_token_ids")))

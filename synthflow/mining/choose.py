@@ -13,7 +13,9 @@ import numpy as np
 
 from synthflow import ids
 
-RULE_ORDER = ("verdict", "sibling", "continuation")
+RULE_ORDER = (
+    "verdict", "consensus", "drawn", "first", "hardest", "nearest_length", "nearest_text", "sibling", "continuation",
+)  # fmt: skip
 """Rules by how much is known of their pairs; the first are chosen before the others."""
 
 
@@ -34,7 +36,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pair that might be. `prefix_id` and `prefix` are what both sides follow."""
+    """A pair that might be. `prefix_id` and `prefix` are what both sides follow; a small `rank` is wanted first."""
 
     rule: str
     prefix_id: str
@@ -43,7 +45,8 @@ class Candidate:
     rejected: Side
     margin_se: float | None
     significant: bool
-    confidence: float | None = None
+    rank: float = 0.0
+    visit_confidence: float | None = None
 
     @property
     def margin(self) -> float:
@@ -66,12 +69,15 @@ class Candidate:
 def choose(candidates: Sequence[Candidate], most: int, level: str) -> list[Candidate]:
     """At most `most` candidates of one problem.
 
-    One at a time, the smallest of: rule (`RULE_ORDER`), how often its two rollouts stand in pairs already, wider
+    One at a time, the smallest of: rule (`RULE_ORDER`), how often its two rollouts stand in pairs already, rank, wider
     margin first, length ratio nearer to one, pair id. Of candidates with the same two texts after the same prefix one
     is considered. The order is our default.
     """
     unique: dict[tuple[str, str, str], Candidate] = {}
-    ranked = sorted(candidates, key=lambda c: (-round(c.margin, 6), round(c.length_ratio, 6), c.pair_id(level)))
+    ranked = sorted(
+        candidates,
+        key=lambda c: (round(c.rank, 6), -round(c.margin, 6), round(c.length_ratio, 6), c.pair_id(level)),
+    )
     for candidate in sorted(ranked, key=lambda c: RULE_ORDER.index(c.rule)):
         unique.setdefault((candidate.prefix, candidate.chosen.text, candidate.rejected.text), candidate)
     left = list(unique.values())

@@ -24,6 +24,7 @@ from synthflow.labels.intervals import Z95, difference_error, standard_error
 from synthflow.labels.prefixes import prefix_id
 from synthflow.mining.choose import Candidate, Side
 from synthflow.segment import segment_like
+from synthflow.segment.entropy import needs_tokens
 
 MAX_SIDE = 64
 """Labelled steps, and correct samples, considered after one prefix: those with the smallest ids. What is compared
@@ -125,13 +126,13 @@ def siblings(node: Node, gap: float, which: Literal["all", "extremes"] = "all") 
             error = None if None in errors else float(difference_error(*errors))  # type: ignore[arg-type]
             above, below = better[0].low, worse[0].high
             significant = above is not None and below is not None and above > below
-            sure = confidence(better[0].visits, worse[0].visits)
+            sure = visit_confidence(better[0].visits, worse[0].visits)
             yield Candidate(
-                "sibling", node.prefix_id, node.prefix, better[0], worse[0], error, significant, confidence=sure
+                "sibling", node.prefix_id, node.prefix, better[0], worse[0], error, significant, visit_confidence=sure
             )
 
 
-def confidence(better: int, worse: int) -> float | None:
+def visit_confidence(better: int, worse: int) -> float | None:
     """1 / (1 + N_worse / max(1, N_better)) from visits, as MCTS-DPO's released code has it; None where nobody counted.
 
     It smooths a pair's label by min(1 - confidence, 0.5).
@@ -167,6 +168,8 @@ def _first_steps(node: Node, label: str) -> dict[str, Side]:
     """First steps of the correct samples, cut as `label` says, by text; without those that are cut elsewhere."""
     found: dict[str, Side] = {}
     start = len(node.prefix)
+    if needs_tokens(label):  # nobody has read these samples for their entropies
+        return found
     for sample in node.correct:
         span = next((s for s in segment_like(node.prefix + sample.text, label).spans if s.start == start), None)
         if span is not None:

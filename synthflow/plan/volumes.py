@@ -21,11 +21,20 @@ def _sum(volumes: list[Volume]) -> Volume:
     """Upstream of a stage: parents share their problems and rollouts, so the largest counts."""
     if not volumes:
         return Volume()
-    rows: dict[str, float] = {}
-    for volume in volumes:
-        for table, n in volume.rows.items():
-            rows[table] = max(rows.get(table, 0), n)
-    return Volume(problems=max(v.problems for v in volumes), rollouts=max(v.rollouts for v in volumes), rows=rows)
+    return Volume(
+        problems=max(v.problems for v in volumes),
+        rollouts=max(v.rollouts for v in volumes),
+        rows=_largest([v.rows for v in volumes]),
+        asked=_largest([v.asked for v in volumes]),
+    )
+
+
+def _largest(counts: list[Mapping[str, float]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for each in counts:
+        for name, n in each.items():
+            found[name] = max(found.get(name, 0), n)
+    return found
 
 
 def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Volume]:

@@ -13,11 +13,14 @@ from typing import Literal, NamedTuple, cast
 
 from synthflow.errors import UserError
 from synthflow.registry import suggest
+from synthflow.segment.merge import merge_groups
 from synthflow.segment.rules import SEGMENTERS, SegmenterName
 
 Overflow = Literal["even", "tail"]
 
-_LABEL = re.compile(r"(?P<name>[a-z_]+)(?:/(?P<most>\d+)(?P<tail>-tail)?)?")
+MAX_GROUP = 999
+_SEGMENTER = re.compile(r"(?P<name>[a-z_]+)(?:\*(?P<group>[1-9]\d{0,2}))?")
+_LABEL = re.compile(r"(?P<segmenter>[a-z_]+(?:\*\d+)?)(?:/(?P<most>\d+)(?P<tail>-tail)?)?")
 
 
 class Span(NamedTuple):
@@ -27,7 +30,8 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """Spans of one completion, and the label of how it was cut: `lines`, or `lines/64` where steps were merged."""
+    """Spans of one completion, and the label of how it was cut: `lines`, `lines*3` where every three steps were joined,
+    or `lines/64` where so many were merged."""
 
     label: str
     spans: tuple[Span, ...]
@@ -40,7 +44,7 @@ def segment(
 
     Args:
         text: any text.
-        segmenter: a name in `SEGMENTERS`.
+        segmenter: a name in `SEGMENTERS`; `NAME*k` joins every k steps to one.
         max_steps: most steps; None is no limit.
         overflow: how more than that are merged (our default: `even`). `even` joins runs of neighbours whose numbers
             of steps differ by one at most, so that late steps keep a value of their own; `tail` keeps the first
@@ -50,17 +54,32 @@ def segment(
         UserError: for a segmenter nobody knows.
         ValueError: for max_steps below 1.
     """
-    rule = SEGMENTERS.get(cast(SegmenterName, segmenter))
-    if rule is None:
-        hint = suggest(segmenter, SEGMENTERS) or f"known: {', '.join(SEGMENTERS)}"
-        raise UserError(f"no segmenter is called {segmenter!r}; {hint}")
+    name, group = parse_segmenter(segmenter)
     if max_steps is not None and max_steps < 1:
         raise ValueError(f"max_steps is {max_steps}; expected at least 1")
-    ends, label = rule(text), str(segmenter)
+    ends, label = SEGMENTERS[name](text), str(name)
+    if group > 1:
+        ends, label = merge_groups(ends, group), f"{name}*{group}"
     if max_steps is not None and len(ends) > max_steps:
         ends = _merge(ends, max_steps, overflow)
-        label = f"{segmenter}/{max_steps}" + ("-tail" if overflow == "tail" else "")
+        label = f"{label}/{max_steps}" + ("-tail" if overflow == "tail" else "")
     return Segmented(label, tuple(map(Span, [0, *ends], ends)))  # the shorter list, the ends, decides
+
+
+def parse_segmenter(segmenter: str) -> tuple[SegmenterName, int]:
+    """The rule that a segmenter names, and how many of its steps are joined to one.
+
+    Raises:
+        UserError: for a segmenter nobody knows.
+    """
+    name, star, _ = segmenter.partition("*")
+    if name not in SEGMENTERS:
+        hint = suggest(name, SEGMENTERS) or f"known: {', '.join(SEGMENTERS)}"
+        raise UserError(f"no segmenter is called {name!r}; {hint}")
+    match = _SEGMENTER.fullmatch(segmenter)
+    if match is None:
+        raise UserError(f"{segmenter!r} joins no number of steps; write {name}*k with k from 1 to {MAX_GROUP}")
+    return cast(SegmenterName, name), int(match["group"]) if star else 1
 
 
 def _merge(ends: list[int], most: int, overflow: Overflow) -> list[int]:
@@ -73,10 +92,15 @@ def segment_like(text: str, label: str) -> Segmented:
     """Cut `text` as `label` (of a `Segmented`, or `steps.segmenter`) says.
 
     Raises:
-        UserError: for a label that no segmenter here wrote.
+        UserError: for a label that no segmenter here wrote, or of steps that a text alone does not tell.
     """
+    if label.startswith("entropy:"):
+        raise UserError(
+            f"{label!r}: these steps were cut at tokens of high entropy, which a text does not tell; take their spans "
+            "from the table steps, or cut anew with segment.entropy from the entropies of a scoring pass"
+        )
     match = _LABEL.fullmatch(label)
     if match is None:
         raise UserError(f"{label!r} is not a segmenter's label; expected a form such as 'lines' or 'lines/64'")
     most = int(match["most"]) if match["most"] else None
-    return segment(text, match["name"], most, "tail" if match["tail"] else "even")
+    return segment(text, match["segmenter"], most, "tail" if match["tail"] else "even")

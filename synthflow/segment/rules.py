@@ -14,60 +14,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-SegmenterName = Literal["lines", "paragraphs", "sentences", "numbered"]
+from synthflow.segment.blocks import lines, paragraphs
+from synthflow.segment.markers import marker_lines, markers
+from synthflow.segment.pieces import absorb_blank, is_blank, line_ends
+from synthflow.segment.tool_turns import tool_turns
 
-
-def _line_ends(text: str) -> list[int]:
-    """Ends of the lines, each with its `\\n`. Other line separators (lone `\\r`, U+2028) do not end a line."""
-    ends: list[int] = []
-    at = text.find("\n")
-    while at != -1:
-        ends.append(at + 1)
-        at = text.find("\n", at + 1)
-    if text and (not ends or ends[-1] != len(text)):
-        ends.append(len(text))
-    return ends
-
-
-def _blank(text: str) -> bool:
-    return not text or text.isspace()
-
-
-def _absorb_blank(text: str, ends: list[int]) -> list[int]:
-    """Join whitespace-only pieces to the piece before them; those at the very start to the piece after."""
-    kept: list[int] = []
-    start, seen_text = 0, False
-    for end in ends:
-        blank = _blank(text[start:end])
-        if kept and (blank or not seen_text):
-            kept[-1] = end
-        else:
-            kept.append(end)
-        seen_text = seen_text or not blank
-        start = end
-    return kept
-
-
-def lines(text: str) -> list[int]:
-    """One step a line, the default. A whitespace-only line joins the step before it."""
-    return _absorb_blank(text, _line_ends(text))
-
-
-def paragraphs(text: str) -> list[int]:
-    """One step a paragraph: a new one starts at the first line with text after a whitespace-only line."""
-    ends: list[int] = []
-    start, after_blank, seen_text = 0, False, False
-    for end in _line_ends(text):
-        blank = _blank(text[start:end])
-        if not blank and after_blank and seen_text:
-            ends.append(start)
-        after_blank = blank
-        seen_text = seen_text or not blank
-        start = end
-    if text:
-        ends.append(len(text))
-    return ends
-
+SegmenterName = Literal["lines", "paragraphs", "sentences", "numbered", "markers", "marker_lines", "tool_turns"]
 
 _SENTENCE_END = re.compile(
     r"""(?<![.!?…])[.!?…]++["'”’»)\]}*]*+(?=[ \t\n\r]|$)"""  # Latin: only before white space, so never inside 3.5
@@ -88,7 +40,7 @@ def sentences(text: str) -> list[int]:
     """
     ends: list[int] = []
     start = 0
-    for line_end in _line_ends(text):
+    for line_end in line_ends(text):
         body_end = start + len(text[start:line_end].rstrip())
         for match in _SENTENCE_END.finditer(text, start, line_end):
             if match.end() >= body_end:  # the rest of the line is its newline
@@ -97,13 +49,13 @@ def sentences(text: str) -> list[int]:
                 ends.append(match.end())
         ends.append(line_end)
         start = line_end
-    return _absorb_blank(text, ends)
+    return absorb_blank(text, ends)
 
 
 def _only_looks_like_an_end(text: str, line_start: int, stop: int) -> bool:
     window = text[max(line_start, stop - _LONGEST_WORD) : stop]
     word = window.split()[-1] if window and not window[-1].isspace() and window.split() else ""
-    opens_line = _blank(text[line_start : stop - len(word)]) if stop - line_start <= 2 * _LONGEST_WORD else False
+    opens_line = is_blank(text[line_start : stop - len(word)]) if stop - line_start <= 2 * _LONGEST_WORD else False
     return (opens_line and bool(_ENUMERATOR.match(word))) or word.lower().lstrip("(") in _ABBREVIATIONS
 
 
@@ -114,10 +66,10 @@ def numbered(text: str) -> list[int]:
     """One step a numbered item (`Step 3`, `3.`, `3)`, `(3)`, also in Markdown); what precedes the first is a step."""
     ends: list[int] = []
     start, seen_text = 0, False
-    for end in _line_ends(text):
+    for end in line_ends(text):
         if seen_text and _NUMBERED.match(text, start, end):
             ends.append(start)
-        seen_text = seen_text or not _blank(text[start:end])
+        seen_text = seen_text or not is_blank(text[start:end])
         start = end
     if text:
         ends.append(len(text))
@@ -129,4 +81,7 @@ SEGMENTERS: Mapping[SegmenterName, Callable[[str], list[int]]] = {
     "paragraphs": paragraphs,
     "sentences": sentences,
     "numbered": numbered,
+    "markers": markers,
+    "marker_lines": marker_lines,
+    "tool_turns": tool_turns,
 }

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from synthflow.contracts import Stage, StageConfig, StageInfo
+from synthflow import registry
+from synthflow.contracts import PolicyConfig, Stage, StageConfig, StageInfo
 from synthflow.errors import UserError
 from synthflow.registry import suggest
 from synthflow.spec import graph
@@ -233,3 +234,16 @@ def _own_check(document: Document, node: Node, above: list[StageInfo]) -> None:
             document.mistake(("stages", node.name, *keys), what, fix)
     except UserError as error:
         document.mistake(("stages", node.name), str(error))
+
+
+def check_scorers(document: Document, nodes: Mapping[str, Node], policies: Mapping[str, PolicyConfig]) -> None:
+    """Policies that are to score given tokens, on backends that cannot."""
+    for node in nodes.values():
+        for name in type(node.stage).scorers(node.config):
+            if name not in policies:
+                continue
+            why = registry.load("backends", policies[name].backend).cannot_score(policies[name])
+            if why is not None:
+                what = f"policy {name!r} is to score given tokens: {why}"
+                fields = [key for key, value in node.given.items() if value == name]
+                document.mistake(("stages", node.name, *fields[:1]), what, "the transformers and vllm backends can")

@@ -1,9 +1,13 @@
-"""n first rollouts of every problem."""
+"""n first rollouts of every problem.
+
+Invariant: a rollout is its problem, policy, round, sampling and index; whoever draws further ones of a problem (a later
+wave) goes on with the indices, and gets those that a larger n would have given.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -24,11 +28,10 @@ from synthflow.stages.rollouts import Drawn, rollout_rows, sampling_row
 TEMPLATE = "{prompt}"
 
 
-class SampleConfig(StageConfig):
-    """Fields of `sample`."""
+class FirstRolloutsConfig(StageConfig):
+    """How first rollouts are sampled: all that decides their sampling_id, and the policy."""
 
     policy: str = Field("default", description="the policy to sample from")
-    n: int = Field(8, ge=1, le=100_000, description="rollouts a problem; raising it samples only the new ones")
     temperature: float = Field(1.0, ge=0.0, le=5.0, description="softmax temperature; 0 is greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
     top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
@@ -43,16 +46,18 @@ class SampleConfig(StageConfig):
         return ids.sampling_id(self.params().model_dump(), self.template, "none")
 
 
-class Sample(Stage):
-    """Sample n rollouts of every problem, each with its own seed."""
+class SampleConfig(FirstRolloutsConfig):
+    """Fields of `sample`."""
 
-    use = "sample"
-    version = "1"
-    Config = SampleConfig
-    reads = ("problems",)
-    writes = ("rollouts",)
-    covers = Coverage("problems", "problem_id", {"rollouts": "problem_id"})
-    summary = "Sample n rollouts of every problem."
+    n: int = Field(8, ge=1, le=100_000, description="rollouts a problem; raising it samples only the new ones")
+
+
+class FirstRollouts(Stage):
+    """Base of the stages that sample from a problem's own prompt."""
+
+    reads: ClassVar[tuple[str, ...]] = ("problems",)
+    writes: ClassVar[tuple[str, ...]] = ("rollouts",)
+    covers: ClassVar[Coverage | None] = Coverage("problems", "problem_id", {"rollouts": "problem_id"})
 
     def check(self, ancestors: Sequence[Any]) -> list[tuple[str, str, str]]:
         if "{prompt}" not in self.config.template:
@@ -62,28 +67,18 @@ class Sample(Stage):
     def samplings(self) -> list[dict[str, Any]]:
         return [sampling_row(self.config.params(), self.config.template, "none")]
 
-    def estimate(self, upstream: Volume) -> Volume:
-        rollouts = upstream.problems * self.config.n
-        return Volume(
-            problems=upstream.problems,
-            rollouts=upstream.rollouts + rollouts,
-            requests=rollouts,
-            tokens=rollouts * self.config.max_tokens,
-            rows={"rollouts": rollouts},
-            note=f"{upstream.problems:.0f} problems x {self.config.n}, at most {self.config.max_tokens} tokens each",
-        )
-
-    def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
+    def draw(self, inputs: Inputs, services: Services, indices: Callable[[str], range]) -> pa.Table:
+        """Sample the rollouts that `indices` says of each problem_id, and give their rows."""
         problems = inputs.frame("problems", ["problem_id", "prompt"]).sort("problem_id")
         identity = services.identity(self.config.policy)
         sampling = self.config.sampling_id()
         drawn = [
             ask
             for problem in problems.iter_rows(named=True)
-            for ask in self._asks(problem, identity.policy_id, sampling, services)
+            for ask in self._asks(problem, indices(problem["problem_id"]), identity.policy_id, sampling, services)
         ]
-        results = services.sample([ask.request for ask in drawn], self.config.policy)
-        rows = rollout_rows(
+        results = services.sample([ask.request for ask in drawn], self.config.policy) if drawn else []
+        return rollout_rows(
             drawn,
             results,
             policy_id=identity.policy_id,
@@ -91,16 +86,19 @@ class Sample(Stage):
             sampling=sampling,
             stage_id=services.stage_id,
         )
-        return {"rollouts": rows}
 
-    def _asks(self, problem: Mapping[str, Any], policy: str, sampling: str, services: Services) -> list[Drawn]:
-        """The n requests of one problem, next to each other so that they share the prompt's prefill."""
+    def _asks(
+        self, problem: Mapping[str, Any], indices: range, policy: str, sampling: str, services: Services
+    ) -> list[Drawn]:
+        """The requests of one problem, next to each other so that they share the prompt's prefill."""
+        if not indices:
+            return []
         messages = self._messages(problem["prompt"])
         renderer = services.renderer(self.config.policy)
         tokens = tuple(renderer.render(messages)) if renderer is not None else None
         params = self.config.params()
         asks = []
-        for index in range(self.config.n):
+        for index in indices:
             rollout = ids.rollout_id(
                 problem["problem_id"], policy, services.round, sampling, ids.NO_PREFIX, index, services.run_seed
             )
@@ -115,3 +113,26 @@ class Sample(Stage):
             role, content = messages[-1]
             messages[-1] = (role, self.config.template.replace("{prompt}", content))
         return messages
+
+
+class Sample(FirstRollouts):
+    """Sample n rollouts of every problem, each with its own seed."""
+
+    use = "sample"
+    version = "1"
+    Config = SampleConfig
+    summary = "Sample n rollouts of every problem."
+
+    def estimate(self, upstream: Volume) -> Volume:
+        rollouts = upstream.problems * self.config.n
+        return Volume(
+            problems=upstream.problems,
+            rollouts=upstream.rollouts + rollouts,
+            requests=rollouts,
+            tokens=rollouts * self.config.max_tokens,
+            rows={"rollouts": rollouts},
+            note=f"{upstream.problems:.0f} problems x {self.config.n}, at most {self.config.max_tokens} tokens each",
+        )
+
+    def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
+        return {"rollouts": self.draw(inputs, services, lambda problem: range(self.config.n))}

@@ -80,6 +80,9 @@ class DatasetsConfig(TableSourceConfig):
 
 
 class DemoConfig(SourceConfig):
+    world: Literal["short", "long"] = Field(
+        "short", description="short: 1 to 8 operations, for the model demo; long: 8 to 16, for demo-long"
+    )
     split: Literal["heldout", "train"] = Field("heldout", description="the shipped problems, or newly generated ones")
     seed: int = Field(0, ge=0, description="of generated problems")
     ops: tuple[int, ...] | None = Field(None, description="numbers of operations; null: all", min_length=1)
@@ -320,17 +323,24 @@ class ParquetSource(_FileSource):
 
 
 class DemoSource(Source):
-    """Word problems of the demo world: the shipped held-out ones, or newly generated training ones."""
+    """Word problems of a demo world: the shipped held-out ones, or newly generated training ones."""
 
     use = "source.demo"
-    summary = "word problems that the demo policy was trained for; needs no download"
+    summary = "word problems that a demo policy was trained for; needs no download"
     Config = DemoConfig
 
+    def __init__(self, name: str, config: Any) -> None:
+        super().__init__(name, config)
+        # The short world was there first: naming it changes no rows, so it changes no fingerprint either.
+        self.identity_excludes = ("world",) if config.world == "short" else ()  # type: ignore[misc]
+
     def mapped(self) -> Mapped:
+        from synthflow import demo
+
         split = "test" if self.config.split == "heldout" else "train"
         fixed = {"domain": self.config.domain, "source": self.config.source, "split": split}
         return Mapped(
-            source="synthflow-demo",
+            source=demo.WORLDS[self.config.world].source,
             system=self.config.system,
             template=self.config.template,
             fixed=fixed,
@@ -342,13 +352,13 @@ class DemoSource(Source):
 
         ops = self.config.ops
         if self.config.split == "heldout":
-            for row in files.json_rows(str(demo.heldout_path())):
+            for row in files.json_rows(str(demo.heldout_path(self.config.world))):
                 if ops is None or (isinstance(row.values, Mapping) and row.values["metadata"]["n_ops"] in ops):
                     yield row
             return
-        more = {} if ops is None else {"ops": ops}
+        wanted = {"seed": self.config.seed, "ops": ops, "world": self.config.world}
         try:
-            made = demo.generate_problems(self.config.limit, seed=self.config.seed, split="train", **more)
+            made = demo.generate_problems(self.config.limit, split="train", **wanted)
             for i, problem in enumerate(made, start=1):
                 yield Row("demo", i, problem.to_row(), "problem")
         except ValueError as error:

@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 from synthflow import ids
 from synthflow.contracts import SamplingParams, StageConfig
 from synthflow.labels.config import LabelConfig
+from synthflow.labels.prefixes import TEMPLATE as CONTINUED
 from synthflow.segment import Overflow, SegmenterName
 from synthflow.stages.sample import TEMPLATE as FIRST
-from synthflow.trees.paths import CONTINUED, WHOLE
+from synthflow.trees.paths import WHOLE
 from synthflow.trees.select import Selection
 
 TEMPLATES = {"none": FIRST, "prefix": CONTINUED, "tree": WHOLE}

@@ -17,12 +17,8 @@ from synthflow.trees.tree import Path
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
 
-CONTINUED = "{prompt}{prefix}"
-"""What stands for the prompt template in the sampling_id of continuations. It is that of `label.monte_carlo`: what one
-of them samples after a prefix, the other finds in the journal."""
-
 WHOLE = "{prompt}{prefix}{completion}"
-"""The same of whole paths: the tokens as they were sampled."""
+"""What stands for the prompt template in the sampling_id of whole paths: the tokens as they were sampled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,14 @@ def test_identity_does_not_know_the_path(policy_dir: Path, tmp_path: Path) -> No
     assert identify(copy(policy_dir, tmp_path / "elsewhere")) == identify(policy_dir)
 
 
+def test_both_shipped_policies_have_a_name_and_one_tokenizer() -> None:
+    short, long = (identify(resolve_model(name)) for name in ("demo", "demo-long"))
+    assert short.policy_id != long.policy_id and short.weights_hash != long.weights_hash
+    assert (short.tokenizer_hash, short.template_hash) == (long.tokenizer_hash, long.template_hash)
+    with pytest.raises(UserError, match="or demo or demo-long"):
+        resolve_model("demo/long/x")
+
+
 def test_every_backend_names_the_same_policy(policy_dir: Path) -> None:
     found = {
         open_backend(PolicyConfig(backend=b, model=str(policy_dir), options=o)).identity().policy_id

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import re
 import statistics
 import threading
 import time
@@ -16,6 +18,7 @@ import pytest
 
 from synthflow.backends import client, load_renderer, open_backend, pace
 from synthflow.backends.models import identify
+from synthflow.backends.openai import OpenAIBackend
 from synthflow.backends.renderer import Renderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, Mistakes, UserError
@@ -392,3 +395,103 @@ def test_an_error_s_status_counts_even_if_its_body_breaks_off(
     assert "refuses (413)" in (ask(start(server), request(1)).reason or "")
     deep = serve(lambda n, b: (400, {}, b"[" * 200_000))
     assert len(ask(start(deep), request(1)).reason or "") < 400
+
+
+def scoring(prompt: tuple[int, ...], tokens: tuple[int, ...], top: int = 0) -> SampleRequest:
+    params = SamplingParams(max_tokens=1)
+    return SampleRequest("l_1", "p_1", (), prompt, params, 0, score=tokens, entropy_top=top)
+
+
+def _vllm_scores(body: dict[str, Any]) -> Reply:
+    """As vLLM's server answers `prompt_logprobs`: null, then for every token its own and those of its rivals."""
+    places: list[Any] = [None]
+    for token in body["prompt"][1:]:
+        rivals = {str(300 + k): {"logprob": -2.0 - k, "rank": k + 1} for k in range(body["prompt_logprobs"])}
+        places.append({str(token): {"logprob": -token / 100, "rank": 9, "decoded_token": "x"}, **rivals})
+    found = {"choices": [{"finish_reason": "length", "text": "y", "prompt_logprobs": places}]}
+    return 200, {}, json.dumps(found).encode()
+
+
+def test_vllm_s_server_scores_given_tokens(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    server = serve(lambda n, b: _vllm_scores(b))
+    backend = start(server)
+    plain = ask(backend, scoring((5, 6), (7, 40, 3)))
+    assert plain.logprobs == (-0.07, -0.4, -0.03) and plain.entropies is None
+    assert (plain.prompt_tokens, plain.n_tokens, plain.text) == (5, 0, "")
+    sent = server.seen[0]
+    assert sent["prompt"] == [5, 6, 7, 40, 3] and sent["prompt_logprobs"] == 0 and sent["max_tokens"] == 1
+    rivals = ask(backend, scoring((5, 6), (7,), top=2))
+    p = [math.exp(-0.07), math.exp(-2.0), math.exp(-3.0)]
+    rest = max(1 - sum(p), 0)
+    bound = -sum(x * math.log(x) for x in p) - (rest * math.log(rest) if rest else 0)
+    assert rivals.entropies == pytest.approx((bound,)) and rivals.entropies_exact is False
+    ask(backend, scoring((5, 6), (7,), top=1000))
+    assert server.seen[2]["prompt_logprobs"] == 20, "vLLM's server tells no more, unless it was told to"
+
+
+def test_a_server_that_echoes_scores_given_tokens(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    def echo(n: int, body: dict[str, Any]) -> Reply:
+        numbers = [None, *(-t / 100 for t in body["prompt"][1:]), -0.9]
+        tops = [None, *({"a": -t / 100, "b": -4.0} for t in body["prompt"][1:]), {"c": -0.9}]
+        return completion(body, text="echo", token_ids=None, logprobs={"token_logprobs": numbers, "top_logprobs": tops})
+
+    server = serve(echo)
+    told = ask(start(server, server="openai"), scoring((5, 6), (7, 40), top=20))
+    assert told.logprobs == (-0.07, -0.4) and told.entropies_exact is False and len(told.entropies or ()) == 2
+    assert (
+        server.seen[0]["echo"] is True and server.seen[0]["logprobs"] == 5 and "prompt_logprobs" not in server.seen[0]
+    )
+
+
+def test_a_server_that_tells_no_scores_refuses(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    server = serve()  # answers completions, and nothing of their prompts
+    for told in ("vllm", "openai"):
+        refused = ask(start(server, server=told), scoring((5, 6), (7, 8, 9)))
+        assert refused.finish_reason == "refused" and "tells no log probabilities of a prompt" in str(refused.reason)
+    chat = ask(start(server, endpoint="chat"), scoring((5, 6), (7,)))
+    assert chat.finish_reason == "refused" and "use endpoint: completions" in str(chat.reason)
+    assert len(server.seen) == 2, "what no chat can answer is not sent"
+    long = serve(lambda n, b: error(400, "too many tokens"))
+    assert ask(start(long), scoring((5,), (6,))).reason == "the server refuses (400): too many tokens"
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ({"8": {"logprob": -1}}, "does not tell of token 7"),
+        ({"7": {"logprob": 0.5}}, "expected a number not above 0"),
+        ({"7": {"logprob": "x"}}, "expected a number"),
+        (None, "is null; expected an object"),
+        (7, "is an integer; expected an object"),
+    ],
+)
+def test_scores_that_cannot_be_true_are_asked_for_again(
+    place: Any, why: str, serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    def script(n: int, body: dict[str, Any]) -> Reply:
+        if n:
+            return _vllm_scores(body)
+        choice = {"finish_reason": "length", "text": "y", "prompt_logprobs": [None, None, place]}
+        return 200, {}, json.dumps({"choices": [choice]}).encode()
+
+    server = serve(script)
+    assert ask(start(server), scoring((5, 6), (7,))).logprobs == (-0.07,)
+    assert len(server.seen) == 2
+    with pytest.raises(InfrastructureError, match=re.escape(why)):
+        ask(start(serve(lambda n, b: script(0, b)), retries=1), scoring((5, 6), (7,)))
+
+
+def test_numbers_that_json_has_not_are_the_model_s(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    places = b'{"choices": [{"prompt_logprobs": [null, {"7": {"logprob": NaN}}, {"8": {"logprob": -Infinity}}]}]}'
+    told = ask(start(serve(lambda n, b: (200, {}, places))), scoring((5,), (7, 8))).logprobs
+    assert told is not None and math.isnan(told[0]) and told[1] == -math.inf
+
+
+def test_who_can_score_is_known_beforehand(policy_dir: Path) -> None:
+    def why(**options: Any) -> str | None:
+        options = {"base_url": "http://here/v1", **options}
+        return OpenAIBackend.cannot_score(PolicyConfig(backend="openai", model="org/served", options=options))
+
+    assert why(weights=str(policy_dir)) is None
+    assert "endpoint: completions" in str(why(weights=str(policy_dir), endpoint="chat"))
+    assert "endpoint: completions" in str(why()), "without a tokenizer there are no tokens to score"

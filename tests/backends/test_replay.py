@@ -20,6 +20,7 @@ from synthflow.backends.renderer import Renderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, UserError
 from synthflow.schema import POLICIES, ROLLOUTS
+from synthflow.stores.journal import JournalWriter
 
 PROMPT = [1, 3, 9]
 
@@ -229,3 +230,27 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
         )
         peaks.append(int(out.stdout) / 1024)
     assert peaks[1] < peaks[0] + 40, f"peak RSS in MiB for 500 and 4000 problems: {peaks}"
+
+
+def test_scores_come_from_the_journal_or_from_the_rollout_itself(
+    tmp_path: Path, recorded: list[dict[str, Any]]
+) -> None:
+    write(tmp_path / "tables" / "rollouts" / "part.parquet", recorded)
+    row = next(r for r in recorded if r["logprobs"] is not None and r["prompt_token_ids"] and r["token_ids"])
+    prompt, tokens = tuple(row["prompt_token_ids"]), tuple(row["token_ids"])
+
+    def scoring(name: str, of: tuple[int, ...]) -> SampleRequest:
+        params = SamplingParams(max_tokens=1)
+        return SampleRequest(name, row["problem_id"], (), prompt, params, 0, score=of)
+
+    told = SampleResult("l_1", "", "stop", logprobs=(-0.5,), prompt_tokens=4, entropies=(1.25,), entropies_exact=True)
+    writer = JournalWriter(tmp_path / "journal", [row["problem_id"]], 1)
+    writer.append(told, row["problem_id"])
+    writer.close()
+    backend = start(tmp_path, missing="resample")
+    assert answer(backend, scoring("l_1", (7,))) == told
+    own = answer(backend, scoring("l_2", tokens))
+    assert own.logprobs == tuple(row["logprobs"]) and own.entropies is None and own.n_tokens == 0
+    missing = answer(backend, scoring("l_3", (*tokens, 7)))
+    assert missing.finish_reason == "refused" and "a scoring of" in str(missing.reason)
+    backend.close()

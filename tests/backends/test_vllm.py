@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,32 @@ def test_raw_logprobs_are_those_of_transformers(backend: Backend, policy_dir: Pa
         expected = logits.log_softmax(-1).gather(-1, torch.tensor(result.token_ids)[:, None])[:, 0]
         torch.testing.assert_close(torch.tensor(result.logprobs), expected, atol=2e-3, rtol=1e-3)
         assert len(result.logprobs) == len(result.token_ids) == result.n_tokens
+
+
+def test_scores_of_sampled_tokens_are_those_of_their_sampling(backend: Backend, policy_dir: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(policy_dir, dtype=torch.float32).eval()
+    asked = [request(i, prompt=tuple(range(5, 6 + 7 * i)), max_tokens=30) for i in range(1, 6)]
+    sampled = run(backend, asked)
+    read = [
+        replace(a, rollout_id=f"l_{i}", score=r.token_ids, entropy_top=20)
+        for i, (a, r) in enumerate(zip(asked, sampled, strict=True))
+    ]
+    for scored, result, told in zip(read, sampled, run(backend, read), strict=True):
+        prompt, tokens = scored.prompt_token_ids or (), scored.score or ()
+        assert told.logprobs == pytest.approx(result.logprobs, abs=1e-2)
+        assert (told.n_tokens, told.token_ids, told.prompt_tokens) == (0, None, len(prompt) + len(tokens))
+        with torch.inference_mode():
+            log_p = model(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+        entropies = (-(log_p.exp() * log_p).sum(-1)).tolist()
+        assert told.entropies is not None and told.entropies_exact is False
+        assert all(0 < bound <= whole + 1e-3 for bound, whole in zip(told.entropies, entropies, strict=True))
+    [plain] = run(backend, [replace(read[0], entropy_top=0)])
+    assert plain.logprobs == pytest.approx(sampled[0].logprobs, abs=1e-2) and plain.entropies is None
+    full, over = run(backend, [replace(read[0], score=(9,) * n) for n in (247, 248)])
+    assert len(full.logprobs or ()) == 247 and over.finish_reason == "refused", "vLLM wants room for one more token"
 
 
 def test_seeds_decide_and_the_stop_token_is_kept(backend: Backend, policy_dir: Path) -> None:

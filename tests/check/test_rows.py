@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -397,6 +398,50 @@ def test_verdicts_of_a_pair(world: World) -> None:
 def test_margin_of_a_pair(world: World) -> None:
     first(world, "pairs", "pairs")["margin"] = 0.5
     only(check_run(world.write()), "pair_margin", "")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "chosen", "rejected", "faults"),
+    [
+        ("ignore", "correct", "correct", 0),  # one `wrong` is enough
+        ("ignore", "wrong", "correct", 1),
+        ("ignore", "unknown", "wrong", 1),
+        ("wrong", "correct", "unknown", 0),
+    ],
+)
+def test_pairs_by_consensus(world: World, unknown: str, chosen: str, rejected: str, faults: int) -> None:
+    """A second verify stage that says of one pair's sides what is given, and of all else what the first one says."""
+    at = {stage.name: i for i, stage in enumerate(world.plan)}
+    second = replace(world.plan[at["verdicts"]], name="second", fingerprint=ids.content_id("f", "second"))
+    miner = world.plan[at["pairs"]]
+    config = {**miner.config, "consensus": ["verdicts", "second"], "unknown": unknown}
+    world.plan[at["pairs"]] = replace(miner, parents=("labels", "second"), config=config)
+    world.plan.insert(at["verdicts"] + 1, second)
+    pair = first(world, "pairs", "pairs")
+    said = {pair["chosen_rollout_id"]: chosen, pair["rejected_rollout_id"]: rejected}
+    values = {"correct": 1.0, "wrong": 0.0, "unknown": None}
+    for row in world.rows["verdicts", "scores"]:
+        verdict = said.get(row["target_id"], row["verdict"])
+        own = {"verdict": verdict, "value": values[verdict], "reason": "why" if verdict == "unknown" else None}
+        world.rows.setdefault(("second", "scores"), []).append({**row, **own, "stage_id": second.stage_id})
+    report = check_run(world.write())
+    assert [f.kind for f in report.findings] == ["pair_verdict"] * faults, report.findings
+
+
+def test_an_unknown_verdict_is_rejected_only_where_the_recipe_says_so(world: World) -> None:
+    pair = first(world, "pairs", "pairs")
+    unknown = first(world, "verdicts", "scores", problem_id=pair["problem_id"], verdict="unknown")["target_id"]
+    rollout = first(world, "sampled", "rollouts", rollout_id=unknown)
+    pair.update(rejected=rollout["completion"], rejected_rollout_id=unknown)
+    at = next(i for i, stage in enumerate(world.plan) if stage.name == "pairs")
+    world.plan[at] = replace(world.plan[at], config={**world.plan[at].config, "unknown": "wrong"})
+    assert not check_run(world.write()).findings
+
+
+@pytest.mark.parametrize("column", ["interval_overlap", "scorer_agreement", "round_consistency", "confidence"])
+def test_reliability_of_a_pair(world: World, column: str) -> None:
+    first(world, "pairs", "pairs")[column] = 1.5
+    only(check_run(world.write()), "pair_reliability", "")
 
 
 @pytest.mark.parametrize("wrong", [False, True])

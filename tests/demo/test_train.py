@@ -10,7 +10,7 @@ import pytest
 from synthflow.demo import policy_path
 from synthflow.demo.sampling import load_policy
 from synthflow.demo.train import Run, group_loss, lr_factor, micro_batches, train
-from synthflow.demo.train_data import batch, example_text, most_ops
+from synthflow.demo.train_data import MIXTURES, batch, example_text
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -30,8 +30,8 @@ def test_data_depends_on_seed_step_and_row_only() -> None:
     assert first == [example_text(7, step, row) for step in (0, 500) for row in range(20)]
     assert first != [example_text(8, step, row) for step in (0, 500) for row in range(20)]
     assert len(set(first)) == 40
-    assert all(len(s.split("\n")) <= most_ops(0) + 1 for _, s in first[:20])
-    assert most_ops(10**6) == 8
+    assert all(len(s.split("\n")) <= MIXTURES["short"].most_ops(0) + 1 for _, s in first[:20])
+    assert MIXTURES["short"].most_ops(10**6) == 8
 
 
 def test_schedule_warms_up_holds_and_decays() -> None:
@@ -43,7 +43,7 @@ def test_schedule_warms_up_holds_and_decays() -> None:
 
 def test_padding_and_grouping_do_not_change_the_loss() -> None:
     model, tokenizer = load_policy(policy_path())
-    examples = batch(tokenizer, 0, 1000, 12)
+    examples = batch(tokenizer, 0, 1000)[:12]
     groups = micro_batches(examples)
     assert [e for g in groups for e in g] == examples
     cpu = torch.device("cpu")

@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from synthflow.demo import DemoProblem, generate_problems, heldout_path, reference_solutions
-from synthflow.demo.heldout import SIZE, render
+from synthflow.demo.heldout import render, size
 from synthflow.demo.world import FAMILIES
 from synthflow.demo.world_facts import Facts
 from synthflow.demo.world_words import NAMES, OBJECTS, PROMPT_LINES, pair_is_heldout
@@ -83,7 +83,7 @@ def test_bad_arguments_are_refused() -> None:
 
 def test_the_shipped_file_is_what_its_script_makes(heldout: list[dict]) -> None:
     assert heldout_path().read_text(encoding="utf-8") == render()
-    assert len(heldout) == SIZE >= 480
+    assert len(heldout) == size("short") >= 480
     assert all(list(r) == ["prompt", "answer", "source", "domain", "metadata"] for r in heldout)
     assert set(Counter((r["metadata"]["n_ops"], r["metadata"]["family"]) for r in heldout).values()) == {10}
 

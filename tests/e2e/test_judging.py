@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from judge_server import Judging, between
 from support import assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
 from synthflow.plan.measured import measure
@@ -127,65 +125,18 @@ def test_nothing_is_sampled_twice(judged_run: Path, tmp_path: Path) -> None:
     assert synthflow("check", run).returncode == 0
 
 
-class Judging:
-    """A chat server that judges: `script(prompt, number of the request)` is what it writes."""
-
-    def __init__(self, script: Callable[[str, int], str]) -> None:
-        self.seen: list[str] = []
-        lock, server = threading.Lock(), self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                prompt = body["messages"][-1]["content"]
-                with lock:
-                    number = len(server.seen)
-                    server.seen.append(prompt)
-                message = {"content": script(prompt, number)}
-                raw = json.dumps(
-                    {
-                        "choices": [{"message": message, "finish_reason": "stop"}],
-                        "usage": {"prompt_tokens": 9, "completion_tokens": 9},
-                    }
-                ).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                return
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def stop(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-def _between(prompt: str, tag: str) -> str:
-    found = re.search(rf'<{tag} id="(\w+)">\n(.*?)\n</{tag} id="\1">', prompt, re.DOTALL)
-    assert found is not None, prompt
-    return found.group(2)
-
-
 @pytest.fixture
 def judge_server(judged_run: Path) -> Iterator[Judging]:
     """A judge that compares the box with the reference, and likes the longer of two answers."""
 
     def write(prompt: str, number: int) -> str:
         if "<answer_A" in prompt:
-            a, b = len(_between(prompt, "answer_A")), len(_between(prompt, "answer_B"))
+            a, b = len(between(prompt, "answer_A")), len(between(prompt, "answer_B"))
             return f"The longer one.\nBetter: {'A' if a > b else 'B' if b > a else 'tie'}"
         if "<criterion" in prompt:
             return "Met: yes"
-        boxed = re.findall(r"\\boxed\{(.*?)\}", _between(prompt, "answer"))
-        right = boxed[-1:] == [_between(prompt, "reference")]
+        boxed = re.findall(r"\\boxed\{(.*?)\}", between(prompt, "answer"))
+        right = boxed[-1:] == [between(prompt, "reference")]
         return f"I compared.\nVerdict: {'correct' if right else 'wrong'}"
 
     server = Judging(write)

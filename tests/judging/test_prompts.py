@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from judging_fakes import Services, between, inputs_of, rollout, run, verdicts
 
@@ -39,6 +39,7 @@ def test_each_value_stands_whole_between_its_own_tags(question: str, answer: str
     assert len(re.findall(r"<\s*/?\s*(?:question|answer)\b", text)) == 4
 
 
+@settings(deadline=None)  # the first example loads the tokenizer
 @given(hostile)
 def test_no_control_token_comes_out_of_a_value(answer: str) -> None:
     renderer = _renderer()
@@ -116,13 +117,15 @@ def test_a_whole_dialogue_is_the_question() -> None:
     assert two == "system: Be brief.\n\nuser: 2 + 2?"
 
 
-@pytest.mark.parametrize("name", prompts.SHIPPED)
+@pytest.mark.parametrize("name", [*prompts.SHIPPED, *prompts.SHIPPED_FOR_STEPS])
 def test_shipped_prompts_are_sound(name: str) -> None:
     wanted = {
         "pointwise": ("question", "answer"),
         "reference": ("question", "reference", "answer"),
         "pairwise": ("question", "first", "second"),
         "criterion": ("question", "answer", "criterion"),
+        "earliest": ("question", "reference", "solution"),
+        "principles": ("question", "reference", "solution", "principles"),
     }[name]
     assert not list(prompts.mistakes(shipped(name), wanted))
     assert list(prompts.mistakes("{question} {nothing}", wanted))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from synthflow import ids
 from synthflow.contracts import Volume
 from synthflow.errors import Mistakes, UserError
+from synthflow.plan.records import identity_config
 from synthflow.schema import PROBLEMS
 from synthflow.spec import Pipeline
 from synthflow.stages import source_files
@@ -287,6 +288,21 @@ def test_the_demo_source_needs_no_file() -> None:
             DemoSource.Config(use="source.demo", **wrong)
     impossible = DemoSource("d", DemoSource.Config(use="source.demo", split="train", limit=4, ops=(99,)))
     assert next(iter(impossible.check(())))[0] == "ops"
+
+
+def test_the_demo_source_has_two_worlds_and_the_first_keeps_its_identity() -> None:
+    def make(**fields: Any) -> DemoSource:
+        return DemoSource("d", DemoSource.Config(use="source.demo", limit=20, **fields))
+
+    problems = read(make(world="long"))
+    assert {json.loads(p["metadata"])["n_ops"] for p in problems} == set(range(8, 17))
+    assert {p["source"] for p in problems} == {"synthflow-demo-long"}
+    made = read(make(world="long", split="train", ops=(16,)))
+    assert {json.loads(p["metadata"])["n_ops"] for p in made} == {16} and {p["split"] for p in made} == {"train"}
+    assert next(iter(make(world="long", split="train", ops=(3,)).check(())))[0] == "ops"
+    # Run directories of before there was a choice are still found.
+    assert "world" not in identity_config(make()) and identity_config(make()) == identity_config(make(world="short"))
+    assert identity_config(make(world="long"))["world"] == "long"
 
 
 def test_where_a_source_lies_is_no_part_of_its_identity(tmp_path: Path) -> None:

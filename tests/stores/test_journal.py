@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,16 @@ RESULTS = st.builds(
     reason=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     elapsed_s=st.floats(0, 1e6),
 )
+SCORES = st.builds(
+    SampleResult,
+    rollout_id=st.from_regex(r"l_[0-9a-f]{24}", fullmatch=True),
+    text=st.just(""),
+    finish_reason=st.just("stop"),
+    logprobs=st.lists(FLOATS | st.just(float("-inf")), max_size=20).map(tuple),
+    prompt_tokens=st.integers(0, 10_000),
+    entropies=st.lists(FLOATS, max_size=20).map(tuple),
+    entropies_exact=st.booleans(),
+)
 
 
 def problem(n: int) -> str:
@@ -38,12 +50,28 @@ def result(n: int, text: str = "x") -> SampleResult:
 
 
 @settings(max_examples=200, deadline=None)
-@given(RESULTS)
+@given(RESULTS | SCORES)
 def test_a_line_gives_back_what_was_written(written: SampleResult) -> None:
     line = encode(written, problem(1), 7)
     assert line.count(b"\n") == 1
     found = decode(line.rstrip(b"\n"))
     assert found == (7, written)
+
+
+def test_lines_of_older_journals_are_read_and_new_ones_are_no_longer_without_scores() -> None:
+    body = (
+        b'{"id":"r_1","problem":"p_1","t":7,"text":"eA==","finish":"stop","tokens":"AQAAAA==","logprobs":"AAAAvw==",'
+        b'"sampling_logprobs":null,"n_tokens":1,"prompt_tokens":3,"reason":null,"elapsed_s":0.5}'
+    )
+    old = SampleResult("r_1", "x", "stop", (1,), (-0.5,), n_tokens=1, prompt_tokens=3, elapsed_s=0.5)
+    assert decode(b"%08x %s" % (zlib.crc32(body), body)) == (7, old)
+    assert encode(old, "p_1", 7) == b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def test_scores_that_are_no_numbers_come_back_as_such() -> None:
+    told = SampleResult("l_1", "", "stop", logprobs=(math.nan, -math.inf), entropies=(math.nan,), entropies_exact=True)
+    found = decode(encode(told, "p_1", 7).rstrip(b"\n"))
+    assert found is not None and str(found[1]) == str(told)
 
 
 def test_cut_at_every_byte_of_its_last_record_it_owes_only_that(tmp_path: Path) -> None:

@@ -337,7 +337,7 @@ def test_siblings_of_a_tree_are_pairs(rule):
         tokens = [of[s["rollout_id"]]["token_ids"][: s["token_start"]] for s in (better, worse)]
         assert tokens[0] == tokens[1] and better["char_start"] == worse["char_start"] == len(pair["prefix"])
         assert pair["margin"] == pytest.approx(values[better["step_id"]]["value"] - values[worse["step_id"]]["value"])
-        assert 0 < pair["confidence"] < 1 and (pair["margin_se"] is None) == (rule == "rest_mcts")
+        assert 0 < pair["visit_confidence"] < 1 and (pair["margin_se"] is None) == (rule == "rest_mcts")
     by_prefix = Counter((p["problem_id"], p["prefix"]) for p in pairs)
     assert set(by_prefix.values()) == {1}, "one pair a node"
 

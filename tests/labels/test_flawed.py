@@ -1,0 +1,61 @@
+"""FAPO's rewards and ProcessBench's F1, worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from synthflow.labels.flawed import fapo_reward, flawed_positive, genrm_reward, process_bench_f1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "has_error", "flawed", "reward"),
+    [
+        ("correct", False, False, 1.0),
+        ("correct", True, True, 0.0),
+        ("correct", None, None, None),
+        ("wrong", True, None, -1.0),
+        ("wrong", None, None, -1.0),
+        ("unknown", True, None, None),
+    ],
+)
+def test_a_flawed_positive_is_a_right_answer_with_an_error(verdict, has_error, flawed, reward):
+    assert flawed_positive(verdict, has_error) is flawed
+    assert fapo_reward(verdict, has_error) == reward
+
+
+@pytest.mark.parametrize(
+    ("named", "truth", "reward"),
+    [
+        (-1, -1, 1.0),  # error-free, and said so
+        (3, -1, -1.0),
+        (-1, 3, -1.0),  # an error, and none said
+        (3, 3, 1.0),
+        (1, 3, 1 - 2 / 8),
+        (7, 0, 1 - 7 / 8),
+        (None, -1, -1.0),
+        (None, 3, -1.0),
+    ],
+)
+def test_the_reward_of_a_judge_in_training(named, truth, reward):
+    """1 - |named - truth| / 8 in a solution of eight steps."""
+    assert genrm_reward(named, truth, 8) == pytest.approx(reward)
+
+
+@pytest.mark.parametrize("truth", [-2, 8])
+def test_a_truth_that_is_no_step_is_a_mistake(truth):
+    with pytest.raises(ValueError, match="expected -1 to 7"):
+        genrm_reward(0, truth, 8)
+
+
+def test_f1_is_the_harmonic_mean_of_two_accuracies():
+    # With an error: 1 of 4 named exactly. Without: 3 of 4. Harmonic mean 2 · (1/4 · 3/4) / (1/4 + 3/4) = 3/8.
+    wrong = [(2, 2), (1, 2), (-1, 0), (None, 5)]
+    right = [(-1, -1), (-1, -1), (-1, -1), (None, -1)]
+    assert process_bench_f1([*wrong, *right]) == pytest.approx(3 / 8)
+    assert process_bench_f1([(1, 2), (0, -1)]) == 0.0
+    assert process_bench_f1([(2, 2), (-1, -1)]) == 1.0
+    assert (
+        math.isnan(process_bench_f1(right)) and math.isnan(process_bench_f1(wrong)) and math.isnan(process_bench_f1([]))
+    )
