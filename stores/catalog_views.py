@@ -47,13 +47,18 @@ _COUNTS = {
     "n_judged": "n_correct + n_wrong",
 }
 
+_ROLLOUTS = """(SELECT r.* FROM rollouts r LEFT JOIN (
+            SELECT rollout_id, min(stage_id) AS first_stage FROM rollouts GROUP BY rollout_id HAVING count(*) > 1
+        ) t USING (rollout_id) WHERE coalesce(t.first_stage, r.stage_id) = r.stage_id)"""
+"""Rollouts, each once: two stages that sample alike share samples, and both tell of them."""
+
 VERDICTS = View(
     "verdicts",
     "rollouts with their verdicts: one row a rollout and verify stage; no verdict yet: nulls",
-    """SELECT r.rollout_id, r.problem_id, r.policy_id, r.round, r.sampling_id, r."index", r.condition,
+    f"""SELECT r.rollout_id, r.problem_id, r.policy_id, r.round, r.sampling_id, r."index", r.condition,
         coalesce(st.name, s.stage_id) AS stage, s.scorer, s.scorer_version, s.verdict, s.value,
         s.reason, s.detail AS extracted, p.answer, p.domain, r.finish_reason, r.n_tokens, r.completion
-    FROM rollouts r
+    FROM {_ROLLOUTS} r
     LEFT JOIN (FROM scores WHERE kind = 'verdict' AND target_kind = 'rollout') s ON s.target_id = r.rollout_id
     LEFT JOIN stages st ON st.stage_id = s.stage_id
     LEFT JOIN problems p ON p.problem_id = r.problem_id""",
@@ -111,13 +116,13 @@ PASS_RATE_BY_DIFFICULTY = View(
 STEP_ADVANTAGES = View(
     "step_advantages",
     "steps with their text and what each labeler says they are worth",
-    """SELECT s.step_id, s.problem_id, s.rollout_id, s."index", v.labeler, v.scale, v.value_before, v.value,
+    f"""SELECT s.step_id, s.problem_id, s.rollout_id, s."index", v.labeler, v.scale, v.value_before, v.value,
         v.advantage, v.advantage_se, v.n, v.successes, v.n_unknown, v.value_low, v.value_high, v.is_first_error,
         v.p_first_error, v.tokens_spent,
         substr(r.completion, s.char_start + 1, s.char_end - s.char_start) AS step, s.segmenter, s.char_start,
         s.char_end, s.token_start, s.token_end, v.policy_id, coalesce(st.name, v.stage_id) AS stage
     FROM (SELECT DISTINCT ON (step_id) * FROM steps) s LEFT JOIN step_values v USING (step_id)
-    LEFT JOIN rollouts r ON r.rollout_id = s.rollout_id
+    LEFT JOIN {_ROLLOUTS} r ON r.rollout_id = s.rollout_id
     LEFT JOIN stages st ON st.stage_id = v.stage_id""",
     {"step": "text of the step: completion[char_start:char_end] in code points", "stage": "the label stage"},
 )

@@ -23,7 +23,6 @@ ROLLOUT_COLUMNS = (
     "completion",
     "completion_hash",
     "n_tokens",
-    "loss_mask",
 )
 UNSEEN = ("gold", "hint")
 """Conditions whose prompt tells what a trained policy will not be told."""
@@ -132,7 +131,8 @@ def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
     out) in place of the mask, pass_rate, difficulty_bin and the problem's facts. `verify_stage` None reads the only
     verify stage above, or none at all if there is none.
     """
-    rollouts = part.frame("rollouts", ROLLOUT_COLUMNS).filter(pl.col("condition") != "prefix")
+    rollouts = part.frame("rollouts", [*ROLLOUT_COLUMNS, "loss_mask"]).filter(pl.col("condition") != "prefix")
+    rollouts = rollouts.unique("rollout_id", keep="first", maintain_order=True)  # stages that sample alike share some
     if verify_stage is not None or verify_stages(part.ancestors):
         judged = verdicts(part, verify_stage).select("rollout_id", "verdict", pl.col("reason").alias("verdict_reason"))
     else:

@@ -12,10 +12,10 @@ from synthflow.labels.config import LabelConfig
 from synthflow.labels.prefixes import TEMPLATE as CONTINUED
 from synthflow.segment import Overflow, SegmenterName
 from synthflow.stages.sample import TEMPLATE as FIRST
-from synthflow.trees.paths import WHOLE_TEMPLATE
+from synthflow.trees.paths import WHOLE
 from synthflow.trees.select import Selection
 
-TEMPLATES = {"none": FIRST, "prefix": CONTINUED, "tree": WHOLE_TEMPLATE}
+TEMPLATES = {"none": FIRST, "prefix": CONTINUED, "tree": WHOLE}
 """Templates of the rollouts that a tree has, by condition."""
 
 

@@ -17,7 +17,7 @@ from synthflow.trees.tree import Path
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
 
-WHOLE_TEMPLATE = "{prompt}{prefix}{completion}"
+WHOLE = "{prompt}{prefix}{completion}"
 """What stands for the prompt template in the sampling_id of whole paths: the tokens as they were sampled."""
 
 

@@ -127,6 +127,35 @@ def test_sft(releases: Path, policy: str, tmp_path: Path, assistant_only: bool) 
     assert steps[0]["loss"] == pytest.approx(5.56, abs=0.5)  # ln 261, the loss of a random model
 
 
+def test_sft_tokens_have_no_loss_where_a_mask_says_so(policy: str, tmp_path: Path) -> None:
+    """The loss that TRL logs first is that of the random model on the tokens that the mask leaves in, and no others."""
+    import torch
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM
+    from trl import SFTConfig, SFTTrainer
+
+    from synthflow.exports.sft import ExportSft
+    from synthflow.schema import TABLES
+
+    world = _world()
+    tables = world.make_tables(4)
+    rows = tables["rollouts"]["rollouts"].to_pylist()
+    for row in rows:
+        tokens = [5 + byte for byte in row["completion"].encode()] + [1]
+        mask = [i % 9 == 0 for i in range(len(tokens))]
+        row.update(prompt_token_ids=[2, 40, 3], token_ids=tokens, n_tokens=len(tokens), loss_mask=mask)
+    tables["rollouts"] = {**tables["rollouts"], "rollouts": TABLES["rollouts"].from_rows(rows)}
+    stage = ExportSft("sft", ExportSft.Config(use="export.sft", tokens=True))
+    world.export(stage, tables, tmp_path / "release")
+    found = load_dataset(str(tmp_path / "release"), "sft_tokens", split="train", cache_dir=str(tmp_path / "cache"))
+    model = AutoModelForCausalLM.from_pretrained(policy)
+    ids, labels = (torch.tensor([found[0][name]]) for name in ("input_ids", "labels"))
+    with torch.no_grad():
+        masked, whole = model(ids, labels=labels).loss.item(), model(ids, labels=ids).loss.item()
+    steps = train(SFTTrainer(model=policy, args=SFTConfig(**common(tmp_path)), train_dataset=found.select([0] * 4)))
+    assert steps[0]["loss"] == pytest.approx(masked, abs=1e-3) and abs(masked - whole) > 5e-3
+
+
 def test_dpo(releases: Path, policy: str, tmp_path: Path) -> None:
     from datasets import load_dataset
     from trl import DPOConfig, DPOTrainer

@@ -214,6 +214,20 @@ def test_steps_are_cut_in_code_points_and_join_again(tmp_path: Path) -> None:
     assert "".join(found) == TEXT
 
 
+def test_a_sample_that_two_stages_tell_of_counts_once(tmp_path: Path) -> None:
+    """Stages that sample alike share samples, as a search and its control do."""
+    world = made_up_world()
+    twice = written(tmp_path / "first", world)
+    before = {
+        name: rows(twice, f"SELECT * FROM {name} ORDER BY ALL") for name in ("verdicts", "groups", "step_advantages")
+    }
+    world.rows["steps"]["rollouts"] += [r | {"stage_id": "e_other"} for r in world.rows["rollouts"]["rollouts"]]
+    twice = written(tmp_path / "second", world)
+    assert rows(twice, "SELECT count(*) > count(DISTINCT rollout_id) FROM rollouts") == [(True,)]
+    for name, found in before.items():
+        assert rows(twice, f"SELECT * FROM {name} ORDER BY ALL") == found, name
+
+
 def test_lineage_leads_from_pairs_to_problems(run: Path) -> None:
     sql = """WITH RECURSIVE up(kind, id) AS (
             SELECT 'pair', 'd_a1c0a2' UNION

@@ -22,9 +22,11 @@ from label_fakes import (
 from synthflow import ids
 from synthflow.contracts import Judgement, MemoryInputs, StageInfo
 from synthflow.execute.coverage import check_coverage, check_keys
+from synthflow.labels.monte_carlo import MonteCarlo
 from synthflow.mining.pairs import MinePairs
 from synthflow.mining.traces import MineTraces
 from synthflow.schema import PROBLEMS, TABLES
+from synthflow.stages.sample import Sample
 from synthflow.stages.views import verify_stages
 from synthflow.trees.label import LabelTree
 from synthflow.trees.sample import SampleTree
@@ -182,6 +184,16 @@ def test_without_a_tokenizer_it_is_best_of_n():
 
     _, tables, _ = grow(services=Blind(), iterations=3, first=2, branch=2)
     assert Counter(r["condition"] for r in rows(tables, "rollouts")) == {"none": 3 * 8}
+
+
+def test_it_shares_its_samples_with_whoever_samples_alike():
+    """The same parameters are the same sampling, so first rollouts and continuations have the ids that others give."""
+    of = {s["condition"]: s["sampling_id"] for s in tree_stage().samplings()}
+    sample = Sample("s", Sample.Config.model_validate({"use": "sample", "of": "problems", "max_tokens": 200}))
+    steps = MonteCarlo(
+        "m", MonteCarlo.Config.model_validate({"use": "label.monte_carlo", "of": "s", "max_tokens": 200})
+    )
+    assert [s["sampling_id"] for s in (*sample.samplings(), *steps.samplings())] == [of["none"], of["prefix"]]
 
 
 def test_planning_names_mistakes():
