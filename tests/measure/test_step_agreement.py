@@ -43,8 +43,8 @@ def copy_of_truth(solution: Solution, index: int) -> Row:
 def test_the_truth_against_itself_is_perfect() -> None:
     found = whole(measured(Labelled(solutions(30), {"truth": truth, "copy": copy_of_truth})))
     for metric in (
-        "auroc_first_wrong", "auroc_p_first_error", "first_named", "first_exact", "first_within_one", "first_accuracy",
-        "first_lowest", "first_likeliest", "kappa", "spearman",
+        "auroc_first_wrong", "auroc_within_rollout", "auroc_p_first_error", "first_named", "first_exact",
+        "first_within_one", "first_accuracy", "first_lowest", "first_likeliest", "kappa", "spearman",
     ):  # fmt: skip
         row = found["copy", "truth", metric]
         assert (row["value"], row["low"], row["high"]) == pytest.approx((1.0, 1.0, 1.0)), metric
@@ -54,11 +54,16 @@ def test_the_truth_against_itself_is_perfect() -> None:
     assert found["copy", "truth", "auroc_newly_wrong"]["value"] == 1.0
 
 
+_CHANCE = {
+    "auroc_first_wrong": 0.5, "auroc_within_rollout": 0.5, "auroc_p_first_error": 0.5, "kappa": 0.0, "spearman": 0.0,
+}  # fmt: skip
+
+
 def test_noise_knows_nothing() -> None:
     # Of one length: where lengths differ, guesses agree more often than by chance, since short rollouts have few steps.
     inputs = Labelled(solutions(150, lengths=(5,)), {"truth": truth, "noise": noise(3)})
     found = whole(measured(inputs, by=(), bootstrap=400))
-    for metric, chance in (("auroc_first_wrong", 0.5), ("auroc_p_first_error", 0.5), ("kappa", 0.0), ("spearman", 0.0)):
+    for metric, chance in _CHANCE.items():
         row = found["noise", "truth", metric]
         assert row["value"] == pytest.approx(chance, abs=0.08), metric
         assert row["low"] <= chance <= row["high"] and row["low"] <= row["value"] <= row["high"], metric
@@ -88,6 +93,8 @@ def test_figures_by_hand() -> None:
     # Each beats -.1 -.3 -.2 0, ties .1, loses to .3: 4.5 of 6.
     assert value("truth", "auroc_first_wrong") == pytest.approx(4.5 / 6)
     assert value("truth", "auroc_newly_wrong") == pytest.approx(4.5 / 6)
+    # Within B: .1 beats 0, loses to .3.
+    assert value("truth", "auroc_within_rollout") == 0.5
     # Without the last steps -.2 is gone: 3.5 of 5.
     assert value("truth", "auroc_first_wrong_inner") == pytest.approx(3.5 / 5)
     # It names step 1 of B, the truth step 2.
