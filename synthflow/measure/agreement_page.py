@@ -47,8 +47,8 @@ BY = "auroc_within_rollout"
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1060px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p.said{color:#555;max-width:70ch}
 table{border-collapse:collapse;font-size:13px;margin:.6rem 0}
-th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap}
-th{border-bottom:1px solid #333;vertical-align:bottom;white-space:normal;font-weight:600;max-width:6.5rem}
+th,td{padding:.25rem .42rem;text-align:right;white-space:nowrap}
+th{border-bottom:1px solid #333;vertical-align:bottom;white-space:normal;font-weight:600;max-width:5.2rem}
 td:first-child,th:first-child{text-align:left}tr+tr td{border-top:1px solid #eee}td small{color:#777;display:block}
 .row{display:flex;flex-wrap:wrap;gap:1.2rem}figure{margin:0}figcaption{font-size:13px;color:#444;font-weight:600}
 svg .tick{font:11px system-ui,sans-serif;fill:#555}svg .axis{font:600 12px system-ui,sans-serif}
@@ -107,9 +107,9 @@ def _section(stage: str, found: Found) -> Iterator[str]:
     yield " intervals over problems: two labelers whose intervals overlap much were not told apart here.</p>"
     yield _key(names)
     if has_truth:
-        yield "<h2>What a label costs, and what it knows</h2><p class='said'>Up is better, left is cheaper. The first wrong"
-        yield " steps against right ones: over all rollouts, where spreading the outcome over the steps already tells"
-        yield " much, and among the steps of one rollout, where the outcome tells nothing. The dashed line is a coin.</p>"
+        yield "<h2>What a label costs, and what it knows</h2><p class='said'>Up is better, left is cheaper. First wrong"
+        yield " steps against right ones: over all rollouts, where spreading the outcome over the steps tells much"
+        yield " already; and among the steps of one rollout, where it tells nothing. The dashed line is a coin.</p>"
         plots = [_tokens_chart(rows, names, metric, title) for metric, title in PLOTTED.items()]
         yield f"<div class='row'>{''.join(plots)}</div>"
         yield "<h2>Against the truth</h2>"
