@@ -218,6 +218,7 @@ def _among(found: Found, names: Sequence[str]) -> Iterator[str]:
     }
     if not pairs:
         return
+    names = [name for name in names if any(name in pair for pair in pairs)]
     yield "<h2>Against each other</h2><p class='said'>Spearman's correlation of advantages, and kappa of the"
     yield " named first error. Two labelers that agree may be wrong together.</p><table><tr><th></th>"
     yield "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr>"

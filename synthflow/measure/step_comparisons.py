@@ -70,6 +70,17 @@ def alone(labels: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:
     yield "undecided", boot.estimate(share(undecided), labels["problem"].to_numpy())
 
 
+def even_split(reference: pl.DataFrame) -> pl.DataFrame:
+    """The labeler that gives every step of a rollout the same share of its outcome: a control that knows no step.
+
+    Args:
+        reference: rows of a labeler with the outcome of their rollouts.
+    """
+    share_of = (pl.col("outcome") / pl.len().over("rollout_id")).alias("advantage")
+    said_nothing = (pl.lit(None, pl.Boolean).alias("first"), pl.lit(None, pl.Float64).alias("p_first"))
+    return reference.with_columns(share_of, *said_nothing, pl.lit(0, pl.Int64).alias("tokens"))
+
+
 def against(labels: pl.DataFrame, reference: pl.DataFrame, kinds: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:
     """AUROC, first errors and ranks of a labeler against a reference.
 

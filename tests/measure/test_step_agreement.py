@@ -12,6 +12,7 @@ from made_up_run import FakeServices
 from made_up_steps import ABOVE, Labelled, Row, Says, Solution, noise, solutions, stage_infos, truth
 
 from synthflow.contracts import Inputs, StageInfo
+from synthflow.errors import UserError
 from synthflow.measure.agreement_page import agreement_of, page, truth_rows
 from synthflow.measure.step_agreement import MeasureStepAgreement, StepAgreementConfig
 from synthflow.schema import STAGES
@@ -182,8 +183,8 @@ def test_two_labelers_of_one_stage_are_told_apart() -> None:
     def both(solution: Solution, index: int) -> Row:
         return truth(solution, index) | {"labeler": "soft" if solution.of == "000" else "hard"}
 
-    found = whole(measured(Labelled(solutions(4), {"truth": truth, "both": both})))
-    assert {"both/soft", "both/hard"} == {labeler for labeler, _, _ in found}
+    found = whole(measured(Labelled(solutions(4), {"truth": truth, "both": both}), common=False))
+    assert {"both/soft", "both/hard", "even split"} == {labeler for labeler, _, _ in found}
 
 
 def test_fewer_problems_are_those_with_the_smallest_ids() -> None:
@@ -191,6 +192,34 @@ def test_fewer_problems_are_those_with_the_smallest_ids() -> None:
     few = measured(Labelled(made, MANY), problems=5)
     assert few == measured(Labelled([s for s in made if s.of < "005"], MANY))
     assert max(r["n_problems"] for r in few) == 5
+
+
+def test_only_rollouts_that_all_label_are_compared() -> None:
+    made = solutions(12)
+
+    def some(solution: Solution, index: int) -> Row:
+        return noise(4)(solution, index) | {"labeler": "here" if solution.of < "006" else "elsewhere"}
+
+    both = {"truth": truth, "one": noise(1), "some": some}
+    kept = measured(Labelled(made, both), labelers=("one",))
+    assert whole(kept)["one", "none", "rollouts"]["value"] == 48
+    with pytest.raises(UserError, match=r"labelled by all of one, some/elsewhere, some/here; .*common: false"):
+        measured(Labelled(made, both))
+    own = whole(measured(Labelled(made, both), common=False))
+    assert [own[name, "none", "rollouts"]["value"] for name in ("one", "some/here", "some/elsewhere")] == [48, 24, 24]
+
+
+def test_the_control_knows_the_outcome_and_no_step() -> None:
+    made = solutions(60)
+    found = whole(measured(Labelled(made, {"truth": truth, "one": noise(1)})))
+    # Rollouts with an error end wrong here: their steps have 0, those of the others 1 / steps.
+    clean = sum(s.steps for s in made if s.error < 0)
+    right = [s.kind(i) for s in made for i in range(s.steps)].count("right")
+    expected = (clean + (right - clean) / 2) / right
+    assert found["even split", "truth", "auroc_first_wrong"]["value"] == pytest.approx(expected)
+    assert found["even split", "truth", "auroc_within_rollout"]["value"] == 0.5
+    assert found["even split", "truth", "first_accuracy"]["value"] is None
+    assert found["even split", "none", "tokens"]["value"] == 0
 
 
 def test_nothing_labelled_is_no_error() -> None:
@@ -271,7 +300,7 @@ def test_the_page_shows_every_labeler_and_escapes_their_names(run: Path) -> None
         found = agreement_of(con)
     text = page(found, "a<script>")
     assert "<script" not in text and "a<b>&" not in text and "a&lt;b&gt;&amp;" in text
-    assert {r["labeler"] for r in truth_rows(found)} == {"one", "two", "three", "a<b>&"}
+    assert {r["labeler"] for r in truth_rows(found)} == {"one", "two", "three", "a<b>&", "even split"}
     assert text.count("<svg") == text.count("</svg>") >= 6 and "nan" not in text.lower() and "None" not in text
     assert "http" not in text, "the page asks nobody for anything"
 
