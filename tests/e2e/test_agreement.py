@@ -40,9 +40,7 @@ def labelled(spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
 def asked(run: Path, sql: str) -> list[dict[str, Any]]:
     done = synthflow("sql", run, sql, "--format", "json")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
-    assert isinstance(rows, list)
-    return rows
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_the_run_is_sound_and_every_labeler_is_compared(labelled: Path) -> None:
