@@ -8,6 +8,7 @@ from __future__ import annotations
 _MEANT = {
     "auroc_first_wrong": "chance that the reference's first wrong step has a lower advantage than a right one",
     "auroc_first_wrong_inner": "the same without the last steps, where a labeler of chances has the verdict",
+    "auroc_within_rollout": "the first one among the steps of one rollout, which share its outcome; .5: knows no more",
     "auroc_newly_wrong": "chance that a step with an error of its own has a lower advantage than a right one",
     "auroc_p_first_error": "chance that the first wrong step has a higher p_first_error than a right one",
     "first_accuracy": "of rollouts with an error, the share whose first one the labeler names; unnamed is a miss",

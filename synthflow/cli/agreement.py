@@ -17,6 +17,8 @@ Examples:
 """
 
 PAGE = "agreement.html"
+_ON_THE_PAGE = ("auroc_newly_wrong", "first_within_one", "first_named", "first_false", "spearman")
+"""Statistics for which a terminal has no room."""
 
 
 @click.command(epilog=EPILOG)
@@ -52,7 +54,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from synthflow.measure.agreement_page import HEADLINE
 
     metrics = [m for m in HEADLINE if any(row[m] is not None for row in rows)]
-    shown = [m for m in metrics if m not in ("auroc_newly_wrong", "first_within_one", "first_named", "spearman")]
+    shown = [m for m in metrics if m not in _ON_THE_PAGE]
     table = Table(title=f"step labelers against {rows[0]['reference']}" if rows else None, title_justify="left")
     table.add_column("labeler", no_wrap=True)
     for name in ("tokens a rollout", "problems", *(HEADLINE[m] for m in shown)):

@@ -45,8 +45,12 @@ _DECIMALS = 6
 class ProgressConfig(UncontinuedConfig):
     """The regressor, beside the fields of every labeler."""
 
-    buckets: int = Field(512, ge=16, le=4096, description="buckets that words and pairs of words are hashed into")
-    ridge: float = Field(64.0, gt=0, allow_inf_nan=False, description="penalty on weights, in rollouts")
+    buckets: int = Field(
+        256, ge=16, le=1024, description="buckets that words and pairs are hashed into; time grows with the cube"
+    )
+    ridge: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="penalty on weights, in rollouts; null: by cross-validation"
+    )
     folds: int = Field(5, ge=2, le=20, description="parts of the problems; each is labelled by a model of the others")
     conserve: bool = Field(
         True, description="whether contributions are made to add up to the outcome, the rest spread evenly"
@@ -101,7 +105,7 @@ class Progress(Stage):
                 own = part.fold == fold
                 _, group = np.unique(part.group[own], return_inverse=True)
                 model.sums[fold].add(summed[own], part.outcome[own], group.astype(np.int64))
-        weights = [model.weights(fold) for fold in range(config.folds)]
+        weights = model.weights()
         tables: dict[str, list[pa.Table]] = {"steps": [], "step_values": [], "rejects": []}
         for part in self._parts(inputs, services):
             for name, rows in self._label(part, weights, services).items():

@@ -20,7 +20,9 @@ so they are exact and do not depend on the order of partitions; the model of a f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,9 @@ from synthflow import ids
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+
+RIDGES = tuple(4.0**k for k in range(1, 9))
+"""Penalties that are tried, in rollouts: 4 to 65,536."""
 
 
 def fold_of(problem_id: str, folds: int) -> int:
@@ -71,31 +76,77 @@ class Sums:
         self.rollouts += len(outcome)
         self.contrasts += int((right * (size - right)).sum())
 
+    def error(self, weights: F64) -> float:
+        """Squared error of weights over the pairs, less that of no weights at all: below 0 is better than nothing."""
+        return float(weights @ self.square @ weights - 2 * weights @ self.product)
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """Ridge weights from some folds for any penalty: the eigenvectors of their sums, each column scaled by its own."""
+
+    values: F64
+    vectors: F64
+    turned: F64
+    """The products with outcomes along the eigenvectors."""
+
+    scale: F64
+    rollouts: int
+
+    @staticmethod
+    def of(sums: Sequence[Sums]) -> Solver | None:
+        """None where no pair differs in its outcome."""
+        if not sum(s.contrasts for s in sums):
+            return None
+        square, product = np.sum([s.square for s in sums], axis=0), np.sum([s.product for s in sums], axis=0)
+        own = np.diag(square)
+        # A column that never differs has weight 0, not none.
+        scale = np.divide(1.0, np.sqrt(own), out=np.zeros_like(own), where=own > 0)
+        values, vectors = np.linalg.eigh(square * scale[:, None] * scale)
+        return Solver(values, vectors, vectors.T @ (product * scale), scale, sum(s.rollouts for s in sums))
+
+    def weights(self, ridge: float) -> F64:
+        # Rounding leaves tiny eigenvalues below 0.
+        found: F64 = self.scale * (self.vectors @ (self.turned / (np.maximum(self.values, 0) + ridge / self.rollouts)))
+        return found
+
 
 @dataclass(slots=True)
 class ProgressModel:
-    """Sums by fold, and from them the weights for each fold."""
+    """Sums by fold, and from them the weights for each fold.
+
+    Attributes:
+        ridge: the penalty, in rollouts; None: for each fold that of `RIDGES` with the least squared error over pairs
+            when every other fold is predicted from the rest: neither weights nor penalty saw the fold (our default).
+    """
 
     columns: int
     folds: int
-    ridge: float
+    ridge: float | None
     sums: list[Sums] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sums = [Sums.zero(self.columns) for _ in range(self.folds)]
 
-    def weights(self, fold: int) -> F64 | None:
-        """Weights from all other folds; None where these hold no two rollouts of a group with different outcomes."""
-        others = [s for k, s in enumerate(self.sums) if k != fold]
-        if not sum(s.contrasts for s in others):
-            return None
-        square, product = sum(s.square for s in others), sum(s.product for s in others)
-        assert isinstance(square, np.ndarray) and isinstance(product, np.ndarray)
-        own = np.diag(square)
-        penalty = self.ridge / sum(s.rollouts for s in others) * own
-        # A column that never differs has weight 0, not none.
-        found: F64 = np.linalg.solve(square + np.diag(penalty + (own == 0)), product)
+    def weights(self) -> list[F64 | None]:
+        """For each fold the weights from all others; None where these have nothing to learn from."""
+        errors = np.zeros((self.folds, len(RIDGES)))
+        if self.ridge is None:
+            for one, other in combinations(range(self.folds), 2):
+                solver = self._without(one, other)
+                if solver is None:
+                    continue
+                for held, labelled in ((one, other), (other, one)):
+                    errors[labelled] += [self.sums[held].error(solver.weights(ridge)) for ridge in RIDGES]
+        found: list[F64 | None] = []
+        for fold in range(self.folds):
+            solver = self._without(fold)
+            ridge = RIDGES[int(np.argmin(errors[fold]))] if self.ridge is None else self.ridge
+            found.append(None if solver is None else solver.weights(ridge))
         return found
+
+    def _without(self, *folds: int) -> Solver | None:
+        return Solver.of([s for k, s in enumerate(self.sums) if k not in folds])
 
 
 def conserved(contribution: F64, rollout: I64, outcome: F64) -> F64:

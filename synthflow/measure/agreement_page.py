@@ -24,6 +24,7 @@ _QUERIES = {
 }
 HEADLINE = {
     "auroc_first_wrong": "AUROC, first wrong",
+    "auroc_within_rollout": "AUROC within rollouts",
     "auroc_newly_wrong": "AUROC, newly wrong",
     "auroc_p_first_error": "AUROC of p",
     "first_accuracy": "first error right",
@@ -39,11 +40,15 @@ HEADLINE = {
 }
 """Statistics against the truth that are shown, and their headers."""
 
+PLOTTED = {"auroc_first_wrong": "all rollouts", "auroc_within_rollout": "within a rollout"}
+BY = "auroc_within_rollout"
+"""What is plotted against tokens, and of that what is plotted by difficulty."""
+
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1060px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p.said{color:#555;max-width:70ch}
 table{border-collapse:collapse;font-size:13px;margin:.6rem 0}
-th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap}
-th{border-bottom:1px solid #333;vertical-align:bottom;white-space:normal;font-weight:600;max-width:6.5rem}
+th,td{padding:.25rem .42rem;text-align:right;white-space:nowrap}
+th{border-bottom:1px solid #333;vertical-align:bottom;white-space:normal;font-weight:600;max-width:5.2rem}
 td:first-child,th:first-child{text-align:left}tr+tr td{border-top:1px solid #eee}td small{color:#777;display:block}
 .row{display:flex;flex-wrap:wrap;gap:1.2rem}figure{margin:0}figcaption{font-size:13px;color:#444;font-weight:600}
 svg .tick{font:11px system-ui,sans-serif;fill:#555}svg .axis{font:600 12px system-ui,sans-serif}
@@ -102,9 +107,11 @@ def _section(stage: str, found: Found) -> Iterator[str]:
     yield " intervals over problems: two labelers whose intervals overlap much were not told apart here.</p>"
     yield _key(names)
     if has_truth:
-        yield "<h2>What a label costs, and what it knows</h2><p class='said'>Up is better, left is cheaper. On the"
-        yield " dashed line a labeler tells wrong from right steps no better than a coin.</p>"
-        yield _tokens_chart(rows, names)
+        yield "<h2>What a label costs, and what it knows</h2><p class='said'>Up is better, left is cheaper. First wrong"
+        yield " steps against right ones: over all rollouts, where spreading the outcome over the steps tells much"
+        yield " already; and among the steps of one rollout, where it tells nothing. The dashed line is a coin.</p>"
+        plots = [_tokens_chart(rows, names, metric, title) for metric, title in PLOTTED.items()]
+        yield f"<div class='row'>{''.join(plots)}</div>"
         yield "<h2>Against the truth</h2>"
         yield _table(rows, [m for m in HEADLINE if any(row.get(m) is not None for row in rows)])
         yield from _by_difficulty(found, names)
@@ -120,29 +127,23 @@ def _key(names: Sequence[str]) -> str:
     return f"<p class='key'>{''.join(items)}</p>"
 
 
-def _tokens_chart(rows: Sequence[Row], names: Sequence[str]) -> str:
-    told = [row for row in rows if row["auroc_first_wrong"] is not None]
-    tokens = {row["labeler"]: (row["tokens"] or 0) / max(row["rollouts"] or 1, 1) for row in told}
-    x, place = token_axis(tokens.values())
-    lowest = min([0.5, *((row["auroc_first_wrong_low"] or row["auroc_first_wrong"]) for row in told)])
-    y = unit_axis("AUROC: first wrong against right steps", 0.4 if lowest >= 0.4 else 0.0)
-    series = [
-        Series(
-            row["labeler"],
-            colour_of(names, row["labeler"]),
-            [
-                _point(
-                    place(tokens[row["labeler"]]),
-                    row,
-                    "auroc_first_wrong",
-                    f"{tokens[row['labeler']]:,.0f} tokens a rollout",
-                )
-            ],
-            labelled=True,
-        )
-        for row in told
-    ]
-    return chart(series, x, y, width=720, height=380, dashed=[((x.low, 0.5), (x.high, 0.5))])
+def _tokens_chart(rows: Sequence[Row], names: Sequence[str], metric: str, title: str) -> str:
+    told = [row for row in rows if row[metric] is not None]
+    if not told:
+        return ""
+    x, place = token_axis(_tokens(row) for row in told)
+    lowest = min(row[f"{metric}_low"] if row[f"{metric}_low"] is not None else row[metric] for row in told)
+    y = unit_axis(f"AUROC: {title}", 0.4 if lowest >= 0.4 else 0.0)
+    series = []
+    for row in told:
+        point = _point(place(_tokens(row)), row, metric, f"{_tokens(row):,.0f} tokens a rollout")
+        series.append(Series(row["labeler"], colour_of(names, row["labeler"]), [point], labelled=True))
+    return f"<figure>{chart(series, x, y, width=510, height=350, dashed=[((x.low, 0.5), (x.high, 0.5))])}</figure>"
+
+
+def _tokens(row: Row) -> float:
+    """Tokens sampled for the labels of one rollout."""
+    return float((row["tokens"] or 0) / max(row["rollouts"] or 1, 1))
 
 
 def _point(x: float, row: Row, metric: str, said: str) -> Point:
@@ -154,28 +155,19 @@ def _by_difficulty(found: Found, names: Sequence[str]) -> Iterator[str]:
     titles = {"steps": "steps of the rollout", "n_ops": "operations of the problem", "difficulty_bin": "difficulty"}
     figures = []
     for key, title in titles.items():
-        rows = [
-            r
-            for r in found["agreement"]
-            if r["is_truth"] and r["slice_key"] == key and r["auroc_first_wrong"] is not None
-        ]
+        rows = [r for r in found["agreement"] if r["is_truth"] and r["slice_key"] == key and r[BY] is not None]
         values = sorted({row["slice_value"] for row in rows}, key=_slice_order)
         if len(values) < 2:
             continue
-        x = Axis(title, -0.5, len(values) - 0.5, [(i, value) for i, value in enumerate(values)])
+        x = Axis(title, -0.5, len(values) - 0.5, list(enumerate(values)))
         series = []
         for k, name in enumerate(names):
             own = sorted((r for r in rows if r["labeler"] == name), key=lambda r: values.index(r["slice_value"]))
             aside = (k - (len(names) - 1) / 2) * 0.06
-            points = [
-                _point(values.index(r["slice_value"]) + aside, r, "auroc_first_wrong", f"{title} {r['slice_value']}")
-                for r in own
-            ]
+            points = [_point(values.index(r["slice_value"]) + aside, r, BY, f"{title} {r['slice_value']}") for r in own]
             series.append(Series(name, colour_of(names, name), points, joined=True))
-        plot = chart(
-            series, x, unit_axis("AUROC, first wrong"), width=500, height=300, dashed=[((x.low, 0.5), (x.high, 0.5))]
-        )
-        figures.append(f"<figure>{plot}</figure>")
+        y, dashed = unit_axis(f"AUROC: {PLOTTED[BY]}"), [((x.low, 0.5), (x.high, 0.5))]
+        figures.append(f"<figure>{chart(series, x, y, width=510, height=300, dashed=dashed)}</figure>")
     if figures:
         yield f"<h2>By difficulty</h2><div class='row'>{''.join(figures)}</div>"
 
@@ -226,6 +218,7 @@ def _among(found: Found, names: Sequence[str]) -> Iterator[str]:
     }
     if not pairs:
         return
+    names = [name for name in names if any(name in pair for pair in pairs)]
     yield "<h2>Against each other</h2><p class='said'>Spearman's correlation of advantages, and kappa of the"
     yield " named first error. Two labelers that agree may be wrong together.</p><table><tr><th></th>"
     yield "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr>"
@@ -246,7 +239,7 @@ def _table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     header = "".join(f"<th>{escape(HEADLINE[m])}</th>" for m in metrics)
     lines = [f"<div class='wide'><table><tr><th>labeler</th><th>tokens a rollout</th>{header}</tr>"]
     for row in rows:
-        tokens = f"{(row['tokens'] or 0) / max(row['rollouts'] or 1, 1):,.0f}"
+        tokens = f"{_tokens(row):,.0f}"
         cells = "".join(f"<td>{_cell(row, m)}</td>" for m in metrics)
         lines.append(f"<tr><td>{escape(row['labeler'])}</td><td>{tokens}</td>{cells}</tr>")
     return "\n".join([*lines, "</table></div>"])

@@ -18,7 +18,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow.contracts import Inputs, Services, Stage, StageConfig, StageInfo, Volume
-from synthflow.measure.step_comparisons import Bin, Found, against, alone, calibration
+from synthflow.errors import UserError
+from synthflow.measure.step_comparisons import Bin, Found, against, alone, calibration, even_split
 from synthflow.measure.step_labels import StepLabels, label_stages, read_labels
 from synthflow.measure.step_statistics import Bootstrap, Estimate
 from synthflow.registry import suggest
@@ -26,6 +27,9 @@ from synthflow.schema import TABLES
 from synthflow.stages.views import check_verdicts
 
 ALL, OUTCOME, NONE = "all", "outcome", "none"
+CONTROL = "even split"
+"""The labeler that everybody has for nothing: it spreads the outcome evenly over the steps of a rollout."""
+
 _CUT = ("segmenter", "max_steps", "overflow")
 _DECIMALS = 9
 """Sums over many draws differ in their last bits from machine to machine."""
@@ -44,6 +48,7 @@ class StepAgreementConfig(StageConfig):
     by: tuple[Literal["difficulty_bin", "n_ops", "steps"], ...] = Field(
         ("difficulty_bin", "n_ops", "steps"), description="what to slice by, beside the whole"
     )
+    common: bool = Field(True, description="whether only rollouts count that all labelers label: the fair comparison")
     problems: int | None = Field(1000, ge=1, description="most problems measured, a random sample; null: all")
     bootstrap: int = Field(1000, ge=0, le=20_000, description="draws behind the 95% intervals; 0: no intervals")
 
@@ -83,10 +88,16 @@ class MeasureStepAgreement(Stage):
         return Volume(upstream.problems, upstream.rollouts, note="one row a labeler, reference, slice and statistic")
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
-        """Rows of `agreement`."""
+        """Rows of `agreement`.
+
+        Raises:
+            UserError: if no rollout is labelled by all labelers, and only such are to count.
+        """
         c: StepAgreementConfig = self.config
         stages = list(dict.fromkeys([*self._labelers(inputs.ancestors), *([c.truth] if c.truth else [])]))
         labels = read_labels(inputs, stages, c.truth, c.verdicts, c.problems)
+        if c.common:
+            labels = self._in_common(labels)
         rows: list[Row] = []
         for key, value, rollouts in _slices(labels.places, c.by):
             place = {"slice_key": key, "slice_value": value}
@@ -95,6 +106,24 @@ class MeasureStepAgreement(Stage):
         common = {"problem_id": "", "stage_id": services.stage_id}
         return {"agreement": TABLES["agreement"].from_rows([row | common for row in rows])}
 
+    def _in_common(self, labels: StepLabels) -> StepLabels:
+        judged = {name: rows for name, rows in labels.by_labeler.items() if not self._is_truth(name)}
+        rollouts = labels.places.select("rollout_id")
+        for rows in judged.values():
+            rollouts = rollouts.join(rows, on="rollout_id", how="semi")
+        if judged and not rollouts.height:
+            names = ", ".join(judged)
+            raise UserError(
+                f"stage {self.name!r}: no rollout is labelled by all of {names}; name those to compare with "
+                "labelers: [...], or compare each on its own rollouts with common: false"
+            )
+        kept = {
+            name: rows.join(rollouts, on="rollout_id", how="semi", maintain_order="left")
+            for name, rows in labels.by_labeler.items()
+        }
+        places = labels.places.join(rollouts, on="rollout_id", how="semi", maintain_order="left")
+        return StepLabels(kept, labels.kinds, places)
+
     def _of_slice(self, labels: StepLabels, rollouts: pl.DataFrame) -> Iterator[Row]:
         boot = Bootstrap(self.config.bootstrap)
         own = {
@@ -102,6 +131,10 @@ class MeasureStepAgreement(Stage):
             for name, rows in labels.by_labeler.items()
         }
         judged = {name: rows for name, rows in own.items() if rows.height and not self._is_truth(name)}
+        for name, reference in own.items():
+            if self._is_truth(name) and reference.height:
+                yield from _rows(CONTROL, NONE, False, alone(even_split(reference), boot))
+                yield from _rows(CONTROL, name, True, against(even_split(reference), reference, labels.kinds, boot))
         for name, rows in judged.items():
             yield from _rows(name, NONE, False, alone(rows, boot))
             predicted = rows.filter(~pl.col("is_verdict"), pl.col("scale") != "reward")

@@ -27,6 +27,7 @@ from synthflow.measure.step_statistics import (
     ece,
     kappa,
     mean,
+    ratio,
     share,
     spearman,
 )
@@ -69,6 +70,17 @@ def alone(labels: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:
     yield "undecided", boot.estimate(share(undecided), labels["problem"].to_numpy())
 
 
+def even_split(reference: pl.DataFrame) -> pl.DataFrame:
+    """The labeler that gives every step of a rollout the same share of its outcome: a control that knows no step.
+
+    Args:
+        reference: rows of a labeler with the outcome of their rollouts.
+    """
+    share_of = (pl.col("outcome") / pl.len().over("rollout_id")).alias("advantage")
+    said_nothing = (pl.lit(None, pl.Boolean).alias("first"), pl.lit(None, pl.Float64).alias("p_first"))
+    return reference.with_columns(share_of, *said_nothing, pl.lit(0, pl.Int64).alias("tokens"))
+
+
 def against(labels: pl.DataFrame, reference: pl.DataFrame, kinds: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:
     """AUROC, first errors and ranks of a labeler against a reference.
 
@@ -109,6 +121,7 @@ def _areas(judged: pl.DataFrame, has_kinds: bool, boot: Bootstrap) -> Iterator[F
     yield "auroc_first_wrong", _area(decided, "first_wrong", -decided["advantage"], boot)
     inner = decided.filter(~pl.col("is_last"))
     yield "auroc_first_wrong_inner", _area(inner, "first_wrong", -inner["advantage"], boot)
+    yield "auroc_within_rollout", _within(decided, boot)
     if has_kinds:
         yield "auroc_newly_wrong", _area(decided, "newly_wrong", -decided["advantage"], boot)
     told = judged.filter(pl.col("p_first").is_not_null())
@@ -121,6 +134,24 @@ def _area(steps: pl.DataFrame, wrong: str, scores: pl.Series, boot: Bootstrap) -
     positive: Mask = steps[wrong].to_numpy()[chosen]
     values: F64 = scores.to_numpy()[chosen]
     return boot.estimate(auroc(values, positive), steps["problem"].to_numpy()[chosen])
+
+
+def _within(decided: pl.DataFrame, boot: Bootstrap) -> Estimate:
+    """The area over pairs of one rollout: what a labeler knows beside the outcome, which all steps of it share."""
+    wrong = pl.col("advantage").filter("first_wrong").first()
+    right = pl.col("advantage").filter("right")
+    pairs = (
+        decided.filter(pl.col("first_wrong").any().over("rollout_id"))
+        .group_by("rollout_id", maintain_order=True)
+        .agg(
+            pl.col("problem").first(),
+            ((right > wrong).sum() + (right == wrong).sum() / 2).cast(pl.Float64).alias("won"),
+            right.len().cast(pl.Float64).alias("pairs"),
+        )
+        .filter(pl.col("pairs") > 0)
+    )
+    won, of = pairs["won"].to_numpy(), pairs["pairs"].to_numpy()
+    return boot.estimate(ratio(won, of), pairs["problem"].to_numpy())
 
 
 def _first_errors(both: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:

@@ -150,6 +150,15 @@ def share(counted: Mask, of: Mask | None = None) -> Statistic:
     return statistic
 
 
+def ratio(above: F64, below: F64) -> Statistic:
+    """Sum over sum, such as of pairs won over pairs."""
+
+    def statistic(weights: F64) -> F64:
+        return _over(weights @ above, weights @ below)
+
+    return statistic
+
+
 def mean(values: F64) -> Statistic:
     def statistic(weights: F64) -> F64:
         return _over(weights @ values, weights.sum(axis=1))

@@ -40,16 +40,15 @@ def labelled(spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
 def asked(run: Path, sql: str) -> list[dict[str, Any]]:
     done = synthflow("sql", run, sql, "--format", "json")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
-    assert isinstance(rows, list)
-    return rows
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_the_run_is_sound_and_every_labeler_is_compared(labelled: Path) -> None:
     checked = synthflow("check", labelled)
     assert checked.returncode == 0, checked.stdout
     rows = asked(labelled, "SELECT * FROM step_agreement WHERE is_truth AND slice_key = 'all'")
-    assert {row["labeler"] for row in rows} == {"steps", "progress"}
+    assert {row["labeler"] for row in rows} == {"steps", "progress", "even split"}
+    assert len({row["rollouts"] for row in rows}) == 1, "all are compared on the same rollouts"
     for row in rows:
         assert 0 <= row["auroc_first_wrong"] <= 1 and row["rollouts"] > 0
     by_name = {row["labeler"]: row for row in rows}
@@ -81,7 +80,7 @@ def test_the_command_shows_a_table_and_writes_a_page(labelled: Path, tmp_path: P
     elsewhere = tmp_path / "page.html"
     assert synthflow("agreement", labelled, "--html", elsewhere).returncode == 0 and elsewhere.read_text() == text
     told = json.loads(synthflow("agreement", labelled, "--json").stdout)
-    assert {row["labeler"] for row in told["agreement"]} == {"steps", "progress"}
+    assert {row["labeler"] for row in told["agreement"]} == {"steps", "progress", "even split"}
 
 
 def test_a_run_without_a_comparison_says_what_is_missing(small_run: Path) -> None:

@@ -159,7 +159,32 @@ def test_pair_sums_by_hand():
     model = ProgressModel(1, 2, ridge=3.0)
     model.sums[0].add(np.array([[1.0], [2.0], [4.0]]), np.array([0.0, 1.0, 1.0]), np.array([0, 0, 0]))
     # Penalty 3 / 3 · 14: w = 4 / 28.
-    assert model.weights(1) == pytest.approx([4 / 28]) and model.weights(0) is None
+    nothing, weights = model.weights()
+    assert weights == pytest.approx([4 / 28]) and nothing is None
+    # Over the pairs: (1 - w)² + (1 - 3w)² + (2w)², less the 2 of no weights.
+    w = 4 / 28
+    assert model.sums[0].error(np.array([w])) == pytest.approx((1 - w) ** 2 + (1 - 3 * w) ** 2 + (2 * w) ** 2 - 2)
+
+
+def test_the_penalty_is_chosen_from_the_other_folds():
+    """Nothing but noise wants the largest penalty; a clean signal a small one, and the fold itself has no say."""
+    rng = np.random.default_rng(0)
+
+    def model(signal, spoilt=None):
+        made = ProgressModel(30, 4, None)
+        for fold in range(4):
+            for _ in range(10):
+                summed = np.floor(rng.normal(size=(6, 30)) * 16) / 16
+                right = summed[:, 0] > 0 if signal and fold != spoilt else rng.random(6) < 0.5
+                made.sums[fold].add(summed, right.astype(np.float64), np.zeros(6, np.int64))
+        return made
+
+    sizes = [np.abs(w).max() for w in model(False).weights()]
+    clean = model(True).weights()
+    assert max(sizes) < 0.1 < min(abs(w[0]) for w in clean)
+    assert all(np.abs(w[1:]).max() < abs(w[0]) / 2 for w in clean)
+    spoilt = model(True, spoilt=2).weights()[2]
+    assert abs(spoilt[0]) > 0.1
 
 
 def test_what_is_missing_is_spread_evenly():

@@ -12,6 +12,7 @@ from made_up_run import FakeServices
 from made_up_steps import ABOVE, Labelled, Row, Says, Solution, noise, solutions, stage_infos, truth
 
 from synthflow.contracts import Inputs, StageInfo
+from synthflow.errors import UserError
 from synthflow.measure.agreement_page import agreement_of, page, truth_rows
 from synthflow.measure.step_agreement import MeasureStepAgreement, StepAgreementConfig
 from synthflow.schema import STAGES
@@ -22,7 +23,7 @@ Table = dict[tuple[str, str, str], Row]
 
 
 def stage(**fields: Any) -> MeasureStepAgreement:
-    given = {"use": "measure.step_agreement", "of": ("difficulty",), "truth": "truth", "bootstrap": 40, **fields}
+    given = {"use": "measure.step_agreement", "of": ("difficulty",), "truth": "truth", "bootstrap": 20, **fields}
     return MeasureStepAgreement("agreement", StepAgreementConfig.model_validate(given))
 
 
@@ -43,8 +44,8 @@ def copy_of_truth(solution: Solution, index: int) -> Row:
 def test_the_truth_against_itself_is_perfect() -> None:
     found = whole(measured(Labelled(solutions(30), {"truth": truth, "copy": copy_of_truth})))
     for metric in (
-        "auroc_first_wrong", "auroc_p_first_error", "first_named", "first_exact", "first_within_one", "first_accuracy",
-        "first_lowest", "first_likeliest", "kappa", "spearman",
+        "auroc_first_wrong", "auroc_within_rollout", "auroc_p_first_error", "first_named", "first_exact",
+        "first_within_one", "first_accuracy", "first_lowest", "first_likeliest", "kappa", "spearman",
     ):  # fmt: skip
         row = found["copy", "truth", metric]
         assert (row["value"], row["low"], row["high"]) == pytest.approx((1.0, 1.0, 1.0)), metric
@@ -54,11 +55,16 @@ def test_the_truth_against_itself_is_perfect() -> None:
     assert found["copy", "truth", "auroc_newly_wrong"]["value"] == 1.0
 
 
+_CHANCE = {
+    "auroc_first_wrong": 0.5, "auroc_within_rollout": 0.5, "auroc_p_first_error": 0.5, "kappa": 0.0, "spearman": 0.0,
+}  # fmt: skip
+
+
 def test_noise_knows_nothing() -> None:
     # Of one length: where lengths differ, guesses agree more often than by chance, since short rollouts have few steps.
     inputs = Labelled(solutions(150, lengths=(5,)), {"truth": truth, "noise": noise(3)})
     found = whole(measured(inputs, by=(), bootstrap=400))
-    for metric, chance in (("auroc_first_wrong", 0.5), ("auroc_p_first_error", 0.5), ("kappa", 0.0), ("spearman", 0.0)):
+    for metric, chance in _CHANCE.items():
         row = found["noise", "truth", metric]
         assert row["value"] == pytest.approx(chance, abs=0.08), metric
         assert row["low"] <= chance <= row["high"] and row["low"] <= row["value"] <= row["high"], metric
@@ -88,6 +94,8 @@ def test_figures_by_hand() -> None:
     # Each beats -.1 -.3 -.2 0, ties .1, loses to .3: 4.5 of 6.
     assert value("truth", "auroc_first_wrong") == pytest.approx(4.5 / 6)
     assert value("truth", "auroc_newly_wrong") == pytest.approx(4.5 / 6)
+    # Within B: .1 beats 0, loses to .3.
+    assert value("truth", "auroc_within_rollout") == 0.5
     # Without the last steps -.2 is gone: 3.5 of 5.
     assert value("truth", "auroc_first_wrong_inner") == pytest.approx(3.5 / 5)
     # It names step 1 of B, the truth step 2.
@@ -139,7 +147,7 @@ MANY: dict[str, Says] = {"truth": truth, "one": noise(1), "two": copy_of_truth, 
 
 
 def test_rows_do_not_depend_on_the_partitions() -> None:
-    made = solutions(24)
+    made = solutions(12)
     names = sorted({s.of for s in made})
     rows = measured(Labelled(made, MANY))
     assert len(rows) == len(
@@ -147,7 +155,7 @@ def test_rows_do_not_depend_on_the_partitions() -> None:
     )
     for seed in (1, 2):
         random.Random(seed).shuffle(names)
-        cuts = [names[i : i + 5 * seed] for i in range(0, len(names), 5 * seed)]
+        cuts = [names[i : i + 3 * seed] for i in range(0, len(names), 3 * seed)]
         assert measured(Labelled(made, MANY, cuts)) == rows
     assert {r["slice_value"] for r in rows if r["slice_key"] == "difficulty_bin"} == {"easy", "hard"}
     assert {r["slice_value"] for r in rows if r["slice_key"] == "n_ops"} == {"0", "1", "2"}
@@ -175,15 +183,43 @@ def test_two_labelers_of_one_stage_are_told_apart() -> None:
     def both(solution: Solution, index: int) -> Row:
         return truth(solution, index) | {"labeler": "soft" if solution.of == "000" else "hard"}
 
-    found = whole(measured(Labelled(solutions(4), {"truth": truth, "both": both})))
-    assert {"both/soft", "both/hard"} == {labeler for labeler, _, _ in found}
+    found = whole(measured(Labelled(solutions(4), {"truth": truth, "both": both}), common=False))
+    assert {"both/soft", "both/hard", "even split"} == {labeler for labeler, _, _ in found}
 
 
 def test_fewer_problems_are_those_with_the_smallest_ids() -> None:
     made = solutions(12)
-    few = measured(Labelled(made, MANY), problems=5)
-    assert few == measured(Labelled([s for s in made if s.of < "005"], MANY))
+    few = measured(Labelled(made, MANY), problems=5, by=())
+    assert few == measured(Labelled([s for s in made if s.of < "005"], MANY), by=())
     assert max(r["n_problems"] for r in few) == 5
+
+
+def test_only_rollouts_that_all_label_are_compared() -> None:
+    made = solutions(12)
+
+    def some(solution: Solution, index: int) -> Row:
+        return noise(4)(solution, index) | {"labeler": "here" if solution.of < "006" else "elsewhere"}
+
+    both = {"truth": truth, "one": noise(1), "some": some}
+    kept = measured(Labelled(made, both), labelers=("one",))
+    assert whole(kept)["one", "none", "rollouts"]["value"] == 48
+    with pytest.raises(UserError, match=r"labelled by all of one, some/elsewhere, some/here; .*common: false"):
+        measured(Labelled(made, both))
+    own = whole(measured(Labelled(made, both), common=False))
+    assert [own[name, "none", "rollouts"]["value"] for name in ("one", "some/here", "some/elsewhere")] == [48, 24, 24]
+
+
+def test_the_control_knows_the_outcome_and_no_step() -> None:
+    made = solutions(60)
+    found = whole(measured(Labelled(made, {"truth": truth, "one": noise(1)})))
+    # Rollouts with an error end wrong here: their steps have 0, those of the others 1 / steps.
+    clean = sum(s.steps for s in made if s.error < 0)
+    right = [s.kind(i) for s in made for i in range(s.steps)].count("right")
+    expected = (clean + (right - clean) / 2) / right
+    assert found["even split", "truth", "auroc_first_wrong"]["value"] == pytest.approx(expected)
+    assert found["even split", "truth", "auroc_within_rollout"]["value"] == 0.5
+    assert found["even split", "truth", "first_accuracy"]["value"] is None
+    assert found["even split", "none", "tokens"]["value"] == 0
 
 
 def test_nothing_labelled_is_no_error() -> None:
@@ -212,11 +248,12 @@ def test_mistakes_that_the_graph_shows(
     assert not list(stage().check((*ABOVE, *stage_infos(MANY))))
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog of a made-up run, with names that a page must escape."""
+    root = tmp_path_factory.mktemp("catalog")
     labelers = {**MANY, "a<b>&": noise(9)}
-    inputs = Labelled(solutions(30), labelers)
+    inputs = Labelled(solutions(12), labelers)
     rows = stage().run(inputs, FakeServices("e_agreement"))["agreement"]  # type: ignore[arg-type]
     stages = [
         {"stage_id": f"e_{name}", "name": name, "use": "label.x", "version": "1", "fingerprint": "f", "parents": [],
@@ -227,15 +264,15 @@ def run(tmp_path: Path) -> Path:
     for name in labelers:
         given.setdefault("step_values", []).append(inputs.of_stage(name, "step_values"))
     shards = {
-        table: [write_shard(tmp_path, table, part, table, f"part-{i}").path for i, part in enumerate(parts)]
+        table: [write_shard(root, table, part, table, f"part-{i}").path for i, part in enumerate(parts)]
         for table, parts in given.items()
     }
-    build_catalog(tmp_path, shards)
-    return tmp_path
+    build_catalog(root, shards)
+    return root
 
 
 def test_the_views_hold_the_rows(run: Path) -> None:
-    rows = measured(Labelled(solutions(30), MANY))
+    rows = measured(Labelled(solutions(12), MANY))
     with open_catalog(run) as con:
         found = agreement_of(con)
         labelers = con.execute("SELECT stage, labeler, tokens, truth, auroc_first_wrong FROM step_labelers").fetchall()
@@ -264,7 +301,7 @@ def test_the_page_shows_every_labeler_and_escapes_their_names(run: Path) -> None
         found = agreement_of(con)
     text = page(found, "a<script>")
     assert "<script" not in text and "a<b>&" not in text and "a&lt;b&gt;&amp;" in text
-    assert {r["labeler"] for r in truth_rows(found)} == {"one", "two", "three", "a<b>&"}
+    assert {r["labeler"] for r in truth_rows(found)} == {"one", "two", "three", "a<b>&", "even split"}
     assert text.count("<svg") == text.count("</svg>") >= 6 and "nan" not in text.lower() and "None" not in text
     assert "http" not in text, "the page asks nobody for anything"
 
