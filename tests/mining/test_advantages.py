@@ -172,6 +172,18 @@ def test_branches_join_the_group_of_the_first_rollout_they_go_back_to():
     assert set(named["advantage.rloo"]) == {r["rollout_id"] for r in [*made, estimate]}
 
 
+def test_the_whole_paths_of_a_tree_are_branches_and_their_parts_are_not():
+    problem, made, scores = group("a", ["wrong", "correct"])
+    part = branch(made[0], 0)  # judged by nobody: the path that ends with it is
+    path = branch(part, 1, condition="tree")
+    inputs = branched(problem, made, scores, [part, path], ["correct", "correct"], of="branches")
+    judged = [score_row(path, "correct")]
+    inputs._tables["branches"]["scores"] = SCORES.from_rows(judged)
+    found, rejects = advise(inputs, ["branches"], estimators=["rloo"], include_branches=True)
+    assert values(found, "advantage.rloo", [*made, path]) == [-1, 0.5, 0.5]
+    assert rejects == {part["rollout_id"]: "continuation"}
+
+
 def test_a_branch_that_leads_nowhere_is_a_reject():
     problem, made, scores = group("a", ["wrong", "correct"])
     lost = branch(made[0], 0, parent_rollout_id="r_gone")
