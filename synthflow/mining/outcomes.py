@@ -63,7 +63,11 @@ def check_consensus(ancestors: Sequence[StageInfo], consensus: Sequence[str]) ->
 
 
 def check_flawed(ancestors: Sequence[StageInfo], flawed: str) -> Iterable[tuple[str, str, str]]:
-    if flawed != "keep" and not any(a.use.startswith("label.") and "scores" in a.writes for a in ancestors):
+    # The scores of label stages that sample are verdicts on their continuations.
+    telling = [
+        a for a in ancestors if a.use.startswith("label.") and "scores" in a.writes and "rollouts" not in a.writes
+    ]
+    if flawed != "keep" and not telling:
         yield "flawed", "no stage above tells flawed positives", "read one such as label.judge, or leave it out"
 
 

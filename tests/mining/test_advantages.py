@@ -231,7 +231,7 @@ def test_a_measure_can_be_the_reward():
 
 def test_the_policy_s_own_confidence_is_a_number_too():
     problem, made, scores = group("a", ["correct", "wrong"])
-    made = [r | {"logprobs": p} for r, p in zip(made, ([-1.0, -2.0], []), strict=True)]
+    made = [r | {"logprobs": p} for r, p in zip(made, ([-1.0, -2.0], [-float("inf")]), strict=True)]
     found, _ = advise(inputs_of([problem], made, scores), estimators=["grpo"], reward="mean_logprob")
     assert [found["advantage.grpo"][r["rollout_id"]]["reason"] for r in made] == ["alone", "no_reward"]
 
@@ -249,6 +249,7 @@ def test_planning():
     assert mistakes(ANCESTORS[:2]) == ["of"]
     assert mistakes(ANCESTORS, verdicts="nobody") == ["verdicts"]
     assert mistakes(ANCESTORS, flawed="drop") == ["flawed"] and mistakes([*ANCESTORS, FLAWED], flawed="drop") == []
+    assert mistakes([*ANCESTORS, LABELS], flawed="drop") == ["flawed"]
     assert mistakes(ANCESTORS, include_branches=True) == ["include_branches"]
     assert mistakes([*ANCESTORS, LABELS], include_branches=True) == ["include_branches"]
     assert mistakes([*ANCESTORS, BRANCH], include_branches=True) == []
