@@ -216,7 +216,7 @@ PAIRS = TableSpec(
         _c("interval_overlap", F32, "what both sides' 95% intervals share, of the shorter; 0: disjoint", True),
         _c("scorer_agreement", F32, "share of the stages above that judged both sides and agree with the order", True),
         _c("round_consistency", F32, "share of earlier rounds in which the order of the same texts held", True),
-        _c("confidence", F32, "probability that the margin is above 0, by normal approximation", True),
+        _c("p_better", F32, "probability that the margin is above 0, by normal approximation", True),
         _STAGE_ID,
     ),
 )

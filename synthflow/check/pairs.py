@@ -35,7 +35,7 @@ def check_pairs(rows: Rows) -> None:
             FROM {rows.view("pairs")} WHERE abs(margin::DOUBLE - (chosen_value::DOUBLE - rejected_value)) > 1e-5""",
         _FIX,
     )
-    for column in ("interval_overlap", "scorer_agreement", "round_consistency", "confidence"):
+    for column in ("interval_overlap", "scorer_agreement", "round_consistency", "p_better"):
         rows.faults(
             "pair_reliability",
             "pair_id",

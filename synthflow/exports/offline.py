@@ -119,7 +119,7 @@ def offline(part: Inputs, stage: str) -> Ledger:
 def _rollouts(part: Inputs, stage: str) -> pl.DataFrame:
     stats = group_stats(part).select(*GROUP, "pass_rate", "difficulty_bin")
     return (
-        part.frame("rollouts", [*ROLLOUT_COLUMNS, *_AS_SAMPLED])
+        part.frame("rollouts", list(dict.fromkeys([*ROLLOUT_COLUMNS, *_AS_SAMPLED])))
         .unique("rollout_id", keep="first", maintain_order=True)
         .join(_measured(part, stage), on="rollout_id", how="inner")
         .join(_judged(part, stage), on="rollout_id", how="left")

@@ -78,7 +78,7 @@ _OF_PAIR = tuple(
         ("interval_overlap", F32, "what both sides' 95% intervals share, of the shorter; 0: disjoint"),
         ("scorer_agreement", F32, "share of the stages that judged both sides and agree with the order"),
         ("round_consistency", F32, "share of earlier rounds in which the order of the same texts held"),
-        ("confidence", F32, "probability that the margin is above 0, by normal approximation"),
+        ("p_better", F32, "probability that the margin is above 0, by normal approximation"),
         ("policy_id", STRING, "the policy that wrote chosen"),
         ("round", I32, "its self-improvement round"),
         ("pass_rate", F32, "of the problem's group of the last round"),

@@ -23,6 +23,9 @@ from synthflow.stages.views import check_verdicts, filtered_out, first_rollouts,
 FLAWED = r"(^|[.:])flawed_positive$"
 """Scorers of the measure that is 1 for a right answer reached by wrong reasoning (FAPO's flawed positive)."""
 
+BRANCHES = ("prefix", "tree")
+"""Conditions of rollouts that share their beginning with another one."""
+
 _COLUMNS = (
     "rollout_id", *GROUP, "index", "condition", "parent_rollout_id", "completion", "completion_hash", "n_tokens",
 )  # fmt: skip
@@ -60,7 +63,11 @@ def check_consensus(ancestors: Sequence[StageInfo], consensus: Sequence[str]) ->
 
 
 def check_flawed(ancestors: Sequence[StageInfo], flawed: str) -> Iterable[tuple[str, str, str]]:
-    if flawed != "keep" and not any(a.use.startswith("label.") and "scores" in a.writes for a in ancestors):
+    # The scores of label stages that sample are verdicts on their continuations.
+    telling = [
+        a for a in ancestors if a.use.startswith("label.") and "scores" in a.writes and "rollouts" not in a.writes
+    ]
+    if flawed != "keep" and not telling:
         yield "flawed", "no stage above tells flawed positives", "read one such as label.judge, or leave it out"
 
 
@@ -187,9 +194,10 @@ def _outcome(config: OutcomeConfig) -> tuple[pl.Expr, pl.Expr]:
 
 
 def _branches(inputs: Inputs, firsts: pl.DataFrame, stages: Sequence[str]) -> pl.DataFrame:
-    """Judged continuations of `stages` under the group of their first rollout, in the columns of `firsts`.
+    """Judged branches of `stages` under the group of their first rollout, in the columns of `firsts`.
 
-    The verdict of a branch is on prefix and continuation together, by whoever sampled it.
+    A branch continues a prefix, or is the whole path of a tree that ends with such a continuation; its verdict is on
+    all of the answer, by whoever sampled it. What nobody judged is part of a branch, and none.
     """
     parts = []
     for stage in stages:
@@ -198,8 +206,8 @@ def _branches(inputs: Inputs, firsts: pl.DataFrame, stages: Sequence[str]) -> pl
         assert isinstance(rows, pl.DataFrame) and isinstance(scores, pl.DataFrame)
         told = scores.filter(pl.col("kind") == "verdict").unique("target_id", keep="first", maintain_order=True)
         parts.append(
-            rows.filter(pl.col("condition") == "prefix").join(
-                told.drop("kind"), left_on="rollout_id", right_on="target_id", how="left"
+            rows.filter(pl.col("condition").is_in(BRANCHES)).join(
+                told.drop("kind"), left_on="rollout_id", right_on="target_id", how="inner"
             )
         )
     found = pl.concat(parts).unique("rollout_id", keep="first", maintain_order=True)

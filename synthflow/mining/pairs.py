@@ -334,7 +334,7 @@ def _pair(candidate: Candidate, problem: str, level: str, prompts: Mapping[str, 
         "visit_confidence": candidate.visit_confidence,
         "rule": candidate.rule,
         "interval_overlap": reliability.interval_overlap(candidate),
-        "confidence": reliability.confidence(candidate.margin, candidate.margin_se),
+        "p_better": reliability.p_better(candidate.margin, candidate.margin_se),
         "stage_id": stage_id,
     }
 

@@ -4,10 +4,10 @@ Invariants: every number is a share or a probability in [0, 1], or null where no
 a pair's id, and none decides which pairs are mined. All definitions are our default.
 
 - `interval_overlap`: what two 95% intervals have in common, as a share of the shorter one; 0 where they are disjoint,
-  1 where one holds the other (a point in an interval, too). Null where one side has no interval of its own, as the
+  1 where one holds the other (a point in an interval, too). Null where a side has no interval of its own, as the
   chosen side of a `continuation` pair.
-- `confidence`: the probability that the true margin is above 0, Phi(margin / margin_se), by the normal approximation;
-  1 of a margin without an error.
+- `p_better`: the probability that the true margin is above 0, Phi(margin / margin_se), by the normal approximation; 1
+  of a margin whose error is 0. Null where the margin has no error.
 - `scorer_agreement`: of the stages above that judged both sides, the share that puts them in the pair's order: verify
   stages of a response pair (correct against wrong), label stages of a step pair (values; of a `continuation` pair
   whether the rejected step loses). Null where none judged both.
@@ -26,30 +26,27 @@ from synthflow.contracts import Inputs
 from synthflow.mining.choose import Candidate, Side
 from synthflow.stages.views import verdicts, verify_stages
 
-COLUMNS = ("interval_overlap", "scorer_agreement", "round_consistency", "confidence")
-
 
 def interval_overlap(candidate: Candidate) -> float | None:
-    """Of a candidate's two sides; None where one has no interval."""
-    if candidate.rule == "continuation":
+    """Of a candidate's two sides."""
+    ends = [_ends(side) for side in (candidate.chosen, candidate.rejected)]
+    if candidate.rule == "continuation" or ends[0] is None or ends[1] is None:
         return None
-    ends = [_interval(candidate.chosen), _interval(candidate.rejected)]
-    if ends[0] is None or ends[1] is None:
-        return None
-    (low, high), (other_low, other_high) = ends[0], ends[1]
-    shared = min(high, other_high) - max(low, other_low)
+    shared = min(ends[0][1], ends[1][1]) - max(ends[0][0], ends[1][0])
+    shorter = min(ends[0][1] - ends[0][0], ends[1][1] - ends[1][0])
     if shared < 0:
         return 0.0
-    shorter = min(high - low, other_high - other_low)
     return 1.0 if shorter <= 0 else min(shared / shorter, 1.0)
 
 
-def _interval(side: Side) -> tuple[float, float] | None:
-    return None if side.low is None or side.high is None else (side.low, side.high)
+def _ends(side: Side) -> tuple[float, float] | None:
+    low: float | None = side.low
+    high: float | None = side.high
+    return None if low is None or high is None else (low, high)
 
 
-def confidence(margin: float, margin_se: float | None) -> float | None:
-    """P(true margin > 0); None where the margin has no standard error."""
+def p_better(margin: float, margin_se: float | None) -> float | None:
+    """P(true margin > 0); None without an error to tell it by."""
     if margin_se is None:
         return None
     if margin_se <= 0:

@@ -34,8 +34,8 @@ def numbers(inputs: Inputs, name: str) -> pl.DataFrame:
     """
     if name == MEAN_LOGPROB:
         rollouts = inputs.frame("rollouts", ["rollout_id", "logprobs"])
-        mean = pl.col("logprobs").list.mean().cast(pl.Float64).fill_nan(None)
-        read = rollouts.select("rollout_id", mean.alias("number")).drop_nulls("number")
+        mean = pl.col("logprobs").list.mean().cast(pl.Float64)
+        read = rollouts.select("rollout_id", mean.alias("number")).filter(pl.col("number").is_finite())
         return read.unique("rollout_id", keep="first", maintain_order=True)
     stage, _, scorer = name.partition("/")
     table = pl.from_arrow(

@@ -438,7 +438,7 @@ def test_an_unknown_verdict_is_rejected_only_where_the_recipe_says_so(world: Wor
     assert not check_run(world.write()).findings
 
 
-@pytest.mark.parametrize("column", ["interval_overlap", "scorer_agreement", "round_consistency", "confidence"])
+@pytest.mark.parametrize("column", ["interval_overlap", "scorer_agreement", "round_consistency", "p_better"])
 def test_reliability_of_a_pair(world: World, column: str) -> None:
     first(world, "pairs", "pairs")[column] = 1.5
     only(check_run(world.write()), "pair_reliability", "")

@@ -156,9 +156,9 @@ def test_no_trainer_reads_an_offline_column_by_accident() -> None:
 
 
 def test_pairs_carry_their_reliability(world: Any, tables: Any, tmp_path: Path) -> None:
-    graded = [r | {"confidence": 0.9, "scorer_agreement": 0.5} for r in tables["pairs"]["pairs"].to_pylist()]
+    graded = [r | {"p_better": 0.9, "scorer_agreement": 0.5} for r in tables["pairs"]["pairs"].to_pylist()]
     told = tables | {"pairs": {"pairs": TABLES["pairs"].from_rows(graded)}}
     export(world, told, tmp_path / "out", ExportPreference, [])
     row = read(tmp_path / "out", "preference")[0]
-    assert row["sf_confidence"] == pytest.approx(0.9) and row["sf_scorer_agreement"] == 0.5
+    assert row["sf_p_better"] == pytest.approx(0.9) and row["sf_scorer_agreement"] == 0.5
     assert "sf_round_consistency" not in row

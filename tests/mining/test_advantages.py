@@ -172,6 +172,18 @@ def test_branches_join_the_group_of_the_first_rollout_they_go_back_to():
     assert set(named["advantage.rloo"]) == {r["rollout_id"] for r in [*made, estimate]}
 
 
+def test_the_whole_paths_of_a_tree_are_branches_and_their_parts_are_not():
+    problem, made, scores = group("a", ["wrong", "correct"])
+    part = branch(made[0], 0)  # judged by nobody: the path that ends with it is
+    path = branch(part, 1, condition="tree")
+    inputs = branched(problem, made, scores, [part, path], ["correct", "correct"], of="branches")
+    judged = [score_row(path, "correct")]
+    inputs._tables["branches"]["scores"] = SCORES.from_rows(judged)
+    found, rejects = advise(inputs, ["branches"], estimators=["rloo"], include_branches=True)
+    assert values(found, "advantage.rloo", [*made, path]) == [-1, 0.5, 0.5]
+    assert rejects == {part["rollout_id"]: "continuation"}
+
+
 def test_a_branch_that_leads_nowhere_is_a_reject():
     problem, made, scores = group("a", ["wrong", "correct"])
     lost = branch(made[0], 0, parent_rollout_id="r_gone")
@@ -219,7 +231,7 @@ def test_a_measure_can_be_the_reward():
 
 def test_the_policy_s_own_confidence_is_a_number_too():
     problem, made, scores = group("a", ["correct", "wrong"])
-    made = [r | {"logprobs": p} for r, p in zip(made, ([-1.0, -2.0], []), strict=True)]
+    made = [r | {"logprobs": p} for r, p in zip(made, ([-1.0, -2.0], [-float("inf")]), strict=True)]
     found, _ = advise(inputs_of([problem], made, scores), estimators=["grpo"], reward="mean_logprob")
     assert [found["advantage.grpo"][r["rollout_id"]]["reason"] for r in made] == ["alone", "no_reward"]
 
@@ -237,6 +249,7 @@ def test_planning():
     assert mistakes(ANCESTORS[:2]) == ["of"]
     assert mistakes(ANCESTORS, verdicts="nobody") == ["verdicts"]
     assert mistakes(ANCESTORS, flawed="drop") == ["flawed"] and mistakes([*ANCESTORS, FLAWED], flawed="drop") == []
+    assert mistakes([*ANCESTORS, LABELS], flawed="drop") == ["flawed"]
     assert mistakes(ANCESTORS, include_branches=True) == ["include_branches"]
     assert mistakes([*ANCESTORS, LABELS], include_branches=True) == ["include_branches"]
     assert mistakes([*ANCESTORS, BRANCH], include_branches=True) == []

@@ -12,7 +12,7 @@ from synthflow import ids
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.mining.choose import Candidate, Side
 from synthflow.mining.pairs import MinePairs
-from synthflow.mining.reliability import confidence, interval_overlap, round_consistency
+from synthflow.mining.reliability import interval_overlap, p_better, round_consistency
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES, STEPS
 
 C, W, U = "correct", "wrong", "unknown"
@@ -44,17 +44,17 @@ def test_a_side_without_an_interval_of_its_own():
     assert interval_overlap(candidate((0.5, 0.5), (0.1, 0.3), "continuation")) is None
 
 
-def test_confidence_by_hand():
+def test_p_better_by_hand():
     # Phi(1.959964) = .975, Phi(1) = .841345.
-    assert confidence(1.959964 * 0.2, 0.2) == pytest.approx(0.975, abs=1e-6)
-    assert confidence(0.25, 0.25) == pytest.approx(0.841345, abs=1e-6)
-    assert confidence(0.0, 0.3) == 0.5 and confidence(1.0, 0.0) == 1.0
+    assert p_better(1.959964 * 0.2, 0.2) == pytest.approx(0.975, abs=1e-6)
+    assert p_better(0.25, 0.25) == pytest.approx(0.841345, abs=1e-6)
+    assert p_better(0.0, 0.3) == 0.5 and p_better(1.0, 0.0) == 1.0 and p_better(1.0, None) is None
 
 
 @given(st.floats(-1, 1), st.floats(0, 1))
-def test_confidence_is_a_probability_that_grows_with_the_margin(margin, error):
-    assert 0 <= confidence(margin, error) <= 1
-    assert confidence(margin + 0.1, error) >= confidence(margin, error)
+def test_p_better_is_a_probability_that_grows_with_the_margin(margin, error):
+    assert 0 <= p_better(margin, error) <= 1
+    assert p_better(margin + 0.1, error) >= p_better(margin, error)
 
 
 def run(inputs, **fields):
@@ -80,7 +80,7 @@ def test_agreement_of_the_verifiers_that_judged_both():
     )
     (pair,) = run(inputs, verdicts="verdicts")
     assert pair["scorer_agreement"] == pytest.approx(2 / 3)
-    assert (pair["interval_overlap"], pair["confidence"], pair["round_consistency"]) == (0, 1, None)
+    assert (pair["interval_overlap"], pair["p_better"], pair["round_consistency"]) == (0, 1, None)
 
 
 def test_earlier_rounds_by_hand():
@@ -151,4 +151,4 @@ def test_step_pairs_ask_the_other_labelers_and_the_other_rounds():
     assert (pair["chosen"], pair["rejected"], pair["margin"]) == ("b\n", "c\n", pytest.approx(0.7))
     assert (pair["scorer_agreement"], pair["round_consistency"], pair["interval_overlap"]) == (0.5, 1.0, 0.0)
     # Half widths of .2 are errors of .2/1.96, .1443 together: Phi(.7/.1443) is all but 1.
-    assert pair["confidence"] == pytest.approx(1.0, abs=1e-5)
+    assert pair["p_better"] == pytest.approx(1.0, abs=1e-5)
