@@ -57,8 +57,8 @@ def annealed(known: pl.DataFrame, phases: int, temperature: float, easy_first: b
     In phase k of K the problems that are left are drawn with weights exp(-max(0, target_k - pass rate) / temperature);
     the target falls from 1 in the first phase to 0 in the last. So what is harder than the target is held back, and
     what is easier never is, or it would be left over for the end. (Hard to easy is the same with the sides changed.)
-    Each phase takes an equal share, by the Gumbel-top-k trick (Efraimidis and Spirakis 2006; Kool et al. 2019): the k largest of log weight plus Gumbel
-    noise are k draws without replacement, in the order in which they were drawn.
+    Each phase takes an equal share, by the Gumbel-top-k trick (Efraimidis and Spirakis 2006; Kool et al. 2019): the k
+    largest of log weight plus Gumbel noise are k draws without replacement, in the order in which they were drawn.
     """
     rates, ids = known["rate"].to_numpy(), known["problem_id"]
     left = np.arange(known.height)
