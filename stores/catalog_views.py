@@ -111,11 +111,13 @@ PASS_RATE_BY_DIFFICULTY = View(
 STEP_ADVANTAGES = View(
     "step_advantages",
     "steps with their text and what each labeler says they are worth",
-    """SELECT s.step_id, s.problem_id, s.rollout_id, s."index", v.labeler, v.scale, v.value_before, v.value, v.advantage,
-        v.advantage_se, v.n, v.successes, v.n_unknown, v.value_low, v.value_high, v.is_first_error, v.tokens_spent,
+    """SELECT s.step_id, s.problem_id, s.rollout_id, s."index", v.labeler, v.scale, v.value_before, v.value,
+        v.advantage, v.advantage_se, v.n, v.successes, v.n_unknown, v.value_low, v.value_high, v.is_first_error,
+        v.p_first_error, v.tokens_spent,
         substr(r.completion, s.char_start + 1, s.char_end - s.char_start) AS step, s.segmenter, s.char_start,
         s.char_end, s.token_start, s.token_end, v.policy_id, coalesce(st.name, v.stage_id) AS stage
-    FROM (SELECT DISTINCT ON (step_id) * FROM steps) s LEFT JOIN step_values v USING (step_id) LEFT JOIN rollouts r ON r.rollout_id = s.rollout_id
+    FROM (SELECT DISTINCT ON (step_id) * FROM steps) s LEFT JOIN step_values v USING (step_id)
+    LEFT JOIN rollouts r ON r.rollout_id = s.rollout_id
     LEFT JOIN stages st ON st.stage_id = v.stage_id""",
     {"step": "text of the step: completion[char_start:char_end] in code points", "stage": "the label stage"},
 )

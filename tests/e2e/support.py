@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,21 +100,21 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def _quiet(command: Sequence[str], cwd: Path) -> subprocess.Popen[bytes]:
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=cwd, start_new_session=True, stdout=nothing, stderr=nothing)
+
+
 @contextmanager
 def stopped_after(*commands: Sequence[str], cwd: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes in groups of their own, killed with their children at the end."""
     started: list[subprocess.Popen[bytes]] = []
-    try:
+    with ExitStack() as stopping:
         for command in commands:
-            started.append(
-                subprocess.Popen(
-                    command, cwd=cwd, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
-            )
+            process = _quiet(command, cwd)
+            stopping.callback(kill_group, process)
+            started.append(process)
         yield started
-    finally:
-        for process in started:
-            kill_group(process)
 
 
 def tables(run: Path) -> dict[str, pl.DataFrame]:

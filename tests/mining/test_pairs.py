@@ -247,7 +247,8 @@ def test_hand_made_siblings():
                 "segmenter": "lines", "char_start": 2 * k, "char_end": end, "token_start": 2 * k, "token_end": tokens,
             })  # fmt: skip
             values.append(common | {
-                "labeler": "monte_carlo", "labeler_version": "1", "config_hash": "c", "policy_id": "m_toy", "scale": "chance",
+                "labeler": "monte_carlo", "labeler_version": "1", "config_hash": "c", "policy_id": "m_toy",
+                "scale": "chance",
                 "value_before": before, "value": value, "n": n, "successes": round(value * n), "n_unknown": 0,
                 "value_low": value - 0.1 if n else value, "value_high": value + 0.1 if n else value,
                 "advantage": value - before, "advantage_se": 0.2, "tokens_spent": 0,
