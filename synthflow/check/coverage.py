@@ -1,8 +1,9 @@
 """Nothing is lost: what a stage reads comes out of it, or stands in `rejects` with a reason.
 
 Invariants: for every stage that declares what it covers, each input (of its nearest ancestors that write the table)
-has an output or a reject. A `sample` stage has the rollouts 0 to n - 1 of every problem. Stages that are still owed
-some units are judged by the units they have.
+has an output or a reject. A `sample` stage has the rollouts 0 to n - 1 of every problem, a `sample.more` stage as many
+as its budget gave each, numbered without a gap. Stages that are still owed some units are judged by the units they
+have.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ def check_coverage(rows: Rows) -> None:
             _check_covers(rows, record, record.covers)
         if record.use == "sample" and isinstance(record.config.get("n"), int):
             _check_group_sizes(rows, record.name, int(record.config["n"]))
+        if record.use == "sample.more":
+            _check_second_wave(rows, record)
 
 
 def _check_covers(rows: Rows, record: StageRecord, covers: Mapping[str, Any]) -> None:
@@ -66,5 +69,24 @@ def _check_group_sizes(rows: Rows, stage: str, n: int) -> None:
             WHERE {rows.whole("c", ("rollouts", [stage]))}
             GROUP BY c.problem_id
             HAVING count(DISTINCT c."index") <> {n} OR min(c."index") <> 0 OR max(c."index") <> {n - 1}""",
+        _AGAIN,
+    )
+
+
+def _check_second_wave(rows: Rows, record: StageRecord) -> None:
+    budgets = [p for p in record.parents if rows.graph.stages[p].use == "curriculum.budget"]
+    if not budgets or not rows.count("coverage", "scores", budgets):
+        return
+    rows.faults(
+        "coverage",
+        "problem_id",
+        f"""WITH made AS (SELECT problem_id, count(*) AS n, max("index") - min("index") + 1 AS span
+                          FROM {rows.view("rollouts", [record.name])} GROUP BY problem_id)
+            SELECT c.sf_path, c.target_id AS id, concat({quoted(f"stage {record.name} has ")}, coalesce(made.n, 0),
+                   ' further rollouts of this problem, numbered over ', coalesce(made.span, 0), '; its budget gave ',
+                   c.detail) AS what
+            FROM {rows.view("scores", budgets)} c LEFT JOIN made ON made.problem_id = c.target_id
+            WHERE c.scorer = 'curriculum.budget' AND {rows.whole("c", ("rollouts", [record.name]))}
+              AND (coalesce(made.n, 0) <> try_cast(c.detail AS BIGINT) OR made.span <> made.n)""",
         _AGAIN,
     )

@@ -26,6 +26,7 @@ from synthflow.curriculum.ranks import measure_rows, problem_rejects, rank_rows
 from synthflow.curriculum.rates import RATES, largest_groups, latest_rates
 from synthflow.errors import UserError
 from synthflow.schema import SCORES
+from synthflow.stages.rollouts import utf8
 
 SCORER = "curriculum.bandit"
 NONE = "none"
@@ -148,12 +149,12 @@ class Bandit(Stage):
 
 
 def _field(metadata: str | None, key: str) -> str | None:
-    """A field of a JSON object as text; None where there is none."""
+    """A field of a JSON object as text that Arrow can hold; None where there is none, or nothing that has a text."""
     try:
         found: Any = json.loads(metadata or "{}")
-    except ValueError:
+        value = found.get(key) if isinstance(found, dict) else None
+        if value is None:
+            return None
+        return utf8(value if isinstance(value, str) else ids.canonical(value))
+    except (ValueError, RecursionError):
         return None
-    value = found.get(key) if isinstance(found, dict) else None
-    if value is None or isinstance(value, str):
-        return value
-    return ids.canonical(value) if not isinstance(value, float) or np.isfinite(value) else None

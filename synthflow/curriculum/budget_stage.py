@@ -56,8 +56,9 @@ class BudgetConfig(StageConfig):
         "auto", description="auto: greedy where that is exact, else exact where the table is small enough"
     )
     value: ValueOf = Field(
-        "fresh",
-        description="fresh: of N rollouts of which nothing is known (Knapsack RL); seen: a mixed group gains no more",
+        "seen",
+        description="seen: given the first wave, so that a mixed group gains no more; fresh: of N rollouts of which "
+        "nothing is known but the pass rate (Knapsack RL's form)",
     )
     prior: float = Field(JEFFREYS, ge=0, le=100, description="Beta(prior, prior) that smooths pass rates; 0: none")
     n_min: int = Field(0, ge=0, le=10_000, description="fewest rollouts of a problem, those it has included")
@@ -67,8 +68,8 @@ class BudgetConfig(StageConfig):
         description="problems with pass rate 0: skip (nothing), minimum (n_min), explore (a share of the budget, "
         "evenly) or posterior (like all others)",
     )
-    explore_share: float = Field(0.2, ge=0, le=1, description="share of the budget that explore reserves")
-    one: One = Field("minimum", description="problems with pass rate 1: skip, minimum or posterior")
+    explore_share: float = Field(0.5, ge=0, le=1, description="share of the budget that explore reserves")
+    one: One = Field("posterior", description="problems with pass rate 1: skip, minimum or posterior")
 
     @model_validator(mode="after")
     def _fits(self) -> BudgetConfig:

@@ -211,7 +211,7 @@ class ExportRl(ParquetExport):
         )
 
     def copies(self, rows: pl.DataFrame) -> pl.DataFrame:
-        if not self.config.repeat:
+        if not self.config.repeat or "sf_repeats" not in rows.columns:  # a config of rollouts, not of problems
             return rows
         times = rows["sf_repeats"].fill_null(1).to_numpy()
         return rows[np.repeat(np.arange(rows.height), times)]

@@ -44,7 +44,7 @@ VERDICTS = {
 def record(
     name: str, use: str, parents: tuple[str, ...], writes: tuple[str, ...], covers: Row | None, **config: Any
 ) -> StageRecord:
-    scope = "source" if not parents else "whole" if use.startswith("export.") else "partition"
+    scope = "source" if not parents else "whole" if use.startswith(("export.", "curriculum.budget")) else "partition"
     return StageRecord(
         name, use, "1", ids.content_id("f", name), scope, parents, writes, {"use": use, **config}, covers
     )
@@ -67,7 +67,12 @@ PLAN = [
     record("dpo", "export.preference", ("pairs", "difficulty"), ("rejects",), None),
 ]  # fmt: skip
 JUDGE = record("judged", "verify.judge", ("sampled",), ("artifacts",), None)
-STAGES = {stage.name: stage for stage in [*PLAN, JUDGE]}
+BUDGET = record("budget", "curriculum.budget", ("difficulty",), ("scores",),
+                covers("problem_stats", "problem_id", scores="target_id"))  # fmt: skip
+MORE = record(
+    "more", "sample.more", ("budget",), ("rollouts",), covers("problems", "problem_id", rollouts="problem_id")
+)
+STAGES = {stage.name: stage for stage in [*PLAN, JUDGE, BUDGET, MORE]}
 
 
 def tokens_of(text: str) -> list[int]:
@@ -207,6 +212,26 @@ class World:
         for row in self.rows["sampled", "rollouts"][::3]:
             self._critique(row)
 
+    def second_wave(self, given: tuple[int, ...]) -> None:
+        """Add a budget and the further rollouts it gives each problem."""
+        self.plan += [BUDGET, MORE]
+        for problem, extra in zip(self.problems, given, strict=True):
+            self.add("budget", "scores", {
+                "problem_id": problem, "target_kind": "problem", "target_id": problem, "kind": "measure",
+                "scorer": "curriculum.budget", "scorer_version": "1", "config_hash": "c_0", "value": float(extra),
+                "detail": str(extra),
+            })  # fmt: skip
+            if not extra:
+                self._reject("more", problem, "problem", problem, "no_budget")
+            for index in range(3, 3 + extra):
+                prompt = next(r["prompt"] for r in self.rows["problems", "problems"] if r["problem_id"] == problem)
+                row = {
+                    "problem_id": problem, "sampling_id": SAMPLING, "prefix_id": ids.NO_PREFIX, "index": index,
+                    "condition": "none", "prompt": prompt, "prompt_token_ids": tokens_of(prompt[0]["content"]),
+                }  # fmt: skip
+                self._sampled("more", row, f"more {index}", "correct", None)
+        del self.rows["more", "scores"]  # nobody judges them here
+
     def _critique(self, row: Row) -> None:
         """What a judge wrote about a rollout, with its journal record."""
         prompt = [{"role": "user", "content": f"Judge: {row['completion']}"}]
@@ -259,7 +284,7 @@ class World:
 
     def _commit(self, graph: Graph, stage: StageRecord, unit: str) -> Commit:
         key, shards = graph.key(stage.name, unit), []
-        files = self._export(stage.name) if unit == ALL else {}
+        files = self._export(stage.name) if stage.use.startswith("export.") else {}
         for (name, table), rows in self.rows.items():
             mine = [r for r in rows if unit == ALL or self.unit_of(r) == unit]
             if name == stage.name and mine:

@@ -45,6 +45,29 @@ def test_lost_rollout(world: World, spare: Row) -> None:
     only(check_run(world.write()), "coverage", f"problem_id={spare['problem_id']}")
 
 
+def test_a_second_wave_has_what_its_budget_gave(world: World) -> None:
+    world.second_wave((3, 0, 1, 2))
+    report = check_run(world.write())
+    assert report.findings == () and report.checked["coverage"] > 4
+
+
+@pytest.mark.parametrize("index", [3, 4, 5])
+def test_lost_rollout_of_a_second_wave(world: World, index: int) -> None:
+    world.second_wave((3, 0, 1, 2))
+    problem = world.problems[0]
+    world.rows["more", "rollouts"].remove(first(world, "more", "rollouts", problem_id=problem, index=index))
+    report = check_run(world.write())
+    only(report, "coverage", f"problem_id={problem}")
+    assert "stage more has 2 further rollouts of this problem" in report.errors[0].what
+
+
+def test_rollout_of_a_second_wave_that_nobody_gave(world: World) -> None:
+    world.second_wave((3, 0, 1, 2))
+    row = next(r for r in world.rows["budget", "scores"] if r["target_id"] == world.problems[3])
+    row["detail"] = "1"
+    only(check_run(world.write()), "coverage", f"problem_id={world.problems[3]}")
+
+
 def test_lost_score(world: World, spare: Row) -> None:
     world.rows["verdicts", "scores"] = [
         r for r in world.rows["verdicts", "scores"] if r["target_id"] != spare["rollout_id"]

@@ -17,6 +17,7 @@ def wave(*groups, cost=1):
 
 
 FOUR = wave((2, 2), (0, 4), (4, 0), (0, 4))
+PAPER = {"value": "fresh", "one": "minimum", "explore_share": 0.2}
 
 
 @pytest.mark.parametrize(
@@ -36,12 +37,20 @@ FOUR = wave((2, 2), (0, 4), (4, 0), (0, 4))
     ],
 )
 def test_rules_by_hand(rules, wanted):
-    assert allocate(FOUR, 10, Rules(**rules)).tolist() == wanted
+    assert allocate(FOUR, 10, Rules(**{**PAPER, **rules})).tolist() == wanted
+
+
+def test_what_was_seen_counts_by_hand():
+    # Half of the budget for those never solved; the mixed one gains nothing more; the one always solved gets the rest.
+    assert allocate(FOUR, 10, Rules()).tolist() == [0, 3, 5, 2]
+    assert allocate(FOUR, 10, Rules(n_min=5)).tolist() == [1, 3, 4, 2]
+    # Nobody gains, and nothing is spent.
+    assert allocate(wave((1, 3), (2, 2)), 10, Rules()).tolist() == [0, 0]
 
 
 def test_smoothed_pass_rates_of_zero_compete_if_asked():
     # Jeffreys: p = .1, value of the fifth rollout (.1^4 .9 + .9^4 .1) .1 .81; of p = .5: 2 x .5^5 x .125.
-    extra = allocate(wave((2, 2), (0, 4)), 12, Rules(zero="posterior"))
+    extra = allocate(wave((2, 2), (0, 4)), 12, Rules(value="fresh", zero="posterior"))
     assert extra.sum() == 12 and extra[0] > 0 and extra[1] > 0
     gains = {0: lambda n: 2 * 0.5 ** (n + 1) * 0.125, 1: lambda n: (0.1**n * 0.9 + 0.9**n * 0.1) * 0.1 * 0.81}
     last = [gains[i](4 + e - 1) for i, e in enumerate(extra.tolist())]
@@ -51,8 +60,8 @@ def test_smoothed_pass_rates_of_zero_compete_if_asked():
 
 def test_perfect_problems_have_a_rule_of_their_own():
     groups = wave((2, 2), (4, 0))
-    assert allocate(groups, 40, Rules(one="minimum")).tolist() == [40, 0]
-    assert allocate(groups, 40, Rules(one="posterior"))[1] > 0
+    assert allocate(groups, 40, Rules(value="fresh", one="minimum")).tolist() == [40, 0]
+    assert allocate(groups, 40, Rules(value="fresh"))[1] > 0
 
 
 def test_too_small_for_the_minimum_is_an_error():
@@ -64,7 +73,7 @@ def test_tokens_are_spent_where_they_gain_most():
     # Equal problems, one with rollouts five times as long: the short one is sampled more.
     groups = wave((2, 2), (2, 2), cost=[500, 100])
     for solver in ("exact", "greedy", "auto"):
-        extra = allocate(groups, 1000, Rules(solver=solver))
+        extra = allocate(groups, 1000, Rules(value="fresh", solver=solver))
         assert extra @ np.array([500, 100]) <= 1000
         assert extra[1] > extra[0]
 
@@ -90,6 +99,23 @@ def test_the_forecast_is_right_on_average():
     before = ((correct > 0) & (correct < 4)).mean()
     assert mixed.mean() == pytest.approx(mixed_forecast(groups, extra).mean(), abs=0.01)
     assert mixed.mean() > before + 0.05
+
+
+@pytest.mark.parametrize(("n", "per"), [(4, 4), (4, 12), (8, 8)])
+@pytest.mark.parametrize("prior", [(0.5, 0.5), (0.3, 0.3), (1, 1), (0.4, 1.2)])
+def test_the_defaults_make_more_groups_mixed_than_the_same_for_all(prior, n, per):
+    """Whatever the population of pass rates: U-shaped, very U-shaped, flat, hard."""
+    rng = np.random.default_rng(1)
+    p = rng.beta(*prior, 8000)
+    correct = rng.binomial(n, p)
+    groups = Wave(np.full(8000, n), correct, n - correct, np.ones(8000, np.int64))
+    share = {}
+    for method in ("knapsack", "uniform"):
+        extra = allocate(groups, per * 8000, Rules(method=method))
+        assert extra.sum() == per * 8000
+        after = correct + np.random.default_rng(2).binomial(extra, p)
+        share[method] = ((after > 0) & (after < n + extra)).mean()
+    assert share["knapsack"] > share["uniform"] + 0.005
 
 
 @settings(deadline=None, max_examples=60)

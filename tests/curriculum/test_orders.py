@@ -14,7 +14,7 @@ from label_fakes import ToyServices, problem_row, rows
 from pydantic import ValidationError
 
 from synthflow.contracts import MemoryInputs, StageInfo
-from synthflow.curriculum import bandit, orders
+from synthflow.curriculum import bandit, bandit_stage, orders
 from synthflow.curriculum.bandit_stage import Bandit
 from synthflow.curriculum.bins import DEFAULT_BINS
 from synthflow.curriculum.order import Order
@@ -226,6 +226,18 @@ def test_the_bandit_says_what_it_did():
     assert len(ranks(by_bin, "curriculum.bandit")) == 8
     by_domain, services = made(Bandit, inputs, arms="domain")
     assert services.counts["arms"] == 1 and len(ranks(by_domain, "curriculum.bandit")) == 8
+
+
+@pytest.mark.parametrize(
+    ("metadata", "wanted"),
+    [
+        ('{"k": "a"}', "a"), ('{"k": 3}', "3"), ('{"k": [1, null]}', "[1,null]"), ('{"k": "\\ud800"}', "?"),
+        ('{"k": NaN}', None), ('{"k": [NaN]}', None), ("[1]", None), ("{", None), (None, None), ('{"other": 1}', None),
+        ("[" * 100_000, None), ('{"k": "\u0e01\u0e33 🙂"}', "\u0e01\u0e33 🙂"),
+    ],
+)  # fmt: skip
+def test_arms_from_hostile_metadata(metadata, wanted):
+    assert bandit_stage._field(metadata, "k") == wanted
 
 
 def test_arms_that_hold_one_problem_each_are_refused(monkeypatch):

@@ -198,7 +198,7 @@ def test_what_nobody_judged_and_what_was_sampled_otherwise_gets_nothing():
         stat("p_c", 1, 3, sampling="g_other"),
         stat("p_d", 1, 1, policy="x"),
     ]
-    found = budget_of(stats, rollouts_per_problem=4)
+    found = budget_of(stats, rollouts_per_problem=4, value="fresh")
     assert extras(found) == {"p_a": 4}  # four for each problem with a pass rate, which is one
     assert {r["target_id"]: r["reason"] for r in rows(found, "rejects")} == {
         "p_b": "no_pass_rate", "p_c": "no_group", "p_d": "no_group",
@@ -218,10 +218,11 @@ def test_a_budget_in_tokens_is_kept():
     stats = [stat("p_a", 2, 2), stat("p_b", 2, 2), stat("p_c", 0, 4)]
     tokens = {"p_a": 200, "p_b": 20, "p_c": 50}
     for solver in ("auto", "greedy", "exact"):
-        given = extras(budget_of(stats, tokens, tokens_per_problem=100, solver=solver))
+        fields = {"solver": solver, "value": "fresh", "explore_share": 0.2}
+        given = extras(budget_of(stats, tokens, tokens_per_problem=100, **fields))
         assert sum(tokens[p] * n for p, n in given.items()) <= 300
         assert given["p_b"] > given["p_a"] and given["p_c"] == 1  # a fifth of 300 buys one of 50
-    given = extras(budget_of(stats, 0, tokens_per_problem=3, zero="minimum"))
+    given = extras(budget_of(stats, 0, tokens_per_problem=3, value="fresh"))
     assert sum(given.values()) == 9  # empty completions cost one token each
 
 
