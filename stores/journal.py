@@ -109,6 +109,11 @@ def segments(folder: Path, problem_ids: Collection[str], suffix: str = ".jsonl")
     return [folder / name for name in sorted(found)]
 
 
+def attempt_of(segment: str) -> int:
+    """The attempt that wrote a segment, from its name."""
+    return int(segment.split(".")[1].partition("-")[0])
+
+
 def _is_anothers(line: bytes, want: Collection[str]) -> bool:
     """Whether a line is, by its head as `encode` writes it, of a rollout nobody wants: not worth decoding."""
     return line[9:16] == b'{"id":"' and line[16 : line.find(b'"', 16)].decode("ascii", "replace") not in want

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from synthflow.contracts import SampleRequest, SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError, NoSpace, SynthflowError
+from synthflow.execute.claims import claimed, journaled_first
 from synthflow.execute.engines import MOST_DEATHS, EngineHost, host_for, is_open
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.stopping import Stopped, StopWatch, logs_of
@@ -59,7 +60,12 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
         InfrastructureError: if requests are still owed after the retries, or too many fail.
         NoSpace: if the journal's disk is full.
     """
-    context, folder = task.context, task.context.root / "journal"
+    with claimed(task.context.root, [r.rollout_id for r in task.requests]):
+        return _run_claimed(task)
+
+
+def _run_claimed(task: EngineTask) -> list[SampleResult]:
+    context, folder, began = task.context, task.context.root / "journal", time.time()
     problem_ids = {r.problem_id for r in task.requests}
     results, _ = lookup(folder, problem_ids, [r.rollout_id for r in task.requests], task.read_segments)
     owed = [r for r in task.requests if r.rollout_id not in results]
@@ -77,6 +83,7 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
             raise
         finally:
             sampler.close()
+        results.update(journaled_first(folder, problem_ids, [r.rollout_id for r in owed], writer.path, began))
     return [results[r.rollout_id] for r in task.requests]
 
 

@@ -12,7 +12,7 @@ from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
 from synthflow.ids import canonical, content_id
-from synthflow.stores.journal import lookup
+from synthflow.stores.journal import attempt_of, lookup
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
@@ -72,7 +72,9 @@ class WorkerServices:
             what = f"{len(owed)} of {len(ids)} samples are not in the journal, and nothing is to be sampled now"
             raise InfrastructureError(f"stage {self._stage!r}: {what}")
         if owed:
-            task = EngineTask(self._context, policy, self._stage, owed, frozenset(read))
+            # Segments of this attempt may still be written to, by a stage that samples the same at the same time.
+            old = frozenset(name for name in read if attempt_of(name) < self.attempt)
+            task = EngineTask(self._context, policy, self._stage, owed, old)
             known.update((r.rollout_id, r) for r in self._on_engine(task))
         self._reporter.flush()
         return [known[rollout] for rollout in ids]

@@ -52,7 +52,7 @@ class UnitTask:
 class EngineTask:
     """Requests for one policy's engine, journaled as they finish.
 
-    `read_segments` are journal segments the sender has read: nothing new can be in them.
+    `read_segments` are journal segments of earlier attempts, which the sender has read: nothing new can be in them.
     """
 
     context: RunContext

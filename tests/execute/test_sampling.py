@@ -7,7 +7,8 @@ import math
 import multiprocessing
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,42 @@ def test_tasks_hand_in_one_after_the_other_within_the_bound(tmp_path: Path, slot
         journaled, _ = lookup(tmp_path / "journal", {asked[0].problem_id}, ids)
         assert journaled == state.results
     assert engine.most_open <= slots
+
+
+def test_what_two_tasks_want_at_the_same_time_is_sampled_once(tmp_path: Path) -> None:
+    engine, asked = FakeEngine(), requests(0, 60)
+    made = RunContext(tmp_path, 1, 0, 0, {"default": POLICY}, {})
+    tasks = [EngineTask(made, "default", f"s{i}", tuple(asked[10 * i :]), frozenset()) for i in range(3)]
+    engines._hosts[canonical(POLICY)] = host_of(engine, 64)
+    try:
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            done = list(pool.map(run_engine_task, tasks))
+    finally:
+        engines._hosts.clear()
+    assert sorted(engine.asked) == sorted(r.rollout_id for r in asked)
+    for task, results in zip(tasks, done, strict=True):
+        assert [r.rollout_id for r in results] == [r.rollout_id for r in task.requests]
+
+
+def test_of_what_two_processes_sampled_the_first_record_counts(tmp_path: Path) -> None:
+    asked = requests(0, 6)
+    first = replace(answer(asked[2]), text="of the other process")
+
+    class Late(FakeEngine):
+        """Another process finishes one of the requests while this one samples."""
+
+        def _answer(self, request: SampleRequest, future: Future[SampleResult]) -> None:
+            if request.rollout_id == first.rollout_id:
+                other = JournalWriter(tmp_path / "journal", {request.problem_id}, 1)
+                other.append(first, request.problem_id)
+                other.close()
+            super()._answer(request, future)
+
+    results = run(tmp_path, Late(), asked)
+    assert results[2] == first
+    assert [r for i, r in enumerate(results) if i != 2] == [answer(r) for i, r in enumerate(asked) if i != 2]
+    journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
+    assert [journaled[r.rollout_id] for r in asked] == results
 
 
 def test_failures_are_owed_and_the_rest_is_journaled(tmp_path: Path) -> None:
