@@ -44,12 +44,13 @@ PLOTTED = {"auroc_first_wrong": "all rollouts", "auroc_within_rollout": "within 
 BY = "auroc_within_rollout"
 """What is plotted against tokens, and of that what is plotted by difficulty."""
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1060px;margin:2rem auto;padding:0 1rem}
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1100px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p.said{color:#555;max-width:70ch}
-table{border-collapse:collapse;font-size:13px;margin:.6rem 0}
-th,td{padding:.25rem .42rem;text-align:right;white-space:nowrap}
-th{border-bottom:1px solid #333;vertical-align:bottom;white-space:normal;font-weight:600;max-width:5.2rem}
-td:first-child,th:first-child{text-align:left}tr+tr td{border-top:1px solid #eee}td small{color:#777;display:block}
+table{border-collapse:collapse;font-size:12px;margin:.6rem 0}
+th,td{padding:.25rem .34rem;text-align:right;white-space:nowrap}
+th{border-bottom:1px solid #333;vertical-align:bottom;white-space:normal;font-weight:600;max-width:4.6rem}
+td:first-child,th:first-child{text-align:left}tr+tr td{border-top:1px solid #eee}
+td small{color:#777;display:block;font-size:10px}
 .row{display:flex;flex-wrap:wrap;gap:1.2rem}figure{margin:0}figcaption{font-size:13px;color:#444;font-weight:600}
 svg .tick{font:11px system-ui,sans-serif;fill:#555}svg .axis{font:600 12px system-ui,sans-serif}
 .key span{display:inline-block;margin-right:1.1rem;font-size:13px}.key i{display:inline-block;width:.7rem;height:.7rem;

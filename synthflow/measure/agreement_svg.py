@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
-"""Okabe and Ito's, which most colour-blind people tell apart; then they repeat."""
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933", "#882255", "#44aa99",
+    "#661100", "#6699cc",
+)  # fmt: skip
+"""Okabe and Ito's, then some of Tol's, which most colour-blind people tell apart; then they repeat."""
 
 INK, FAINT = "#333", "#ddd"
 Map = Callable[[float], float]
