@@ -20,54 +20,44 @@ from synthflow.segment import Span, segment, token_ranges
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
 
-_NO_TOKENS = {"token_start": None, "token_end": None}
-
 
 @dataclass(frozen=True, slots=True)
-class TextCut:
-    """A rollout cut into steps; `has_tokens` says whether the token ranges of `cut` are known."""
+class Cutter:
+    """Cuts rollouts as a labeler's configuration says. `renderers` are those of the policies that wrote them, by id."""
 
-    cut: Cut
-    has_tokens: bool
+    config: LabelConfig
+    renderers: Mapping[str, Renderer]
 
-    @property
-    def texts(self) -> list[str]:
-        """The steps; joined they are the completion."""
-        return [self.cut.row["completion"][start:end] for start, end in self.cut.spans]
+    @staticmethod
+    def of(config: LabelConfig, inputs: Inputs, services: Services) -> Cutter:
+        """With the tokenizers of the policies that sampled rollouts above."""
+        names = {str(a.config.get("policy") or "default") for a in inputs.ancestors if a.use.split(".")[0] == "sample"}
+        found = {services.identity(name).policy_id: services.renderer(name) for name in sorted(names)}
+        return Cutter(config, {policy_id: renderer for policy_id, renderer in found.items() if renderer is not None})
 
-    def step_rows(self, stage_id: str) -> Iterable[dict[str, Any]]:
-        rows = step_rows(self.cut, stage_id)
-        return rows if self.has_tokens else (row | _NO_TOKENS for row in rows)
+    def cut(self, row: Mapping[str, Any]) -> Cut:
+        """Steps of a rollout (columns of `selection.COLUMNS`); `tokens` is empty where they are not known."""
+        config = self.config
+        steps = segment(row["completion"], config.segmenter, config.max_steps, config.overflow)
+        return Cut(row, steps.label, steps.spans, self._tokens(row, steps.spans), [None] * len(steps.spans))
 
-
-def cut_rollouts(
-    rows: Iterable[Mapping[str, Any]], config: LabelConfig, inputs: Inputs, services: Services
-) -> list[TextCut]:
-    """Cut rollouts, in order.
-
-    Args:
-        rows: rollouts with the columns of `selection.COLUMNS`.
-    """
-    renderers = writers(inputs, services)
-    return [_cut(row, config, renderers.get(row["policy_id"])) for row in rows]
+    def _tokens(self, row: Mapping[str, Any], spans: Sequence[Span]) -> list[Span]:
+        tokens, renderer = row["token_ids"], self.renderers.get(row["policy_id"])
+        if renderer is None or tokens is None or not renderer.decode(tokens).startswith(row["completion"]):
+            return []
+        return token_ranges(spans, renderer.token_ends(tokens))
 
 
-def writers(inputs: Inputs, services: Services) -> dict[str, Renderer]:
-    """Tokenizers by policy_id, of the policies that sampled rollouts above."""
-    names = {str(a.config.get("policy") or "default") for a in inputs.ancestors if a.use == "sample"}
-    found = {services.identity(name).policy_id: services.renderer(name) for name in sorted(names)}
-    return {policy_id: renderer for policy_id, renderer in found.items() if renderer is not None}
+def texts(cut: Cut) -> list[str]:
+    """The steps; joined they are the completion."""
+    return [cut.row["completion"][start:end] for start, end in cut.spans]
 
 
-def _cut(row: Mapping[str, Any], config: LabelConfig, renderer: Renderer | None) -> TextCut:
-    steps = segment(row["completion"], config.segmenter, config.max_steps, config.overflow)
-    ranges = None if renderer is None else _ranges(row, steps.spans, renderer)
-    tokens = [Span(0, 0)] * len(steps.spans) if ranges is None else ranges
-    return TextCut(Cut(row, steps.label, steps.spans, tokens, [None] * len(steps.spans)), ranges is not None)
-
-
-def _ranges(row: Mapping[str, Any], spans: Sequence[Span], renderer: Renderer) -> list[Span] | None:
-    tokens = row["token_ids"]
-    if tokens is None or not renderer.decode(tokens).startswith(row["completion"]):
-        return None
-    return token_ranges(spans, renderer.token_ends(tokens))
+def rows_of_steps(cut: Cut, stage_id: str) -> Iterable[dict[str, Any]]:
+    """The steps of one rollout; token ranges are null where they are not known."""
+    if cut.tokens:
+        yield from step_rows(cut, stage_id)
+        return
+    nowhere = [Span(0, 0)] * len(cut.spans)
+    for row in step_rows(Cut(cut.row, cut.label, cut.spans, nowhere, cut.prefixes), stage_id):
+        yield row | {"token_start": None, "token_end": None}

@@ -25,11 +25,12 @@ from synthflow.judging import prompts
 from synthflow.judging.judge import reference_text
 from synthflow.judging.panel import Ask, Heard, Panel, judge_sampling
 from synthflow.judging.rollouts import Scorer, plain_measure_row
-from synthflow.labels.cutting import TextCut, cut_rollouts
+from synthflow.labels.cutting import Cutter, rows_of_steps, texts
 from synthflow.labels.flawed import fapo_reward, flawed_positive
 from synthflow.labels.judge_config import StepJudgeConfig
 from synthflow.labels.judge_prompt import indexed
 from synthflow.labels.opinions import Opinion, by_earliest, by_scores, nothing
+from synthflow.labels.prefixes import Cut
 from synthflow.labels.rows import reject_rows, value_row
 from synthflow.labels.selection import select
 from synthflow.schema import SCORES, STEP_VALUES, STEPS
@@ -84,15 +85,16 @@ class JudgeSteps(Stage):
         config: StepJudgeConfig = self.config
         only = None if config.only == "all" else config.only
         selected, left_out = select(inputs, config, tokens=False, only=only)
-        cuts = cut_rollouts(selected.iter_rows(named=True), config, inputs, services)
+        cutter = Cutter.of(config, inputs, services)
+        cuts = [cutter.cut(row) for row in selected.iter_rows(named=True)]
         panel = Panel(config, config.policy, config.template(), services)
         asks, early = _asks(cuts, config, problems_by_id(inputs))
         asked = [cut for cut, reason in zip(cuts, early, strict=True) if reason is None]
-        heard, artifacts = panel.hear(asks, [config.form(len(cut.cut.spans)) for cut in asked])
+        heard, artifacts = panel.hear(asks, [config.form(len(cut.spans)) for cut in asked])
         answers = iter(heard)
         samples = [next(answers) if reason is None else [] for reason in early]
         opinions = [
-            _opinion(said, len(cut.cut.spans), config) if reason is None else nothing(len(cut.cut.spans), reason)
+            _opinion(said, len(cut.spans), config) if reason is None else nothing(len(cut.spans), reason)
             for cut, said, reason in zip(cuts, samples, early, strict=True)
         ]
         hashed = config.judge_hash(panel.policy_id, self.version)
@@ -108,7 +110,7 @@ class JudgeSteps(Stage):
         measures = [
             row
             for cut, opinion in zip(cuts, opinions, strict=True)
-            for row in _measures(cut.cut.row, opinion, config, scorer, services.stage_id)
+            for row in _measures(cut.row, opinion, config, scorer, services.stage_id)
         ]
         measures += _unjudged(left_out, inputs, config, scorer, services.stage_id)
         unknown = sum(opinion.reason is not None for opinion in opinions)
@@ -116,7 +118,7 @@ class JudgeSteps(Stage):
             rows=len(cuts), labelled=len(cuts), rejected=left_out.height, asked=artifacts.num_rows, unknown=unknown
         )
         return {
-            "steps": STEPS.from_rows([row for cut in cuts for row in cut.step_rows(services.stage_id)]),
+            "steps": STEPS.from_rows([row for cut in cuts for row in rows_of_steps(cut, services.stage_id)]),
             "step_values": STEP_VALUES.from_rows([row | common for row in _value_rows(cuts, samples, opinions)]),
             "scores": SCORES.from_rows(measures),
             "artifacts": artifacts,
@@ -125,17 +127,17 @@ class JudgeSteps(Stage):
 
 
 def _asks(
-    cuts: Sequence[TextCut], config: StepJudgeConfig, problems: Mapping[str, Mapping[str, Any]]
+    cuts: Sequence[Cut], config: StepJudgeConfig, problems: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[Ask], list[str | None]]:
     """What the judge is asked, and by rollout why it is not."""
     asks: list[Ask] = []
     early: list[str | None] = []
     principles = "\n".join(f"{i}. {text}" for i, text in enumerate(config.stated_principles(), 1))
     for cut in cuts:
-        row = cut.cut.row
+        row = cut.row
         problem = problems[row["problem_id"]]
         reference = reference_text(problem, config.reference)
-        solution = indexed(cut.texts, config.max_chars)
+        solution = indexed(texts(cut), config.max_chars)
         if not row["completion"].strip():
             early.append("empty")
         elif solution is None:
@@ -149,7 +151,7 @@ def _asks(
                 values["reference"] = reference
             if config.mode == "scores":
                 values["principles"] = principles
-            details = {"mode": config.mode, "n_steps": len(cut.cut.spans), "segmenter": cut.cut.label}
+            details = {"mode": config.mode, "n_steps": len(cut.spans), "segmenter": cut.label}
             asks.append(Ask(row["problem_id"], values, (row["rollout_id"],), details))
     return asks, early
 
@@ -161,16 +163,16 @@ def _opinion(samples: Sequence[Heard], n_steps: int, config: StepJudgeConfig) ->
 
 
 def _value_rows(
-    cuts: Sequence[TextCut], samples: Sequence[Sequence[Heard]], opinions: Sequence[Opinion]
+    cuts: Sequence[Cut], samples: Sequence[Sequence[Heard]], opinions: Sequence[Opinion]
 ) -> Iterator[dict[str, Any]]:
     """Rows of all rollouts. The judge's tokens are booked on the first step of the first rollout that needed them."""
     paid: set[str] = set()
     for cut, said, opinion in zip(cuts, samples, opinions, strict=True):
         owed = {sample.sample_id: sample.n_tokens for sample in said if sample.sample_id not in paid}
         paid |= owed.keys()
-        for index in range(len(cut.cut.spans)):
+        for index in range(len(cut.spans)):
             share = None if opinion.p_first_error is None else float(opinion.p_first_error[index])
-            yield value_row(cut.cut, index, opinion.values) | {
+            yield value_row(cut, index, opinion.values) | {
                 "n": 0,
                 "successes": 0,
                 "n_unknown": 0,

@@ -27,12 +27,13 @@ from pydantic import Field
 from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.curriculum.groups import GROUP
+from synthflow.labels.config import LabelConfig
+from synthflow.labels.cutting import Cutter, rows_of_steps, texts
 from synthflow.labels.prefixes import Cut
 from synthflow.labels.progress_features import FACTS, Features, Steps, features
 from synthflow.labels.progress_model import F64, I64, ProgressModel, conserved, fold_of
 from synthflow.labels.rows import reject_rows
 from synthflow.labels.selection import select
-from synthflow.labels.uncontinued import Cutter, UncontinuedConfig, rows_of_steps
 from synthflow.schema import REJECTS, STEP_VALUES, STEPS
 from synthflow.stages.views import check_verdicts
 
@@ -42,7 +43,7 @@ _DECIMALS = 6
 """Contributions are rounded: the last bits of a matrix product depend on the machine."""
 
 
-class ProgressConfig(UncontinuedConfig):
+class ProgressConfig(LabelConfig):
     """The regressor, beside the fields of every labeler."""
 
     buckets: int = Field(
@@ -114,7 +115,7 @@ class Progress(Stage):
         return {name: pa.concat_tables([empty[name].empty(), *parts]) for name, parts in tables.items()}
 
     def _parts(self, inputs: Inputs, services: Services) -> Iterator[Part]:
-        cutter = Cutter.of(self.config, services)
+        cutter = Cutter.of(self.config, inputs, services)
         for part in inputs.partitions():
             yield _read(part, self.config, cutter)
 
@@ -162,14 +163,14 @@ def _read(part: Inputs, config: ProgressConfig, cutter: Cutter) -> Part:
     known = known.with_columns(pl.struct(GROUP).rle_id().alias("_group"))
     logprobs = _logprobs(part, known)
     cuts = [cutter.cut(row) for row in known.drop("_group").iter_rows(named=True)]
-    texts = [cut.row["completion"][span.start : span.end] for cut in cuts for span in cut.spans]
+    said = [text for cut in cuts for text in texts(cut)]
     rollout = np.repeat(np.arange(len(cuts)), [len(cut.spans) for cut in cuts]).astype(np.int64)
     per_step = [lp for cut in cuts for lp in _of_steps(cut, logprobs.get(cut.row["rollout_id"]))]
     return Part(
         cuts,
         rejects,
         rollout,
-        features(Steps(pl.Series(texts, dtype=pl.String), rollout, per_step), config.buckets),
+        features(Steps(pl.Series(said, dtype=pl.String), rollout, per_step), config.buckets),
         (known["verdict"] == "correct").cast(pl.Float64).to_numpy(),
         np.array([fold_of(problem, config.folds) for problem in known["problem_id"]], np.int64),
         known["_group"].cast(pl.Int64).to_numpy(),

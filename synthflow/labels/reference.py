@@ -22,10 +22,11 @@ from pydantic import Field
 from synthflow import ids, registry
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, StepChecker, StepTruth, Volume
 from synthflow.errors import InvariantBroken, UserError
+from synthflow.labels.config import LabelConfig
+from synthflow.labels.cutting import Cutter, rows_of_steps, texts
 from synthflow.labels.prefixes import Cut
 from synthflow.labels.rows import reject_rows
 from synthflow.labels.selection import select
-from synthflow.labels.uncontinued import Cutter, UncontinuedConfig, rows_of_steps
 from synthflow.schema import SCORES, STEP_VALUES, STEPS
 from synthflow.stages.questions import note, problems_by_id
 from synthflow.stages.views import check_verdicts
@@ -35,7 +36,7 @@ GUESSED_STEPS = 8
 _VALUE = {"right": 1.0, "newly_wrong": 0.0, "inherited": 0.0, "unjudgeable": None}
 
 
-class ReferenceConfig(UncontinuedConfig):
+class ReferenceConfig(LabelConfig):
     """Which world, beside the fields of every labeler."""
 
     checker: str = Field("demo", description="the registered step checker that knows the problems' world")
@@ -87,7 +88,7 @@ class Reference(Stage):
         """
         config: ReferenceConfig = self.config
         selected, left_out = select(inputs, config, tokens=False)
-        rejects, cutter, problems = left_out.rows(), Cutter.of(config, services), problems_by_id(inputs)
+        rejects, cutter, problems = left_out.rows(), Cutter.of(config, inputs, services), problems_by_id(inputs)
         labelled: list[tuple[Cut, list[StepTruth]]] = []
         for row in selected.iter_rows(named=True):
             cut = cutter.cut(row)
@@ -116,11 +117,10 @@ class Reference(Stage):
             facts = json.loads(metadata or "{}")
         except ValueError:
             return None
-        texts = [cut.row["completion"][span.start : span.end] for span in cut.spans]
-        truths = self._checker.check(facts, texts) if isinstance(facts, dict) else None
-        if truths is not None and len(truths) != len(texts):
+        truths = self._checker.check(facts, texts(cut)) if isinstance(facts, dict) else None
+        if truths is not None and len(truths) != len(cut.spans):
             name = self._checker.name
-            raise InvariantBroken(f"step checker {name!r}: {len(texts)} steps, {len(truths)} judgements")
+            raise InvariantBroken(f"step checker {name!r}: {len(cut.spans)} steps, {len(truths)} judgements")
         return truths
 
     def _score_rows(self, cut: Cut, truths: Sequence[StepTruth], stage_id: str) -> Iterable[dict[str, Any]]:

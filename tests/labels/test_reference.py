@@ -92,7 +92,15 @@ def test_the_steps_are_those_that_other_labelers_cut():
     assert {tuple(r[k] for k in keep) for r in rows(ours, "steps")} == {
         tuple(r[k] for k in keep) for r in rows(theirs, "steps")
     }
-    without = label(inputs, policy=None)
+
+
+def test_steps_of_a_rollout_whose_tokens_nobody_told_have_none():
+    found, problem = demo_problem()
+    right = solved(found)
+    made = [rollout_row(problem, i, text) for i, text in enumerate([right, broken(right, 0)])]
+    judged = [score_row(r, v) for r, v in zip(made, ("correct", "wrong"), strict=True)]
+    ours = label(inputs_of([problem], made, judged))
+    without = label(inputs_of([problem], [r | {"token_ids": None} for r in made], judged))
     assert {r["token_start"] for r in rows(without, "steps")} == {None}
     assert {r["step_id"] for r in rows(without, "steps")} == {r["step_id"] for r in rows(ours, "steps")}
 
