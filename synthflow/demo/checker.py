@@ -13,9 +13,9 @@ What *right* means. A step is right when every equation in it
    (a ledger), its result is one of their quantities.
 
 A boxed answer is right when it is the gold answer and the target has been derived by then. Order and
-association are free (unless the facts are ordered), several operations may stand in one line, and stating something right again is right
-(`redundant`). Only equations and answers are judged; names and units in the sentence are not. A detour that
-adds something in order to take it away again is judged as off the path.
+association are free (unless the facts are ordered), several operations may stand in one line, and stating something
+right again is right (`redundant`). Only equations and answers are judged; names and units in the sentence are not. A
+detour that adds something in order to take it away again is judged as off the path.
 
 What *wrong* means, in `error_kind`; the first one that applies names the step:
 

@@ -4,8 +4,8 @@ Invariant: a family tells a problem of exactly `n_ops` events in the order of th
 or a subtraction of a small number to what was there before, so that a single step is easy and only their number makes
 a problem hard. Each event has a name and an object of its own, by which a solution tells which one it is at. No two
 events have one amount and every balance is above all amounts and has two digits, so that an equation has one reading,
-and the checker does not take a wrong one for another event's; every balance is a quantity of the facts, which are ordered: an event that is left out is a wrong
-step, and not only a wrong answer in the end.
+and the checker does not take a wrong one for another event's; every balance is a quantity of the facts, which are
+ordered: an event that is left out is a wrong step, and not only a wrong answer in the end.
 
 Both are the same sum seen from the two sides of the counter: in `till` the people buy and the shop gains, in `purse`
 *they* buy and lose; a solution names the person in the one and the goods in the other.
