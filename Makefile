@@ -67,9 +67,9 @@ typecheck: .venv/test ## Check types, strictly
 	@for d in filters pipelines stores verifiers; do ln -sfn ../../$$d .typecheck/synthflow/$$d; done
 	$(BIN)/mypy .typecheck/synthflow
 
-demo-policy: .venv/demo ## Train the demo policies anew (about an hour on two cores)
+demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one core)
 	$(BIN)/python -m synthflow.demo.train --out synthflow/demo/policy
-	$(BIN)/python -m synthflow.demo.train --out synthflow/demo/policy_long --world long --init synthflow/demo/policy --minutes 22
+	$(BIN)/python -m synthflow.demo.train --out synthflow/demo/policy_long --world long --init synthflow/demo/policy --max-steps 304
 
 clean: ## Remove environments, runs and caches
 	rm -rf .venv .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
