@@ -63,7 +63,7 @@ class PosteriorSearch(Counting):
             if best is None:
                 break
             asked[best] = asked.get(best, 0) + 1
-            if len(asked) and sum(asked.values()) < self.batch:
+            if sum(asked.values()) < self.batch:
                 judged[best] += 1
                 successes[best] += float(prediction.chances @ prediction.success[:, best] > 0.5)
                 prediction = predict(successes, judged)
@@ -88,7 +88,9 @@ class PosteriorSearch(Counting):
         return successes, judged
 
     def _best(self, prediction: Prediction, asked: Mapping[int, int]) -> int | None:
-        free = [j for j in self.target.open if self.room(j) > asked.get(j, 0)]
+        left = np.inf if self.token_budget is None else self.token_budget - self.spent
+        left -= sum(count * self.cost(j) for j, count in asked.items())
+        free = [j for j in self.target.open if self.room(j) > asked.get(j, 0) and self.cost(j) <= left]
         if not free:
             return None
         gain = information(prediction)[free]
