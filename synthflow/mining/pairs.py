@@ -200,7 +200,8 @@ class MinePairs(Stage):
         first = "index" if how == "first" else "rollout_id"
         usable = response.usable(judged.select(*_FIRST, "right", "index"), first)
         if self.config.scored_by is not None:
-            usable = usable.join(numbers(inputs, self.config.scored_by), on="rollout_id", how="left")
+            told = numbers(inputs, self.config.scored_by)
+            usable = usable.join(told, on="rollout_id", how="left", maintain_order="left")
         by_problem = {str(key[0]): part.rows(named=True) for key, part in usable.group_by("problem_id")}
         most = self.config.max_per_problem
         found = {}
