@@ -118,13 +118,13 @@ def stopped_after(*commands: Sequence[str], cwd: Path) -> Iterator[list[subproce
 
 
 def tables(run: Path) -> dict[str, pl.DataFrame]:
-    """Active rows of a run by table, sorted by key, telemetry apart."""
+    """Active rows of a run by table, sorted by key and stage (two may tell of one thing), telemetry apart."""
     found = {}
     for name, shards in shards_by_table(Manifest(run).active()).items():
         if name in NOT_COMPARED:
             continue
         rows = pl.concat([pl.from_arrow(pq.read_table(run / s.path)) for s in shards])
-        found[name] = rows.sort(list(TABLES[name].key))
+        found[name] = rows.sort([*TABLES[name].key, *({"stage_id"} & set(rows.columns))])
     return found
 
 
