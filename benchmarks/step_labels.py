@@ -219,12 +219,13 @@ def report(name: str, cases: Sequence[Case], k: int, shuffles: int) -> dict[str,
             **compared, "curves": curves}  # fmt: skip
 
 
-def make_pool(world: str, problems: int, k: int, backend: Mapping[str, Any], folder: Path) -> Pool:
+def make_pool(world: str, problems: int, arguments: argparse.Namespace, folder: Path) -> Pool:
     """Run, or resume, the pool's pipeline, and read it."""
     from synthflow.execute.run import run_pipeline
 
     run = folder / f"pool-{world}"
-    run_pipeline(pipeline(world, problems, k, backend), run)
+    backend = {"backend": arguments.backend}
+    run_pipeline(pipeline(world, problems, arguments.k, backend, arguments.engines), run)
     pool = read_pool(run)
     say(f"{world}: {len(pool.cases)} wrong rollouts; left out: {dict(pool.left_out)}")
     say(f"{world}: pass rates by operations: {dict(pool.pass_rate)}")
@@ -232,10 +233,8 @@ def make_pool(world: str, problems: int, k: int, backend: Mapping[str, Any], fol
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    backend = {"backend": arguments.backend}
     pools = {
-        world: make_pool(world, arguments.problems or PROBLEMS[world], arguments.k, backend, folder)
-        for world in arguments.worlds
+        world: make_pool(world, arguments.problems or PROBLEMS[world], arguments, folder) for world in arguments.worlds
     }
     cases = [case for pool in pools.values() for case in pool.cases]
     parts = {
@@ -260,6 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--k", type=int, default=32, help="continuations of each prefix in the pool")
     parser.add_argument("--shuffles", type=int, default=4, help="orders in which the pool is drawn from")
     parser.add_argument("--backend", default="transformers", help="transformers or vllm")
+    parser.add_argument("--engines", type=int, help="engine processes of the pool's run; default: the backend's own")
     parser.add_argument("--coverage", action="store_true", help="measure the intervals instead")
     parser.add_argument("--steps", type=int, default=420, help="coverage: steps of each world")
     parser.add_argument("--reference", type=int, default=512, help="coverage: fresh continuations of each step")

@@ -70,8 +70,8 @@ class Pool:
     """Share of correct rollouts among the judged, by operations."""
 
 
-def pipeline(world: str, problems: int, k: int, backend: Mapping[str, Any]) -> Pipeline:
-    """The run that makes a pool of `k` continuations a prefix."""
+def pipeline(world: str, problems: int, k: int, backend: Mapping[str, Any], engines: int | None = None) -> Pipeline:
+    """The run that makes a pool of `k` continuations a prefix, on the backend's own number of engines or another."""
     from synthflow.spec.pipeline import Pipeline
 
     tokens = MAX_TOKENS[world]
@@ -83,7 +83,8 @@ def pipeline(world: str, problems: int, k: int, backend: Mapping[str, Any]) -> P
             "use": "label.monte_carlo", "of": "verdicts", "n": k, "rollouts_per_problem": 1, "max_tokens": tokens,
         },
     }  # fmt: skip
-    return Pipeline.build(f"pool-{world}", stages, {"model": MODELS[world], **backend})
+    policy = {"model": MODELS[world], **backend}
+    return Pipeline.build(f"pool-{world}", stages, policy, execution={"engines": engines})
 
 
 def read_pool(run: Path) -> Pool:
@@ -101,15 +102,18 @@ def read_pool(run: Path) -> Pool:
         return pl.scan_parquet(files)
 
     problems = table("problems").select("problem_id", "metadata").unique("problem_id")
-    verdicts = table("scores").filter(pl.col("kind") == "verdict").select(rollout_id="target_id", verdict="verdict")
-    rollouts = table("rollouts").join(verdicts, on="rollout_id", how="left").join(problems, on="problem_id").collect()
+    # A run directory that was given more problems, or a larger pool, keeps what it had: each row counts once.
+    scores = table("scores").filter(pl.col("kind") == "verdict").unique("target_id")
+    verdicts = scores.select(rollout_id="target_id", verdict="verdict")
+    rollouts = table("rollouts").unique("rollout_id").join(verdicts, on="rollout_id", how="left")
+    rollouts = rollouts.join(problems, on="problem_id").collect()
     first = rollouts.filter(pl.col("condition") == "none")
     drawn = _by_prefix(rollouts.filter(pl.col("condition") == "prefix"))
     groups = {  # a wrong rollout is judged, and not one of its own group
         problem: (int((group["verdict"] == "correct").sum()), int((group["verdict"] != "unknown").sum()) - 1)
         for (problem,), group in first.group_by("problem_id")
     }
-    spans = table("steps").select("rollout_id", "index", "char_start", "char_end", "token_end").collect()
+    spans = table("steps").unique("step_id").collect()
     steps = {rollout: part.sort("index").to_dicts() for (rollout,), part in spans.group_by("rollout_id")}
     cases, left_out = list[Case](), dict[str, int]()
     for row in first.filter(pl.col("rollout_id").is_in(list(steps))).sort("problem_id").iter_rows(named=True):
