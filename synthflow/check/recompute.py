@@ -39,7 +39,7 @@ def recompute(rows: Rows, run_seed: int | None) -> None:
         rows.found.warning("rollout_id", "manifest.jsonl", what, "run again with this version of Synthflow")
     columns = (
         "rollout_id", "problem_id", "policy_id", "round", "sampling_id", "prefix_id", "index", "seed", "condition",
-        "branch_token", "prompt", "prompt_token_ids", "completion", "completion_hash",
+        "branch_token", "prompt", "prompt_token_ids", "completion", "completion_hash", "on_policy",
     )  # fmt: skip
     _each(rows, "rollout_id", "rollouts", columns, lambda batch: _rollout_faults(batch, run_seed))
     if rows.placed("artifacts"):
@@ -115,6 +115,8 @@ def _prefix_faults(row: Mapping[str, Any], tokens: Any) -> Iterator[Fault]:
         yield "prefix_id", row["rollout_id"], what
     if row["condition"] != "prefix" or row["branch_token"] is None or not tokens.is_valid:
         return
+    if not row["on_policy"]:
+        return  # other words stand between the parent's tokens and its own, and no column says how many
     length = len(tokens.values)
     prefix = tokens.values.slice(max(0, length - row["branch_token"])).to_pylist() if row["branch_token"] > 0 else []
     # A template changes the prompt, and with it the problem that a prefix is a prefix of.

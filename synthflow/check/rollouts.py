@@ -1,8 +1,9 @@
 """Every rollout knows where it comes from, and its token arrays have one length.
 
 Invariants: policy, sampling and prompt are given; a first rollout continues nothing; a continuation names its parent,
-and was asked for with the parent's prompt and the first tokens of its completion, as they were sampled; token_ids,
-logprobs and masks, where known, have n_tokens entries each.
+and was asked for with the parent's prompt and the first tokens of its completion, as they were sampled (one that is
+not on policy, such as after a forced stop, may have more after these); token_ids, logprobs and masks, where known, have
+n_tokens entries each.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ def _check_continuations(rows: Rows) -> None:
             WHERE c.condition = 'prefix' AND c.prompt_token_ids IS NOT NULL AND p.prompt_token_ids IS NOT NULL
               AND p.token_ids IS NOT NULL
               AND (c.problem_id <> p.problem_id OR c.round <> p.round OR c.prompt <> p.prompt
-                OR c.prompt_token_ids <> list_concat(p.prompt_token_ids, p.token_ids[1:c.branch_token]))""",
+                OR CASE WHEN c.on_policy THEN c.prompt_token_ids
+                     ELSE c.prompt_token_ids[1:len(p.prompt_token_ids) + c.branch_token] END
+                   <> list_concat(p.prompt_token_ids, p.token_ids[1:c.branch_token]))""",
         _BUG,
     )

@@ -1,4 +1,4 @@
-"""The fields that labelers share, and those of `label.monte_carlo`."""
+"""The fields that labelers share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import SamplingParams, StageConfig
+from synthflow.contracts import StageConfig
 from synthflow.segment import Overflow, SegmenterName
-
-LABELER, LABELER_VERSION = "monte_carlo", "1"
-
-TEMPLATE = "{prompt}{prefix}"
-"""What stands for the prompt template in the sampling_id of continuations: the tokens as they were, then more."""
 
 WHICH = {"use", "of", "verdicts", "policy", "groups", "rollouts_per_problem", "include_dropped"}
 """Fields that say which rollouts are labelled, not what a value is."""
@@ -40,27 +35,3 @@ class LabelConfig(StageConfig):
         """
         fields: dict[str, Any] = self.model_dump(mode="json", exclude=WHICH)
         return ids.content_id("c", fields, *others)
-
-
-class MonteCarloConfig(LabelConfig):
-    """How the continuations are sampled, beside the fields of every labeler."""
-
-    policy: str = Field("default", description="the policy that continues, and whose chances the values are")
-    n: int = Field(8, ge=1, le=4096, description="continuations of each prefix")
-    temperature: float = Field(1.0, ge=0.0, le=5.0, description="of the continuations")
-    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
-    top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
-    max_tokens: int = Field(1024, ge=1, description="most tokens of a continuation")
-    stop: tuple[str, ...] = Field((), description="texts that end a continuation")
-
-    def params(self) -> SamplingParams:
-        return SamplingParams(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            max_tokens=self.max_tokens,
-            stop=self.stop,
-        )
-
-    def sampling_id(self) -> str:
-        return ids.sampling_id(self.params().model_dump(), TEMPLATE, "prefix")

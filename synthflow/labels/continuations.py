@@ -19,7 +19,7 @@ from synthflow import ids
 from synthflow.contracts import Inputs, Judgement, SampleRequest, SampleResult, Services
 from synthflow.contracts.stage import StageInfo
 from synthflow.errors import InvariantBroken
-from synthflow.labels.config import MonteCarloConfig
+from synthflow.labels.monte_carlo_config import MonteCarloConfig
 from synthflow.labels.prefixes import Prefix, PrefixKey
 from synthflow.schema import ROLLOUTS, SCORES, TELEMETRY
 from synthflow.stages import rollouts
@@ -48,6 +48,21 @@ class Tally:
     unknown: int = 0
     tokens: int = 0
 
+    @classmethod
+    def of(cls, judgement: Judgement, continuation: Continuation | None = None) -> Tally:
+        """One continuation; None where its tokens are booked on another prefix."""
+        known = judgement.verdict != "unknown"
+        tokens = 0 if continuation is None else continuation.result.n_tokens
+        return cls(int(judgement.verdict == "correct"), int(known), int(not known), tokens)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.successes + other.successes,
+            self.judged + other.judged,
+            self.unknown + other.unknown,
+            self.tokens + other.tokens,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
@@ -60,24 +75,34 @@ class Verdicts:
     config_hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Continuations `start` to `start + count - 1` of a prefix."""
+
+    key: PrefixKey
+    prefix: Prefix
+    start: int
+    count: int
+
+
 def sample(
-    prefixes: Sequence[tuple[PrefixKey, Prefix]],
+    wanted: Sequence[Wanted],
     config: MonteCarloConfig,
     policy_id: str,
     services: Services,
 ) -> list[Continuation]:
-    """Sample `config.n` continuations of each prefix, those of one prefix side by side.
+    """Sample continuations, those of one prefix side by side.
 
     Raises:
         InvariantBroken: if the engine answers another number of requests.
     """
-    wanted: list[tuple[PrefixKey, Prefix, int, SampleRequest]] = []
+    asked: list[tuple[PrefixKey, Prefix, int, SampleRequest]] = []
     params, sampling = config.params(), config.sampling_id()
-    for key, prefix in prefixes:
-        parent = prefix.parent
+    for want in wanted:
+        parent, prefix = want.prefix.parent, want.prefix
         messages = tuple((m["role"], m["content"]) for m in parent["prompt"])
         tokens = (*parent["prompt_token_ids"], *prefix.tokens)
-        for index in range(config.n):
+        for index in range(want.start, want.start + want.count):
             rollout = ids.rollout_id(
                 parent["problem_id"],
                 policy_id,
@@ -89,11 +114,11 @@ def sample(
             )
             seed = ids.rollout_seed(rollout)
             request = SampleRequest(rollout, parent["problem_id"], messages, tokens, params, seed)
-            wanted.append((key, prefix, index, request))
-    results = services.sample([w[3] for w in wanted], config.policy) if wanted else []
-    if len(results) != len(wanted):
-        raise InvariantBroken(f"{len(wanted)} continuations asked for, {len(results)} came back")
-    return [Continuation(*w, result) for w, result in zip(wanted, results, strict=True)]
+            asked.append((want.key, prefix, index, request))
+    results = services.sample([a[3] for a in asked], config.policy) if asked else []
+    if len(results) != len(asked):
+        raise InvariantBroken(f"{len(asked)} continuations asked for, {len(results)} came back")
+    return [Continuation(*a, result) for a, result in zip(asked, results, strict=True)]
 
 
 def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inputs, services: Services) -> Verdicts:
@@ -127,18 +152,11 @@ def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inpu
     )
 
 
-def tally(continuations: Sequence[Continuation], verdicts: Verdicts) -> dict[PrefixKey, Tally]:
+def tally(continuations: Sequence[Continuation], judgements: Sequence[Judgement]) -> dict[PrefixKey, Tally]:
     """Counts by prefix."""
     counts: dict[PrefixKey, Tally] = {}
-    for continuation, judgement in zip(continuations, verdicts.judgements, strict=True):
-        so_far = counts.get(continuation.key, Tally())
-        known = judgement.verdict != "unknown"
-        counts[continuation.key] = Tally(
-            so_far.successes + (judgement.verdict == "correct"),
-            so_far.judged + known,
-            so_far.unknown + (not known),
-            so_far.tokens + continuation.result.n_tokens,
-        )
+    for continuation, judgement in zip(continuations, judgements, strict=True):
+        counts[continuation.key] = counts.get(continuation.key, Tally()) + Tally.of(judgement, continuation)
     return counts
 
 
@@ -171,8 +189,9 @@ def _drawn(continuation: Continuation) -> rollouts.Drawn:
         condition="prefix",
         parent_rollout_id=prefix.parent["rollout_id"],
         branch_step=prefix.branch_step,
-        branch_token=len(prefix.tokens),
+        branch_token=prefix.branch_token,
         train_prompt=None if train_prompt is None else [(m["role"], m["content"]) for m in train_prompt],
+        on_policy=not prefix.forced,  # its context holds words that nobody trains on
     )
 
 

@@ -3,7 +3,8 @@
 Invariants: a prefix is the tokens as they were sampled, up to the end of a step, never tokenised again. Rollouts of
 one prompt that begin with the same tokens share one `Prefix` and thereby its continuations; its parent is the rollout
 with the smallest id. The last step of a rollout asks for a prefix only where the verdict is unknown: there the stop
-token is cut off, and the policy may go on.
+token is cut off, and the policy may go on. Under a forced stop its tokens end every prefix, and the prompt's own value
+is asked for as well.
 """
 
 from __future__ import annotations
@@ -22,13 +23,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """A prefix to continue. `branch_step` is None where a token straddles the step's end, so that prefix and steps
-    differ by some characters; `text` is always that of the tokens."""
+    differ by some characters; `text` is always that of the tokens. The last `forced` tokens are those of a forced
+    stop, which the parent does not have."""
 
     prefix_id: str
     parent: Mapping[str, Any]
     tokens: tuple[int, ...]
     text: str
     branch_step: int | None
+    forced: int = 0
+
+    @property
+    def branch_token(self) -> int:
+        """Tokens of the parent."""
+        return len(self.tokens) - self.forced
 
     @property
     def prompt_hash(self) -> str:
@@ -56,13 +64,20 @@ def prefix_id(rollout: Mapping[str, Any], tokens: Sequence[int]) -> str:
 @dataclass(frozen=True, slots=True)
 class Cut:
     """A rollout cut into steps. `prefixes[k]` is the key of the prefix that ends with step k; None where none is
-    sampled: the last step of a rollout with a verdict, or a prefix without tokens, which is the prompt."""
+    sampled: the last step of a rollout with a verdict, or a prefix without tokens, which is the prompt. `prompt` is
+    the key of the prompt under a forced stop, and None without one."""
 
     row: Mapping[str, Any]
     label: str
     spans: Sequence[Span]
     tokens: Sequence[Span]
     prefixes: Sequence[PrefixKey | None]
+    prompt: PrefixKey | None = None
+
+    @property
+    def keys(self) -> tuple[PrefixKey | None, ...]:
+        """Of all prefixes, the prompt's first."""
+        return self.prompt, *self.prefixes
 
 
 @dataclass(slots=True)
@@ -73,6 +88,7 @@ class PrefixPlan:
     segmenter: str
     max_steps: int
     overflow: Overflow
+    forced: tuple[int, ...] = ()
     prefixes: dict[PrefixKey, Prefix] = field(default_factory=dict)
     cuts: Mapping[str, Segmented] = field(default_factory=dict)
     """Rollouts that are cut already, by id: those whose steps the text alone does not tell."""
@@ -93,7 +109,8 @@ class PrefixPlan:
                 continue
             length = self._without_stop(tokens) if is_last else owned.end
             keys.append(self._note(row, tokens[:length], ends, k + 1, span.end))
-        return Cut(row, steps.label, steps.spans, ranges, keys)
+        prompt = self._note(row, [], ends, 0, 0) if self.forced else None
+        return Cut(row, steps.label, steps.spans, ranges, keys, prompt)
 
     def _without_stop(self, tokens: Sequence[int]) -> int:
         length = len(tokens)
@@ -104,14 +121,16 @@ class PrefixPlan:
     def _note(
         self, row: Mapping[str, Any], tokens: Sequence[int], ends: Sequence[int], steps: int, steps_end: int
     ) -> PrefixKey | None:
-        if not tokens:
+        if not tokens and not self.forced:
             return None
-        prefix = prefix_id(row, tokens)
+        whole = (*tokens, *self.forced)
+        prefix = prefix_id(row, whole)
         key = (row["problem_id"], row["round"], prefix)
         if key not in self.prefixes:
-            end = ends[len(tokens) - 1]
+            end = ends[len(tokens) - 1] if tokens else 0
             branch_step = steps if end == steps_end else None
-            self.prefixes[key] = Prefix(prefix, row, tuple(tokens), row["completion"][:end], branch_step)
+            text = self.renderer.decode(whole) if self.forced else row["completion"][:end]
+            self.prefixes[key] = Prefix(prefix, row, whole, text, branch_step, len(self.forced))
         return key
 
     def in_order(self) -> list[tuple[PrefixKey, Prefix]]:

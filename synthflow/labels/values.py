@@ -22,6 +22,7 @@ from synthflow.labels.intervals import difference_error, difference_low, standar
 
 Floats = NDArray[np.float64]
 Source = Literal["continuations", "verdict", "prompt"]
+Label = Literal["soft", "hard"]
 
 ALIVE_SHARE = 0.5
 """A prefix is alive while its value is at least this share of the prompt's (our default)."""
@@ -49,13 +50,15 @@ class Values:
     first_error: int | None
 
 
-def step_columns(prompt: Evidence, steps: Sequence[Evidence], verdict: str) -> Values:
+def step_columns(prompt: Evidence, steps: Sequence[Evidence], verdict: str, label: Label = "soft") -> Values:
     """Values of one rollout.
 
     Args:
-        prompt: of the group: correct and judged first rollouts.
+        prompt: of the group: correct and judged first rollouts; under a forced stop its continuations.
         steps: of the prefix that ends with each step; a verdict is 1 or 0 successes of 1.
         verdict: of the rollout.
+        label: `soft` for shares; `hard` for 1 wherever anything succeeded, else 0 (Math-Shepherd, Wang et al. 2024,
+            its hard estimation), which has neither interval nor error.
 
     Returns:
         One number a step in every column.
@@ -63,6 +66,8 @@ def step_columns(prompt: Evidence, steps: Sequence[Evidence], verdict: str) -> V
     everything = [prompt, *steps]
     k = np.array([e.successes for e in everything], np.float64)
     n = np.array([e.judged for e in everything], np.float64)
+    if label == "hard":
+        return _hard_columns(k, n, verdict)
     sure = np.array([e.source == "verdict" for e in everything])
     value = np.divide(k, n, out=np.full(len(k), np.nan), where=n > 0)
     low, high = wilson(k, n)
@@ -77,6 +82,37 @@ def step_columns(prompt: Evidence, steps: Sequence[Evidence], verdict: str) -> V
         advantage_se=difference_error(error[1:], error[:-1]),
         first_error=first_error(value, low, high, verdict),
     )
+
+
+def _hard_columns(k: Floats, n: Floats, verdict: str) -> Values:
+    value = np.where(n > 0, np.minimum(k, 1.0), np.nan)
+    unknown = np.full(len(value) - 1, np.nan)
+    return Values(
+        before=value[:-1],
+        value=value[1:],
+        low=unknown,
+        high=unknown,
+        advantage=np.diff(value),
+        advantage_se=unknown,
+        first_error=hard_first_error(value[1:], verdict),
+    )
+
+
+def hard_first_error(value: Floats, verdict: str) -> int | None:
+    """The first step whose prefix has no success, as hard labels have it (Math-Shepherd's, Wang et al. 2024).
+
+    Args:
+        value: hard values of the prefix that ends with each step.
+
+    Returns:
+        As `first_error`; None too where a value before that step is undecided.
+    """
+    if verdict == "correct":
+        return -1
+    lost = np.flatnonzero(~(value > 0))
+    if verdict != "wrong" or not len(lost) or np.isnan(value[lost[0]]):
+        return None
+    return int(lost[0])
 
 
 def first_error(value: Floats, low: Floats, high: Floats, verdict: str) -> int | None:

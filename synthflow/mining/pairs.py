@@ -180,7 +180,7 @@ def _correct_continuations(inputs: Inputs, stage: str) -> pl.DataFrame:
     """Correct continuations of whole steps, with the length of their prefix's text; in the order of their ids."""
     columns = [
         "rollout_id", "problem_id", "policy_id", "round", "prefix_id", "prompt", "completion", "condition",
-        "parent_rollout_id", "branch_step",
+        "parent_rollout_id", "branch_step", "on_policy",
     ]  # fmt: skip
     ends = _of_stage(inputs, stage, "steps", ["rollout_id", "index", "char_end"]).select(
         pl.col("rollout_id").alias("parent_rollout_id"),
@@ -191,7 +191,7 @@ def _correct_continuations(inputs: Inputs, stage: str) -> pl.DataFrame:
     correct = scores.filter(pl.col("kind") == "verdict", pl.col("verdict") == "correct")
     return (
         _of_stage(inputs, stage, "rollouts", columns)
-        .filter(pl.col("condition") == "prefix")
+        .filter(pl.col("condition") == "prefix", pl.col("on_policy"))  # none that was told to stop
         .join(ends, on=["parent_rollout_id", "branch_step"], how="inner")
         .join(correct, left_on="rollout_id", right_on="target_id", how="semi")
         .sort("problem_id", "rollout_id")

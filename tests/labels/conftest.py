@@ -1,4 +1,4 @@
-"""Makes `label_fakes` importable: test modules have no package to import it from."""
+"""Makes the helpers beside the tests importable: test modules have no package to import them from."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
-if "label_fakes" not in sys.modules:
-    spec = importlib.util.spec_from_file_location("label_fakes", Path(__file__).with_name("fakes.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["label_fakes"] = module
-    spec.loader.exec_module(module)
+for name, file in (("label_fakes", "fakes.py"), ("search_world", "search_world.py")):
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
