@@ -24,6 +24,7 @@ from synthflow import registry
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.labels import continuations as sampled
 from synthflow.labels.continuations import Tally
+from synthflow.labels.entropy_steps import note_cuts
 from synthflow.labels.monte_carlo_config import LABELER_VERSION, SEARCHES, MonteCarloConfig
 from synthflow.labels.prefixes import Cut, PrefixKey, PrefixPlan
 from synthflow.labels.rows import reject_rows, step_rows, value_row
@@ -61,6 +62,15 @@ class MonteCarlo(Stage):
         for stage in ancestors:
             if stage.name == chosen and chosen in known:
                 yield from _cannot_continue(stage)
+
+    @classmethod
+    def policies(cls, config: Any) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((config.policy, *config.cutters(config.policy))))
+
+    @classmethod
+    def scorers(cls, config: Any) -> tuple[str, ...]:
+        cutters: tuple[str, ...] = config.cutters(config.policy)
+        return cutters
 
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [sampling_row(self.config.params(), self.config.template, "prefix")]
@@ -101,7 +111,11 @@ class MonteCarlo(Stage):
         cuts: list[Cut] = []
         renderer = services.renderer(config.policy)
         plan = None if renderer is None else _plan(renderer, config)
-        for row in selected.iter_rows(named=True):
+        rows: Sequence[Mapping[str, Any]] = selected.rows(named=True)
+        if plan is not None:
+            rows, failed = note_cuts(plan, rows, config, config.policy, services)
+            rejects += failed
+        for row in rows:
             cut = plan.cut(row) if plan is not None else None
             if cut is not None:
                 cuts.append(cut)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synthflow import ids
 from synthflow.contracts import SamplingParams
-from synthflow.labels.config import LabelConfig
+from synthflow.labels.entropy_steps import EntropyConfig
 from synthflow.labels.posterior import PosteriorSearch
 from synthflow.labels.prefixes import TEMPLATE
 from synthflow.labels.searchers import Adaptive, Bisection, Exhaustive, Searcher, Target
@@ -55,7 +55,7 @@ class Until(BaseModel):
         return self
 
 
-class MonteCarloConfig(LabelConfig):
+class MonteCarloConfig(EntropyConfig):
     """How the continuations are sampled, beside the fields of every labeler."""
 
     policy: str = Field("default", description="the policy that continues, and whose chances the values are")
@@ -102,6 +102,8 @@ class MonteCarloConfig(LabelConfig):
                 raise ValueError(f"{name} is for method: {' or '.join(_ONLY[name])}, not {self.method}; leave it out")
         if self.method == "posterior" and self.max_steps > MOST_SEARCHED_STEPS:
             raise ValueError(f"max_steps is at most {MOST_SEARCHED_STEPS} with method: posterior")
+        if self.method == "posterior" and self.entropy_steps and self.entropy_steps.top >= MOST_SEARCHED_STEPS:
+            raise ValueError(f"entropy_steps.top is below {MOST_SEARCHED_STEPS} with method: posterior")
         if self.method == "adaptive" and self.most < self.n_min:
             raise ValueError(f"n_max ({self.most}) is below n_min ({self.n_min})")
         if self.reuse and self.force_stop is not None:
