@@ -11,6 +11,7 @@ import importlib.util
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ import pytest
 from label_fakes import ANCESTORS, STOP, ToyRenderer, problem_row, rollout_row, score_row, solution, verdict
 from step_judges import JudgedServices
 
-from synthflow.contracts import Judgement, MemoryInputs, Question, SampleRequest, SampleResult, StageInfo
+from synthflow.contracts import (
+    Judgement,
+    MemoryInputs,
+    PolicyIdentity,
+    Question,
+    SampleRequest,
+    SampleResult,
+    StageInfo,
+)
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, TABLES
 from synthflow.segment import SEGMENTERS
 from synthflow.stages.adapters import stage_class
@@ -46,9 +55,21 @@ RUBBISH = ("", "\ud800", "Earliest: 99", "Earliest: -1\nEarliest: 0", "Score of 
 Labeler = tuple[str, Mapping[str, Any]]
 SAMPLED: Labeler = ("label.monte_carlo", {"n": 2, "max_tokens": 64})
 SCORED: Labeler = ("label.judge", {"policy": "judge", "mode": "scores", "k": 3, "temperature": 1.0})
+SEARCHED: list[Labeler] = [
+    ("label.monte_carlo", {"max_tokens": 64, "method": "adaptive", "n_min": 2, "n_max": 4}),
+    ("label.monte_carlo", {"max_tokens": 64, "method": "bisection", "n": 2}),
+    ("label.monte_carlo", {"max_tokens": 64, "method": "posterior", "token_budget": 2_000}),
+]
+READ: Labeler = ("label.implicit", {"reference": "reference"})
 LABELERS: list[Labeler] = [
     SAMPLED,
+    *SEARCHED,
+    ("label.monte_carlo", {"n": 2, "max_tokens": 64, "force_stop": "So: "}),
     SCORED,
+    READ,
+    ("label.tree", {"rule": "mean"}),
+    ("label.tree", {"rule": "rest_mcts"}),
+    ("label.progress", {"folds": 3}),
     *(("label.judge", {"policy": "judge", "segmenter": name}) for name in sorted(SEGMENTERS)),
 ]
 """Put a labeler here to have it tested."""
@@ -65,11 +86,24 @@ class Hostile(JudgedServices):
         super().__init__(lambda prompt, seed: RUBBISH[seed % len(RUBBISH)])
 
     def _one(self, request: SampleRequest) -> SampleResult:
+        if request.score is not None:
+            return self._read(request, len(request.score))
         texts = ("", "\ud800", f"{FAMILY}\n= 1", solution("", request.seed), "endless")
         text = texts[request.seed % len(texts)]
         if text == "endless":
             return SampleResult(request.rollout_id, "y" * 64, "length", (ord("y"),) * 64, None, None, 64)
         return SampleResult(request.rollout_id, text, "stop", (*map(ord, text), STOP), None, None, len(text) + 1)
+
+    def identity(self, policy: str) -> PolicyIdentity:
+        found = super().identity(policy)
+        return replace(found, policy_id="m_reference") if policy == "reference" else found
+
+    def _read(self, request: SampleRequest, n: int) -> SampleResult:
+        """Log probabilities of given tokens, or what a broken model makes of them."""
+        sound = (-0.5,) * n
+        broken = {"blank": (math.nan, *sound[1:]), "emoji": (-math.inf,) * n, "combining": sound[:-1], "tags": None}
+        told = broken.get(PROBLEMS_BY_ID[request.problem_id], sound)
+        return SampleResult(request.rollout_id, "", "stop", request.score, told)
 
     def judge(
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
@@ -99,6 +133,7 @@ def hostile_world() -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[di
 
 WORLD = hostile_world()
 TEXTS = {row["rollout_id"]: row["completion"] for row in WORLD[1]}
+PROBLEMS_BY_ID = {row["problem_id"]: name for row, name in zip(WORLD[0], ROLLOUTS_BY_NAME, strict=True)}
 NAMES = {row["rollout_id"]: name for row, name in zip(WORLD[1][::2], ROLLOUTS_BY_NAME, strict=True)}
 
 
