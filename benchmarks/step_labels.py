@@ -76,7 +76,7 @@ def labelers(k: int) -> dict[str, Labeler]:
         ),
         "posterior by budget": Labeler(
             lambda t, b: PosteriorSearch(t, k, max(1, int(b * t.remaining[0])), confidence=0.99, batch=1),
-            (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12), ("said",), "said",
+            (0.5, 1, 2, 4, 6, 8, 12, 16, 24, 40), ("said",), "said",
         ),
     }  # fmt: skip
 

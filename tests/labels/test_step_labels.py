@@ -19,12 +19,16 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(scope="module")
 def bench():
     """The benchmark's modules, which import each other by their plain names."""
+    # Another folder of tests has a helper that is called `support` too.
+    others = {name: sys.modules.pop(name) for name in ("support",) if name in sys.modules}
     sys.path.insert(0, str(BENCHMARKS))
     try:
         names = ("step_pool", "step_rules", "step_coverage", "step_labels")
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(BENCHMARKS))
+        sys.modules.pop("support", None)
+        sys.modules.update(others)
 
 
 def counts(*pairs):
