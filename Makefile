@@ -43,7 +43,7 @@ demo: .venv/demo ## Install and run the main job into runs/quickstart
 
 # --- checks -----------------------------------------------------------------------------------------------------
 
-test: .venv/test lint typecheck ## Install and run the tests (about 20 minutes on two cores)
+test: .venv/test lint typecheck ## Install and run the tests (about 28 minutes on two cores)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 test-fast: .venv/test ## Only the tests that take seconds
