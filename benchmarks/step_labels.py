@@ -75,8 +75,8 @@ def labelers(k: int) -> dict[str, Labeler]:
             lambda t, c: PosteriorSearch(t, k, confidence=c, batch=4), confidences, ("said",), "said"
         ),
         "posterior by budget": Labeler(
-            lambda t, b: PosteriorSearch(t, k, max(1, int(b * t.remaining[0])), confidence=0.99, batch=1),
-            (0.5, 1, 2, 4, 6, 8, 12, 16, 24, 40), ("said",), "said",
+            lambda t, b: PosteriorSearch(t, k, max(1, int(b * t.remaining[0])), confidence=0.95, batch=1),
+            (0.5, 1, 2, 4, 6, 8, 12, 16, 24, 40, 48, 64), ("said",), "said",
         ),
     }  # fmt: skip
 
