@@ -33,12 +33,6 @@ MOST_CELLS = 1 << 26
 """Largest table of the exact solver, problems times units of budget (2 bytes each); our default."""
 
 
-def mixed_chance(n: ArrayLike, p: ArrayLike) -> Floats:
-    """1 - p^N - (1 - p)^N: the chance that N rollouts are neither all right nor all wrong; 0 for N = 0."""
-    count, rate = np.asarray(n, np.float64), np.asarray(p, np.float64)
-    return np.asarray(np.maximum(0.0, 1.0 - rate**count - (1.0 - rate) ** count), np.float64)
-
-
 def information_gain(p: ArrayLike) -> Floats:
     """p (1 - p)^2: what an update on a mixed group adds to the pass rate, about. Largest, 4/27, at p = 1/3."""
     rate = np.asarray(p, np.float64)

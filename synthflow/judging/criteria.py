@@ -19,6 +19,7 @@ from synthflow import registry
 from synthflow.errors import UserError
 from synthflow.judging import prompts
 from synthflow.judging.config import Found, JudgingConfig
+from synthflow.stages.options import option_mistakes
 from synthflow.verifiers.agreement import Thresholds
 from synthflow.verifiers.readings import Answer
 
@@ -75,12 +76,7 @@ def _rule_mistakes(rule: str, options: Mapping[str, Any]) -> Iterable[tuple[str,
         model = registry.load(groups[kind], name).Config  # type: ignore[arg-type]
         model.model_validate(options)
     except ValidationError as error:
-        for found in error.errors():
-            field = ".".join(map(str, ("options", *found["loc"])))
-            if found["type"] == "extra_forbidden":
-                yield field, "no such field", f"known: {', '.join(sorted(model.model_fields)) or 'none'}"
-            else:
-                yield field, f"{found['input']!r} is not right", str(found["msg"])
+        yield from option_mistakes(error, model, "options")
     except UserError as error:
         yield "rule", str(error), "install what it needs"
 

@@ -86,6 +86,11 @@ def step_columns(prompt: Evidence, steps: Sequence[Evidence], verdict: str, labe
 
 def _hard_columns(k: Floats, n: Floats, verdict: str) -> Values:
     value = np.where(n > 0, np.minimum(k, 1.0), np.nan)
+    return without_intervals(value, hard_first_error(value[1:], verdict))
+
+
+def without_intervals(value: Floats, first_error: int | None) -> Values:
+    """Columns of values, the prompt's first, of which nobody knows how sure they are."""
     unknown = np.full(len(value) - 1, np.nan)
     return Values(
         before=value[:-1],
@@ -94,7 +99,7 @@ def _hard_columns(k: Floats, n: Floats, verdict: str) -> Values:
         high=unknown,
         advantage=np.diff(value),
         advantage_se=unknown,
-        first_error=hard_first_error(value[1:], verdict),
+        first_error=first_error,
     )
 
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.labels.rows import reject_rows, step_rows, value_row
-from synthflow.labels.values import Evidence, Values, step_columns
+from synthflow.labels.values import Evidence, Values, step_columns, without_intervals
 from synthflow.schema import STEP_VALUES, STEPS
 from synthflow.stages.views import check_verdicts, verdict_scorers
 from synthflow.trees.config import TreeLabelConfig
@@ -121,14 +121,5 @@ def _chances(tree: Tree, path: CutPath, way: Sequence[Node], rule: str) -> Value
 
 def _scores(path: CutPath, way: Sequence[Node], worth: Sequence[float], nearest: Sequence[int | None]) -> Values:
     value = np.array([worth[0], *(worth[node.index] for node in way)])
-    unknown = np.full(len(way), np.nan)
-    first = first_without_hope(way, nearest)
-    return Values(
-        before=value[:-1],
-        value=value[1:],
-        low=unknown,
-        high=unknown,
-        advantage=np.diff(value),
-        advantage_se=unknown,
-        first_error=-1 if path.path.verdict == "correct" else first,
-    )
+    right = path.path.verdict == "correct"
+    return without_intervals(value, -1 if right else first_without_hope(way, nearest))

@@ -19,6 +19,7 @@ from synthflow import ids, registry
 from synthflow.contracts import Judgement, Services
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import TELEMETRY
+from synthflow.stages.options import option_mistakes
 from synthflow.stages.questions import note, part_rows, question
 from synthflow.stages.standing import by_its_end
 
@@ -35,12 +36,7 @@ def mistakes(verifier: str, options: Mapping[str, Any]) -> Iterable[tuple[str, s
         for field, what, fix in made.check():
             yield f"verifier_options.{field}", what, fix
     except ValidationError as error:
-        for found in error.errors():
-            field = ".".join(map(str, ("verifier_options", *found["loc"])))
-            if found["type"] == "extra_forbidden":
-                yield field, "no such field", f"known: {', '.join(sorted(wrapped.Config.model_fields)) or 'none'}"
-            else:
-                yield field, f"{found['input']!r} is not right", str(found["msg"])
+        yield from option_mistakes(error, wrapped.Config, "verifier_options")
     except UserError as error:
         yield "verifier", str(error), "install what it needs"
 

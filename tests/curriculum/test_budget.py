@@ -23,9 +23,9 @@ def brute_force(value, room, budget):
 
 def test_hand_worked_values():
     # p = 1/4, N = 4: 1 - 1/256 - 81/256 = 174/256; p (1 - p)^2 = 9/64.
-    assert b.mixed_chance(4, 0.25) == pytest.approx(174 / 256)
     assert b.information_gain(0.25) == pytest.approx(9 / 64)
     value = fresh_value([0.25])
+    assert value.at(0, 4) / b.information_gain(0.25) == pytest.approx(174 / 256)
     assert value.at(0, 4) == pytest.approx(174 / 256 * 9 / 64)
     # From 4 to 5: p^4 (1 - p) + (1 - p)^4 p = 3/1024 + 81/1024.
     assert value.gain(0, 4) == pytest.approx(84 / 1024 * 9 / 64)
