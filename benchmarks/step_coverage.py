@@ -6,6 +6,10 @@ is near 0 and tells little; the last step has a verdict and no interval). `max(N
 ends with it give the intervals, and others that none of them has seen the reference value. Neither choice knows a
 continuation.
 
+Most steps of these worlds have a value near 0 or 1, which says little of intervals and costs as much as any. So other
+continuations come first, which go into neither count: where all of the `SCREEN` agree, the step is measured only if
+its turn is the `ONE_IN`-th. What is measured then depends on the step's value, never on the continuations measured.
+
 Every finished step is a line of the file that is given; a second run goes on where the first ended.
 """
 
@@ -13,9 +17,11 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,8 +38,13 @@ from synthflow.verifiers.math import MathVerifier
 
 SIZES = (8, 16)
 """Continuations of an interval."""
+SCREEN = 32
+"""Continuations that only decide whether a step is measured."""
+ONE_IN = 8
 INSIDE = (0.05, 0.95)
 SEED = 512
+AT_ONCE = 4
+"""Problems that are measured at once, so that the engine's batch does not drain at the end of each."""
 
 
 def sampled(backend: Backend, requests: Sequence[SampleRequest]) -> list[SampleResult]:
@@ -65,7 +76,7 @@ class Steps:
         self.policy_id = self.backend.identity().policy_id
         self.params = SamplingParams(max_tokens=MAX_TOKENS[world])
         self.sampling = ids.sampling_id(self.params.model_dump(), "coverage", "none")
-        self.verifier = MathVerifier()
+        self.verifier, self.judging = MathVerifier(), Lock()
         self.backend.start()
 
     def close(self) -> None:
@@ -94,21 +105,29 @@ class Steps:
         prefix = rollout.token_ids[: token_ranges(spans, ends)[step].end]
         text = rollout.text[: ends[len(prefix) - 1]]
         key = ids.prefix_id(name, prefix)
-        wanted = max(SIZES) + self.reference
-        requests = [self.request(name, problem.prompt, (*prompt, *prefix), key, i) for i in range(wanted)]
-        results = sampled(self.backend, requests)
+        line |= {"step": step, "steps": len(spans), "tokens": 0}
+
+        def draw(first: int, n: int) -> list[str]:
+            asked = [self.request(name, problem.prompt, (*prompt, *prefix), key, first + i) for i in range(n)]
+            results = sampled(self.backend, asked)
+            line["tokens"] += sum(r.n_tokens for r in results)
+            return self.verdicts(results, text, problem)
+
+        right, judged = line["screen"] = _counts(draw(0, SCREEN))
+        if right in (0, judged) and random.Random(key).randrange(ONE_IN):
+            return line | {"left_out": "screened"}
+        verdicts = draw(SCREEN, max(SIZES) + self.reference)
+        counts = {f"n{size}": _counts(verdicts[:size]) for size in SIZES}
+        return line | counts | {"reference": _counts(verdicts[max(SIZES) :])}
+
+    def verdicts(self, results: Sequence[SampleResult], text: str, problem: Any) -> list[str]:
+        """Of continuations of `text`; one that did not end has none."""
         ended = [r for r in results if r.finish_reason == "stop"]
-        answers = self.verifier.judge([Question(r.rollout_id, name, text + r.text, problem.answer) for r in ended])
+        questions = [Question(r.rollout_id, "", text + r.text, problem.answer) for r in ended]
+        with self.judging:
+            answers = self.verifier.judge(questions)
         known = {r.rollout_id: a.verdict for r, a in zip(ended, answers, strict=True)}
-        verdicts = [known.get(r.rollout_id, "unknown") for r in results]
-        fresh = verdicts[max(SIZES) :]
-        return line | {
-            "step": step,
-            "steps": len(spans),
-            "tokens": sum(r.n_tokens for r in results),
-            **{f"n{size}": _counts(verdicts[:size]) for size in SIZES},
-            "reference": _counts(fresh),
-        }
+        return [known.get(r.rollout_id, "unknown") for r in results]
 
 
 def _counts(verdicts: Sequence[str]) -> tuple[int, int]:
@@ -122,24 +141,41 @@ def collect(
     done = _lines(file)
     found: list[dict[str, Any]] = []
     for world in worlds:
-        source: Steps | None = None
         counted = 0
-        for problem in generate_problems(4 * steps, seed=SEED, split="train", world=world):
-            if counted == steps:
-                break
-            line = done.get((problem.prompt, reference))
-            if line is None:
-                source = source or Steps(world, backend, reference)
-                line = source.measure(problem) | {"prompt": problem.prompt, "wanted": reference}
-                with file.open("a", encoding="utf-8") as out:
-                    out.write(json.dumps(line) + "\n")
+        for line in _measured(world, steps, reference, backend, done, file):
             counted += "left_out" not in line
             found.append(line)
-            if counted % 20 == 0 and source is not None:
+            if counted % 20 == 0:
                 say(f"coverage, {world}: {counted} of {steps} steps")
-        if source is not None:
-            source.close()
     return found
+
+
+def _measured(
+    world: str, steps: int, reference: int, backend: Mapping[str, Any], done: Mapping[Any, Any], file: Path
+) -> Iterator[dict[str, Any]]:
+    """Lines of problem after problem until `steps` of them are steps; no more are begun than may be wanted."""
+    problems = iter(generate_problems(4 * steps, seed=SEED, split="train", world=world))
+    source: Steps | None = None
+    waiting: deque[tuple[str, Future[dict[str, Any]] | dict[str, Any]]] = deque()
+    counted = 0
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        while counted < steps:
+            while len(waiting) < min(2 * AT_ONCE, steps - counted) and (problem := next(problems, None)):
+                line = done.get((problem.prompt, reference))
+                if line is None:
+                    source = source or Steps(world, backend, reference)
+                waiting.append((problem.prompt, line or threads.submit(source.measure, problem)))
+            if not waiting:
+                break
+            prompt, head = waiting.popleft()
+            if isinstance(head, Future):
+                head = head.result() | {"prompt": prompt, "wanted": reference}
+                with file.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps(head) + "\n")
+            counted += "left_out" not in head
+            yield head
+    if source is not None:
+        source.close()
 
 
 def _lines(file: Path) -> dict[tuple[str, int], dict[str, Any]]:
@@ -157,14 +193,18 @@ def _lines(file: Path) -> dict[tuple[str, int], dict[str, Any]]:
 def summarise(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Share of intervals that contain the reference value, inside and outside 0.05 to 0.95, with its own interval."""
     rows = [line for line in lines if "left_out" not in line]
+    whole = [line for line in rows if line["screen"][0] in (0, line["screen"][1])]
+    left_out = Counter(str(line["left_out"]) for line in lines if "left_out" in line)
     reference = np.array([line["reference"] for line in rows], np.float64).reshape(-1, 2)
     value = reference[:, 0] / np.maximum(reference[:, 1], 1)
     inside = (value >= INSIDE[0]) & (value <= INSIDE[1])
     result: dict[str, Any] = {
         "steps": len(rows),
-        "left_out": len(lines) - len(rows),
+        "steps_of_world": dict(Counter(str(line["world"]) for line in rows)),
+        "left_out": dict(left_out),
+        "of_one_mind_in_the_screen": {"measured": len(whole), "left_out": left_out["screened"]},
         "reference_continuations": sorted({line["wanted"] for line in rows}),
-        "tokens": sum(line["tokens"] for line in rows),
+        "tokens": sum(line.get("tokens", 0) for line in lines),
         "reference_values": dict(_histogram(value)),
     }
     for size in SIZES:

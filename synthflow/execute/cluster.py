@@ -130,6 +130,7 @@ def connected(
         InfrastructureError: if no worker there offers the resources.
     """
     import dask
+    import distributed  # noqa: F401 - its defaults must be there: what `set` finds missing, it deletes when it ends
 
     with dask.config.set(dict(_SETTINGS)):
         if scheduler is not None:

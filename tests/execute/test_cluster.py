@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,20 @@ def test_a_file_that_no_scheduler_wrote(text: str, tmp_path: Path) -> None:
 
 def test_partitions_in_flight_by_workers() -> None:
     assert [partitions_for(n) for n in (1, 2, 3, 40)] == [4, 4, 6, 80]
+
+
+def test_a_process_can_have_one_cluster_after_another(tmp_path):
+    """Dask's settings of the first must not take the defaults of the second with them."""
+    code = """
+import sys
+import subprocess
+import sys
+from pathlib import Path
+from synthflow.execute.cluster import ClusterSize, connected
+assert "distributed" not in sys.modules
+for _ in range(2):
+    with connected(ClusterSize(cpu=1, engines=0, partitions=1), None, Path(sys.argv[1])) as client:
+        print(client.submit(pow, 2, 5).result())
+"""
+    made = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert made.stdout.split() == ["32", "32"], made.stderr

@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -158,11 +159,14 @@ def test_what_coverage_should_be(bench):
     """Of 8 at one half, Wilson's interval contains it for 2 to 6 successes: 238 of 256."""
     assert bench.step_coverage._expected(np.array([0.5]), 8) == pytest.approx(238 / 256)
     lines = [
-        {"problem_id": str(i), "wanted": 100, "tokens": 5, "n8": (k, 8), "n16": (2 * k, 16), "reference": (r, 100)}
+        {"problem_id": str(i), "world": "short", "wanted": 100, "tokens": 5, "screen": (4 * k, 32), "n8": (k, 8),
+         "n16": (2 * k, 16), "reference": (r, 100)}
         for i, (k, r) in enumerate([(4, 50), (1, 50), (8, 99), (0, 40)])
-    ]
-    got = bench.step_coverage.summarise([*lines, {"left_out": "length"}])
-    assert got["steps"] == 4 and got["left_out"] == 1 and got["tokens"] == 20
+    ]  # fmt: skip
+    screened = {"world": "short", "tokens": 2, "screen": (0, 32), "left_out": "screened"}
+    got = bench.step_coverage.summarise([*lines, {"left_out": "length"}, screened])
+    assert got["steps"] == 4 and got["left_out"] == {"length": 1, "screened": 1} and got["tokens"] == 22
+    assert got["of_one_mind_in_the_screen"] == {"measured": 2, "left_out": 1}
     assert got["n8_inside"]["steps"] == 3 and got["n8_inside"]["coverage"] == pytest.approx(1 / 3)
     assert got["n8_outside"]["coverage"] == 1.0
     assert sum(got["reference_values"].values()) == 4
@@ -183,6 +187,30 @@ def test_a_line_that_was_cut_short_is_measured_again(bench, tmp_path):
     assert bench.step_coverage._lines(file) == {}
     file.write_text('{"prompt": "a", "wanted": 8}\n{"prompt": "b", "wan')
     assert list(bench.step_coverage._lines(file)) == [("a", 8)]
+
+
+def test_steps_are_measured_several_at_once_in_order_and_once(bench, tmp_path, monkeypatch):
+    begun: list[str] = []
+
+    class Fake:
+        def __init__(self, *_):
+            pass
+
+        def measure(self, problem):
+            begun.append(problem.prompt)
+            time.sleep(0.02 * (len(begun) % 3))
+            return {"left_out": "length"} if problem.n_ops % 2 else {"tokens": 1}
+
+        def close(self):
+            begun.append("closed")
+
+    monkeypatch.setattr(bench.step_coverage, "Steps", Fake)
+    file = tmp_path / "coverage.jsonl"
+    first = bench.step_coverage.collect(file, ["short"], 10, 8, {"backend": "replay"})
+    assert sum("left_out" not in line for line in first) == 10 and begun.count("closed") == 1
+    assert [line["prompt"] for line in first] == begun[:-1], "none is begun that is not kept"
+    assert bench.step_coverage.collect(file, ["short"], 10, 8, {"backend": "replay"}) == first
+    assert begun.count("closed") == 1 and len(file.read_text().splitlines()) == len(first)
 
 
 @pytest.mark.slow
