@@ -8,6 +8,7 @@ line in `LABELERS`.
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from synthflow.contracts import (
     SampleResult,
     StageInfo,
 )
+from synthflow.demo import generate_problems
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, TABLES
 from synthflow.segment import SEGMENTERS
 from synthflow.stages.adapters import stage_class
@@ -47,11 +49,13 @@ ROLLOUTS_BY_NAME = {
     "separators": "a\u2028b\x85c\r\nd\x00e\x0cf\ufeff\u200b\n\r= 1",
     "lone_surrogates": utf8("ok\ud800\n\udfff\n= 1"),  # as whoever writes rollouts stores them
     "huge_line": "x" * 200_000 + "= 1",
+    "digits": f"There are 2 + {'9' * 20_000} = {'9' * 20_000} boxes.\n= 1",
     "tags": "<think>\n</solution>\n[step 0, 00000000]\n<|eos|>\n{format}\nEarliest: 0\n<tool_call>\n= 1",
 }
 RUBBISH = ("", "\ud800", "Earliest: 99", "Earliest: -1\nEarliest: 0", "Score of step 0: NaN", "[" * 5_000, FAMILY * 99,
            "Earliest: 0")  # fmt: skip
 
+EVERY = {"groups": "all"}
 Labeler = tuple[str, Mapping[str, Any]]
 SAMPLED: Labeler = ("label.monte_carlo", {"n": 2, "max_tokens": 64})
 SCORED: Labeler = ("label.judge", {"policy": "judge", "mode": "scores", "k": 3, "temperature": 1.0})
@@ -143,13 +147,17 @@ def label(
     """The tables of a labeler as rows; its spec must be sound, and its rows those of their tables."""
     problems, rollouts, scores = WORLD
     given = {
-        "problems": {"problems": PROBLEMS.from_rows(problems)},
+        "problems": {"problems": tables.get("problems", PROBLEMS.from_rows(problems))},
         "rollouts": {"rollouts": ROLLOUTS.from_rows(rollouts)},
         verify.name: {"scores": tables.get("scores", SCORES.from_rows(scores))},
     }
-    inputs = MemoryInputs([*ANCESTORS[:-1], verify], [verify.name], given)
+    chain = [*ANCESTORS[:-1], verify]
+    if "labelled" in tables:
+        chain.append(StageInfo("labelled", "label.judge", ("steps", "step_values", "scores"), (verify.name,)))
+        given["labelled"] = {name: TABLES[name].from_rows(tables["labelled"][name]) for name in chain[-1].writes}
+    inputs = MemoryInputs(chain, [chain[-1].name], given)
     cls = stage_class(use)
-    stage = cls("labels", cls.Config(use=use, of=verify.name, **{"groups": "all", **fields}))
+    stage = cls("labels", cls.Config(use=use, of=chain[-1].name, **fields))
     assert not list(stage.check(inputs.ancestors))
     out = stage.run(inputs, services)
     return {name: TABLES[name].conform(table).to_pylist() for name, table in out.items()}
@@ -197,7 +205,7 @@ def assert_sound(out: Mapping[str, list[dict[str, Any]]]) -> None:
 def test_every_rollout_has_an_outcome_and_every_step_its_text(labeler: Labeler) -> None:
     use, fields = labeler
     began = time.process_time()
-    out = label(use, fields, Hostile())
+    out = label(use, EVERY | fields, Hostile())
     assert time.process_time() - began < 60
     assert_sound(out)
     reasons = {NAMES.get(row["target_id"]): row["reason"] for row in out["rejects"]}
@@ -213,11 +221,35 @@ def test_every_rollout_has_an_outcome_and_every_step_its_text(labeler: Labeler) 
         assert by_name["blank"] == "empty"
 
 
+@pytest.mark.parametrize("world", ["short", "long"])
+def test_a_reference_checker_says_what_is_wrong_or_why_it_cannot(world: str) -> None:
+    (demo,) = generate_problems(1, seed=1, split="train", world=world)
+    rows = [row | {"metadata": json.dumps(demo.metadata)} for row in WORLD[0]]
+    out = label("label.reference", EVERY, Hostile(), problems=PROBLEMS.from_rows(rows))
+    assert_sound(out)
+    reasons = {NAMES.get(row["target_id"]): row["reason"] for row in out["rejects"]}
+    assert reasons["no_step"] == "no_steps" and reasons["blank"] == "no_step_judged"
+    assert not {"digits", "many_steps"} & reasons.keys()
+    unknown = label("label.reference", EVERY, Hostile())
+    assert_sound(unknown)
+    assert {row["reason"] for row in unknown["rejects"]} == {"unknown_problem", "no_steps"}
+
+
+def test_scores_of_a_judge_that_writes_rubbish_are_calibrated() -> None:
+    judged = label(SCORED[0], EVERY | SCORED[1], Hostile())
+    out = label("label.calibrated", {}, Hostile(), labelled=judged)
+    assert_sound(out)
+    assert {row["rollout_id"] for row in out["step_values"]} == {row["rollout_id"] for row in judged["step_values"]}
+    assert {row["step_id"] for row in out["steps"]} == {row["step_id"] for row in judged["steps"]}
+    assert any(row["value"] is None for row in out["step_values"])
+    assert any(row["value"] is not None for row in out["step_values"])
+
+
 @pytest.mark.parametrize("labeler", [SAMPLED, SCORED], ids=name_of)
 def test_thousands_of_steps_are_labelled_one_by_one_where_wanted(labeler: Labeler) -> None:
     use, fields = labeler
     cheap = {"n": 1, "max_tokens": 4} if use == "label.monte_carlo" else {"max_chars": 100_000}
-    out = label(use, {**fields, "max_steps": 4096, **cheap}, Hostile())
+    out = label(use, {**EVERY, **fields, "max_steps": 4096, **cheap}, Hostile())
     assert_sound(out)
     assert {NAMES.get(rollout): len(values) for rollout, values in series(out["step_values"])}["many_steps"] == 3_000
 
@@ -226,7 +258,7 @@ def test_thousands_of_steps_are_labelled_one_by_one_where_wanted(labeler: Labele
 def test_a_judge_that_writes_rubbish_says_nothing(rubbish: str) -> None:
     services = Hostile()
     services.script = lambda prompt, seed: rubbish
-    out = label("label.judge", {"policy": "judge", "max_steps": 8}, services)
+    out = label("label.judge", {**EVERY, "policy": "judge", "max_steps": 8}, services)
     assert_sound(out)
     assert {row["value"] for row in out["step_values"]} == {None}
     told = [row["reason"] for row in out["scores"] if row["scorer"] == "first_error"]
@@ -262,7 +294,7 @@ def test_a_value_model_that_returns_nan_decides_nothing(labeler: Labeler, nan_mo
     assert {row["verdict"] for row in verdicts["scores"].to_pylist()} == {"unknown"}
     assert {row["reason"] for row in verdicts["scores"].to_pylist()} == {"not_finite", "empty"}
     info = StageInfo("verdicts", "verify.reward_model", ("scores",), ("rollouts",), {**config, "use": "x", "of": ["r"]})
-    out = label(use, {**fields, "max_steps": 3}, services, info, scores=verdicts["scores"])
+    out = label(use, {**EVERY, **fields, "max_steps": 3}, services, info, scores=verdicts["scores"])
     assert_sound(out)
     if use == "label.monte_carlo":
         assert {row["value"] for row in out["step_values"]} == {None}
@@ -272,7 +304,7 @@ def test_a_value_model_that_returns_nan_decides_nothing(labeler: Labeler, nan_mo
 def test_what_the_policy_wrote_is_no_sane_solution() -> None:
     """The continuations above are as hostile as they claim to be."""
     services = Hostile()
-    out = label("label.monte_carlo", {"n": 8, "max_tokens": 64}, services)
+    out = label("label.monte_carlo", {**EVERY, "n": 8, "max_tokens": 64}, services)
     texts = {row["completion"] for row in out["rollouts"]}
     assert {"", "?", f"{FAMILY}\n= 1", "y" * 64} <= texts
     assert {verdict(text).verdict for text in texts} == {"correct", "wrong", "unknown"}
