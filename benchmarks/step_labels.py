@@ -9,8 +9,9 @@ Truth is the reference checker's first wrong step. For each labeler at each of i
 first-error accuracy (exact), AUROC of first wrong against right steps. Exhaustive Monte Carlo is decided by every rule
 of `step_rules`, and the best of them at 16 continuations a prefix, chosen on these very rollouts, sets the accuracy
 that the others are to reach; `tokens_share` is what they need for it, of what exhaustive 16 costs. Intervals are over
-rollouts, of which there is one a problem (bootstrap with a fixed seed). Rollouts of eight steps and more and shorter
-ones are reported apart.
+rollouts, of which there is one a problem (bootstrap with a fixed seed). Labelers that draw no continuations
+(`step_said`) stand beside them at their one setting. Rollouts of eight steps and more and shorter ones are reported
+apart.
 
 `--coverage` measures instead whether the 95% intervals of step values contain the values (`step_coverage`).
 """
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from step_coverage import collect, summarise
 from step_pool import Case, Pool, pipeline, read_pool
 from step_rules import RULES, Played, orders, play, scores_of, tokens_for
+from step_said import figures
 from step_truth import auroc
 from support import machine, print_json, say
 
@@ -214,9 +216,12 @@ def report(name: str, cases: Sequence[Case], k: int, shuffles: int) -> dict[str,
             )
     for label, share in compared["tokens_share"].items():
         say(f"tokens for {compared['accuracy']:.3f} of exhaustive 16, {label}: {share}")
+    others = figures(cases)
+    for label, found in others.items():
+        say(f"{label:<24}{'':>9}{'':>15}{found['tokens']:>9.0f}{found['accuracy']:>10.3f}{found['auroc'] or 0:>8.3f}")
     kinds = {kind: sum(c.error_kind == kind for c in cases) for kind in sorted({c.error_kind for c in cases})}
     return {"rollouts": len(cases), "mean_steps": float(np.mean([c.steps for c in cases])), "first_errors": kinds,
-            **compared, "curves": curves}  # fmt: skip
+            **compared, "curves": curves, "one_setting": others}  # fmt: skip
 
 
 def make_pool(world: str, problems: int, arguments: argparse.Namespace, folder: Path) -> Pool:

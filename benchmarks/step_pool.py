@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from step_said import Said, read_said
+from step_said import stages as other_stages
 from step_truth import kind_of
 
 from synthflow import ids
@@ -43,6 +45,7 @@ class Case:
         prompt: correct and judged rollouts of its group, itself left out.
         verdicts: [T + 1, K] of the k-th continuation: 1 correct, 0 wrong, -1 unknown; rows 0 and T are not sampled.
         tokens: [T + 1, K] that it cost.
+        said: what labelers that draw from no pool say of the rollout.
     """
 
     problem_id: str
@@ -54,6 +57,7 @@ class Case:
     prompt: tuple[int, int]
     verdicts: NDArray[np.int8]
     tokens: NDArray[np.int32]
+    said: Mapping[str, Said] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -82,9 +86,11 @@ def pipeline(world: str, problems: int, k: int, backend: Mapping[str, Any], engi
         "steps": {
             "use": "label.monte_carlo", "of": "verdicts", "n": k, "rollouts_per_problem": 1, "max_tokens": tokens,
         },
+        **other_stages(tokens),
     }  # fmt: skip
-    policy = {"model": MODELS[world], **backend}
-    return Pipeline.build(f"pool-{world}", stages, policy, execution={"engines": engines})
+    other = next(name for name in MODELS if name != world)
+    policies = {"default": {"model": MODELS[world], **backend}, "other": {"model": MODELS[other], **backend}}
+    return Pipeline.build(f"pool-{world}", stages, policies=policies, execution={"engines": engines})
 
 
 def read_pool(run: Path) -> Pool:
@@ -115,11 +121,16 @@ def read_pool(run: Path) -> Pool:
     }
     spans = table("steps").unique("step_id").collect()
     steps = {rollout: part.sort("index").to_dicts() for (rollout,), part in spans.group_by("rollout_id")}
+    told = table("step_values")
+    said: dict[str, dict[str, Said]] = {}
+    for (labeler, rollout), found_of in read_said(told).items():
+        said.setdefault(rollout, {})[labeler] = found_of
+    labelled = set(told.filter(pl.col("labeler") == "monte_carlo").select("rollout_id").collect()["rollout_id"])
     cases, left_out = list[Case](), dict[str, int]()
-    for row in first.filter(pl.col("rollout_id").is_in(list(steps))).sort("problem_id").iter_rows(named=True):
+    for row in first.filter(pl.col("rollout_id").is_in(list(labelled))).sort("problem_id").iter_rows(named=True):
         found = _case(row, steps[row["rollout_id"]], groups[row["problem_id"]], drawn)
         if isinstance(found, Case):
-            cases.append(found)
+            cases.append(replace(found, said=said.get(row["rollout_id"], {})))
         else:
             left_out[found] = left_out.get(found, 0) + 1
     return Pool(cases, left_out, dict(_pass_rate(first)))

@@ -8,11 +8,15 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
+
+from synthflow.schema import STEP_VALUES
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -24,7 +28,7 @@ def bench():
     others = {name: sys.modules.pop(name) for name in ("support",) if name in sys.modules}
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        names = ("step_pool", "step_rules", "step_coverage", "step_labels")
+        names = ("step_pool", "step_rules", "step_said", "step_coverage", "step_labels")
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(BENCHMARKS))
@@ -155,6 +159,29 @@ def test_labelers_play_and_are_compared(bench):
     assert json.loads(json.dumps(result["tokens_share"]))["posterior"]["reached"] > 0.5
 
 
+def test_labelers_at_one_setting_are_taken_by_their_word(bench):
+    """Three rollouts with the error at step 1. Tree: named right; lowest advantage right; nothing said."""
+    value = {
+        "problem_id": "p", "labeler_version": "1", "config_hash": "c", "policy_id": "m", "scale": "value", "n": 0,
+        "successes": 0, "n_unknown": 0, "tokens_spent": 3, "stage_id": "h",
+    }  # fmt: skip
+    words = (("a", 1, (0, -0.5, -0.9)), ("b", None, (0.1, -0.5, None)), ("c", None, (None,) * 3))
+    rows = [
+        value | {"rollout_id": r, "step_id": f"{r}{j}", "index": j, "labeler": "tree", "advantage": a,
+                 "is_first_error": named if named is None else j == named}
+        for r, named, advantages in words
+        for j, a in enumerate(advantages)
+    ]  # fmt: skip
+    told = bench.step_said.read_said(pl.from_arrow(STEP_VALUES.from_rows(rows)).lazy())
+    assert [told["tree", r].first() for r in "abc"] == [1, 1, None]
+    case = case_of(bench, [[1, 1], [0, 0]])
+    cases = [replace(case, said={"tree": told["tree", r]}) for r in "abc"]
+    found = bench.step_said.figures(cases)["tree"]
+    # Of a the steps right and first have 0 and .5, of b -.1 and .5; the inherited step counts for nothing.
+    assert found == pytest.approx({"says": 2 / 3, "accuracy": 2 / 3, "auroc": 1.0, "tokens": 9.0, "tokens_read": 0})
+    assert bench.step_said.figures(cases)["judge"]["auroc"] is None
+
+
 def test_what_coverage_should_be(bench):
     """Of 8 at one half, Wilson's interval contains it for 2 to 6 successes: 238 of 256."""
     assert bench.step_coverage._expected(np.array([0.5]), 8) == pytest.approx(238 / 256)
@@ -223,6 +250,9 @@ def test_a_pool_from_a_real_run(bench, tmp_path):
     part = json.loads(done.stdout)["shorter"]
     assert 3 <= part["rollouts"] <= 21
     assert part["curves"]["exhaustive"][-1]["tokens"] > part["curves"]["exhaustive"][0]["tokens"] > 0
+    others = part["one_setting"]
+    assert set(others) == {"tree", "progress", "implicit", "judge"} and others["judge"]["tokens"] > 0
+    assert all(others[name]["says"] == 1 and others[name]["tokens"] == 0 for name in ("tree", "progress", "implicit"))
     for case in bench.step_pool.read_pool(tmp_path / "pool-short").cases:
         assert case.kinds[case.truth] not in ("right", "unjudgeable")
         assert set(case.kinds[: case.truth]) <= {"right", "unjudgeable"}
