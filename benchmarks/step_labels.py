@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from step_said import figures
 from step_truth import auroc
 from support import machine, print_json, say
 
+from synthflow.labels.error_model import predict, suspicion
 from synthflow.labels.posterior import PosteriorSearch
 from synthflow.labels.searchers import Adaptive, Bisection, Exhaustive, Searcher, Target
 
@@ -43,6 +44,8 @@ LONG = 8
 """Steps from which on a rollout is a long one."""
 REFERENCE_N = 16
 BOOTSTRAPS = 400
+SUSPICIOUS = "posterior, surprisal"
+"""The rule `posterior` that also knows what the search knows: how unlikely the tokens of each step were."""
 PROBLEMS = {"long": 216, "short": 280}
 
 
@@ -65,22 +68,20 @@ class Labeler:
 def labelers(k: int) -> dict[str, Labeler]:
     """All that are compared, none of which asks for more than `k` continuations of a prefix."""
     sizes = [n for n in (1, 2, 4, 8, 16, 32, 64) if n <= k]
-    confidences = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+    prices = (0.2, 0.1, 0.06, 0.03, 0.02, 0.01, 0.007, 0.005, 0.003, 0.001)
     return {
-        "exhaustive": Labeler(lambda t, n: Exhaustive(t, n), sizes, tuple(RULES), "advantage"),
+        "exhaustive": Labeler(lambda t, n: Exhaustive(t, n), sizes, (*RULES, SUSPICIOUS), "advantage"),
         "bisection": Labeler(lambda t, n: Bisection(t, n, batch=1), sizes, ("said",), "said"),
         "adaptive": Labeler(partial(_adaptive), sizes, ("posterior",), "posterior"),
-        "posterior": Labeler(
-            lambda t, c: PosteriorSearch(t, k, confidence=c, batch=1), confidences, ("said",), "said"
-        ),
-        "posterior, 4 at once": Labeler(
-            lambda t, c: PosteriorSearch(t, k, confidence=c, batch=4), confidences, ("said",), "said"
-        ),
-        "posterior by budget": Labeler(
-            lambda t, b: PosteriorSearch(t, k, max(1, int(b * t.remaining[0])), confidence=0.95, batch=1),
-            (0.5, 1, 2, 4, 6, 8, 12, 16, 24, 40, 48, 64), ("said",), "said",
-        ),
+        "posterior": Labeler(partial(_posterior, k, batch=1), prices, ("said",), "said"),
+        "posterior, 4 at once": Labeler(partial(_posterior, k, batch=4), prices, ("said",), "said"),
+        "posterior, even prior": Labeler(partial(_posterior, k, batch=1, even=True), prices, ("said",), "said"),
     }  # fmt: skip
+
+
+def _posterior(k: int, target: Target, price: float, *, batch: int, even: bool = False) -> Searcher:
+    target = replace(target, prior=None) if even else target
+    return PosteriorSearch(target, k, confidence=0.97, least_information=price, batch=batch)
 
 
 def _adaptive(target: Target, n: int) -> Searcher:
@@ -111,7 +112,8 @@ class Outcome:
 
 
 def target_of(case: Case) -> Target:
-    return Target(case.remaining, tuple(range(1, case.steps)), case.prompt)
+    prior = None if case.surprisal is None else tuple(suspicion(case.surprisal).tolist())
+    return Target(case.remaining, tuple(range(1, case.steps)), case.prompt, prior)
 
 
 def run_labeler(labeler: Labeler, cases: Sequence[Case], shuffles: int) -> Outcome:
@@ -130,7 +132,7 @@ def run_labeler(labeler: Labeler, cases: Sequence[Case], shuffles: int) -> Outco
                 tokens[at] += played.spent / shuffles
                 continuations[at] += played.asked / shuffles
                 for rule in labeler.rules:
-                    right[rule][at] += (answer(rule, played) == case.truth) / shuffles
+                    right[rule][at] += (answer(rule, played, case) == case.truth) / shuffles
                 told, first = scores_of(played, labeler.scores), np.arange(case.steps) == case.truth
                 among = first | (np.array(case.kinds) == "right")
                 scores.append(told[among])
@@ -142,8 +144,10 @@ def run_labeler(labeler: Labeler, cases: Sequence[Case], shuffles: int) -> Outco
     return Outcome(curves, found, asked)
 
 
-def answer(rule: str, played: Played) -> int | None:
+def answer(rule: str, played: Played, case: Case) -> int | None:
     """The step that is named: by a rule that reads counts, or by the searcher itself."""
+    if rule == SUSPICIOUS:
+        return int(predict(*played.counts, target_of(case).prior).chances[:-1].argmax())
     if rule != "said":
         return RULES[rule](played.counts)
     if played.index is None and played.chances is not None:

@@ -45,6 +45,7 @@ class Case:
         prompt: correct and judged rollouts of its group, itself left out.
         verdicts: [T + 1, K] of the k-th continuation: 1 correct, 0 wrong, -1 unknown; rows 0 and T are not sampled.
         tokens: [T + 1, K] that it cost.
+        surprisal: minus the sum of the log probabilities of each step's tokens, as the policy sampled them.
         said: what labelers that draw from no pool say of the rollout.
     """
 
@@ -57,6 +58,7 @@ class Case:
     prompt: tuple[int, int]
     verdicts: NDArray[np.int8]
     tokens: NDArray[np.int32]
+    surprisal: tuple[float, ...] | None = None
     said: Mapping[str, Said] = field(default_factory=dict)
 
     @property
@@ -186,4 +188,7 @@ def _case(
     remaining = (total, *(total - s["token_end"] for s in steps))
     kinds = tuple(map(kind_of, judged))
     family, error = metadata["family"], str(truth.error_kind)
-    return Case(row["problem_id"], family, error, truth.index, kinds, remaining, prompt, verdicts, tokens)
+    nats = None
+    if row["logprobs"] is not None:
+        nats = tuple(-sum(row["logprobs"][s["token_start"] : s["token_end"]]) for s in steps)
+    return Case(row["problem_id"], family, error, truth.index, kinds, remaining, prompt, verdicts, tokens, nats)

@@ -6,8 +6,8 @@ error is step e (0 to T - 1), or there is no such step and its chances decline e
 
 - Alive prefixes have chances around a curve over the rollout, whose logit moves from a level by a slope: correct steps
   bring a solution nearer to its end, and small slips may take some of it away. Level and slope are unknown, on a grid.
-- Dead prefixes have chances around a recovery chance, unknown, from a few values up to .2, and in all likelihood well
-  below the curve's level.
+- Dead prefixes have chances around a recovery chance, unknown, from a few values up to .16, and in all likelihood well
+  below the curve's level. The least of them is next to nothing, which a policy that never looks back has.
 - Around them: a prefix's own chance is Beta distributed, tight or loose about its curve, so its count is beta-binomial
   and no number of continuations of one prefix says all about its neighbours.
 
@@ -32,8 +32,8 @@ SLOPES = np.array([-1.0, 0.0, 1.5])
 SLOPE_WEIGHTS = np.array([0.25, 0.5, 0.25])
 TIGHTNESS = np.array([8.0, 100.0])
 """Concentrations of the Beta around the curve."""
-RECOVERY = np.array([0.01, 0.03, 0.08, 0.16])
-RECOVERY_WEIGHTS = np.array([0.3, 0.35, 0.2, 0.15])
+RECOVERY = np.array([0.002, 0.01, 0.03, 0.08, 0.16])
+RECOVERY_WEIGHTS = np.array([0.3, 0.25, 0.25, 0.12, 0.08])
 RECOVERY_TIGHTNESS = 25.0
 NONE_WEIGHT = 0.05
 """Prior probability that no single step is the first error."""
@@ -85,16 +85,22 @@ class Prediction(NamedTuple):
     success: Floats
 
 
-def predict(successes: ArrayLike, judged: ArrayLike) -> Prediction:
+def predict(successes: ArrayLike, judged: ArrayLike, prior: ArrayLike | None = None) -> Prediction:
     """Posterior and predictive chances from counts by prefix, prefix 0 first; T is one less than their number.
 
+    Args:
+        prior: [T] how likely each step is the first error before anything is sampled, up to a factor; None: all alike.
+
     Raises:
-        ValueError: for counts that cannot be, or no step.
+        ValueError: for counts or a prior that cannot be, or no step.
     """
     k, n = np.asarray(successes, np.float64), np.asarray(judged, np.float64)
     if k.ndim != 1 or k.shape != n.shape or len(k) < 2 or (k < 0).any() or (k > n).any():
         raise ValueError("counts of T + 1 prefixes are needed, successes between 0 and judged")
     steps = len(k) - 1
+    weights = np.ones(steps) if prior is None else np.asarray(prior, np.float64)
+    if weights.shape != (steps,) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError("the prior has one positive number for each step")
     g = grid(steps)
     alive, alive_next = g.alive.likelihood(k, n)
     dead, dead_next = g.dead.likelihood(k, n)
@@ -115,7 +121,7 @@ def predict(successes: ArrayLike, judged: ArrayLike) -> Prediction:
 
     tiny = np.finfo(np.float64).tiny
     evidence = np.append(np.log(mass + tiny) + lived_top + died_top, np.log(evenly.sum() + tiny) + even_top)
-    evidence += np.log(np.append(np.full(steps, (1 - NONE_WEIGHT) / steps), NONE_WEIGHT))
+    evidence += np.log(np.append((1 - NONE_WEIGHT) * weights / weights.sum(), NONE_WEIGHT))
     chances = np.exp(evidence - evidence.max())
 
     place, prefix = np.arange(steps)[:, None], np.arange(steps + 1)
@@ -159,6 +165,19 @@ def _log_gamma(x: Floats) -> Floats:
     inverse = 1.0 / shifted
     series = inverse * (1 / 12 - inverse**2 * (1 / 360 - inverse**2 / 1260))
     return np.asarray((shifted - 0.5) * np.log(shifted) - shifted + _HALF_LOG_2PI + series - np.log(product))
+
+
+def suspicion(surprisal: ArrayLike) -> Floats:
+    """The prior of `predict` from how unlikely each step's tokens were to the policy itself: nats + .2 (our default).
+
+    A slip is either a token that the policy held unlikely, or one where it was not sure: both cost nats. The constant
+    keeps steps that were sure possible. Wording costs nats too, so it is a hint, which some continuations outweigh.
+
+    Args:
+        surprisal: [T] minus the sum of the log probabilities of each step's tokens; not finite counts as 0.
+    """
+    nats = np.asarray(surprisal, np.float64)
+    return np.asarray(np.where(np.isfinite(nats), np.maximum(nats, 0.0), 0.0) + 0.2, np.float64)
 
 
 def information(prediction: Prediction) -> Floats:

@@ -13,7 +13,7 @@ from synthflow.labels.posterior import PosteriorSearch
 from synthflow.labels.prefixes import TEMPLATE
 from synthflow.labels.searchers import Adaptive, Bisection, Exhaustive, Searcher, Target
 
-LABELER, LABELER_VERSION = "monte_carlo", "2"
+LABELER, LABELER_VERSION = "monte_carlo", "3"
 
 Method = Literal["exhaustive", "adaptive", "bisection", "posterior"]
 SEARCHES = ("bisection", "posterior")
@@ -28,6 +28,8 @@ _ONLY: dict[str, tuple[Method, ...]] = {
     "n_max": ("adaptive", "posterior"),
     "until": ("adaptive",),
     "confidence": ("posterior",),
+    "least_information": ("posterior",),
+    "prior": ("posterior",),
     "batch": ("adaptive", "bisection", "posterior"),
     "token_budget": ("adaptive", "bisection", "posterior"),
     "force_stop": ("exhaustive", "adaptive"),
@@ -74,6 +76,17 @@ class MonteCarloConfig(EntropyConfig):
     )
     confidence: float = Field(
         0.9, gt=0.0, lt=1.0, description="posterior: probability of one step at which the search ends, and names it"
+    )
+    least_information: float = Field(
+        0.005,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="posterior: nats that tokens of one more rollout must be expected to tell; else the search ends",
+    )
+    prior: Literal["surprisal", "even"] = Field(
+        "surprisal",
+        description="posterior: which steps are suspected before anything is sampled: those whose tokens the policy "
+        "found unlikely (where rollouts have logprobs), or all alike",
     )
     batch: int | None = Field(
         None, ge=1, le=4096, description=f"continuations a rollout asks for at once; null: {DEFAULT_BATCH}, or all n"
@@ -155,7 +168,14 @@ class MonteCarloConfig(EntropyConfig):
         if self.method == "bisection":
             return Bisection(target, self.n, self.token_budget, batch=self.batch)
         if self.method == "posterior":
-            return PosteriorSearch(target, self.most, self.token_budget, confidence=self.confidence, batch=batch)
+            return PosteriorSearch(
+                target,
+                self.most,
+                self.token_budget,
+                confidence=self.confidence,
+                least_information=self.least_information,
+                batch=batch,
+            )
         return Exhaustive(target, self.n)
 
     def _threshold(self, target: Target) -> float | None:

@@ -4,7 +4,7 @@ Our default; in the line of probabilistic bisection (Horstein 1963; Waeber, Fraz
 response's chances unknown (`error_model`). OmegaPRM's bisection takes every probe at its word, so one lucky recovery
 or one unlucky streak loses the error for good. Here nothing is ever settled: the next continuation goes to the prefix
 with the most expected information about the error's place per token, late prefixes being cheap, until one place is as
-likely as asked for or the budget ends.
+likely as asked for, or the budget ends, or no continuation tells enough for its price.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from synthflow.labels.searchers import Counting, FirstError, Floats, Target
 OVERHEAD = 0.1
 """What a continuation costs besides its tokens, as a share of the whole rollout's (our default): the prompt is read
 again, and without it the last prefixes would seem to cost nothing."""
-LEAST_INFORMATION = 1e-3
-"""Nats below which a continuation is not worth sampling: the model has learned what it can."""
 
 
 class PosteriorSearch(Counting):
@@ -31,6 +29,9 @@ class PosteriorSearch(Counting):
         n_max: most continuations of one prefix.
         token_budget: most tokens for the rollout; None is no limit.
         confidence: probability of one step at which the search is over.
+        least_information: nats about the place that tokens worth one whole rollout must be expected to tell; below it
+            the search is over. What the hardest rollouts still would tell is dear, and the same tokens tell more
+            elsewhere: a price for all rollouts beats the same budget for each.
         batch: continuations asked for at once. Above 1, each after the first is chosen as if those before it had come
             out as is likelier (our default), so that they spread.
     """
@@ -42,10 +43,11 @@ class PosteriorSearch(Counting):
         token_budget: int | None = None,
         *,
         confidence: float = 0.9,
+        least_information: float = 0.005,
         batch: int = 1,
     ) -> None:
         super().__init__(target, n_max, token_budget)
-        self.confidence, self.batch = confidence, batch
+        self.confidence, self.least_information, self.batch = confidence, least_information, batch
         self._known: Prediction | None = None
 
     def tell(self, prefix: int, successes: int, judged: int, unknown: int, tokens: int) -> None:
@@ -66,7 +68,7 @@ class PosteriorSearch(Counting):
             if sum(asked.values()) < self.batch:
                 judged[best] += 1
                 successes[best] += float(prediction.chances @ prediction.success[:, best] > 0.5)
-                prediction = predict(successes, judged)
+                prediction = predict(successes, judged, self.target.prior)
         return self.affordable(asked.items())
 
     def first_error(self) -> FirstError:
@@ -77,7 +79,7 @@ class PosteriorSearch(Counting):
     def prediction(self) -> Prediction:
         """The posterior of the error's place after all that was told."""
         if self._known is None:
-            self._known = predict(*self._counts())
+            self._known = predict(*self._counts(), self.target.prior)
         return self._known
 
     def _counts(self) -> tuple[Floats, Floats]:
@@ -93,8 +95,7 @@ class PosteriorSearch(Counting):
         free = [j for j in self.target.open if self.room(j) > asked.get(j, 0) and self.cost(j) <= left]
         if not free:
             return None
-        gain = information(prediction)[free]
-        if gain.max() < LEAST_INFORMATION:
-            return None
-        cost = np.array([self.cost(j) for j in free]) + OVERHEAD * self.cost(0)
-        return free[int((gain / cost).argmax())]
+        # In whole rollouts, so that neither long nor short ones are dearer.
+        cost = np.array([self.cost(j) for j in free]) / self.cost(0) + OVERHEAD
+        worth = information(prediction)[free] / cost
+        return free[int(worth.argmax())] if worth.max() >= self.least_information else None

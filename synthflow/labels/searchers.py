@@ -31,11 +31,14 @@ class Target:
         remaining: for each of the T + 1 prefixes, tokens from its end to the rollout's: what a continuation will cost.
         open: the prefixes that can be continued, ascending.
         prompt: correct and judged rollouts of the group; (0, 0) where nothing is known.
+        prior: how likely each of the T steps is the first error before anything is sampled, up to a factor; None where
+            nothing is known.
     """
 
     remaining: tuple[int, ...]
     open: tuple[int, ...]
     prompt: tuple[int, int] = (0, 0)
+    prior: tuple[float, ...] | None = None
 
     @property
     def steps(self) -> int:

@@ -20,7 +20,7 @@ from synthflow.stages.views import filtered_out, first_rollouts, verdicts
 
 COLUMNS = (
     "rollout_id", "problem_id", "policy_id", "round", "sampling_id", "prompt", "train_prompt", "completion",
-    "prompt_token_ids", "token_ids", "finish_reason",
+    "prompt_token_ids", "token_ids", "logprobs", "finish_reason",
 )  # fmt: skip
 
 

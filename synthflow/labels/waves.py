@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from synthflow.contracts import Inputs, Judgement, Services
 from synthflow.contracts.stage import StageInfo
 from synthflow.labels.continuations import Continuation, Tally, Verdicts, Wanted, judge, sample, tally
+from synthflow.labels.error_model import suspicion
 from synthflow.labels.monte_carlo_config import SEARCHES, MonteCarloConfig
 from synthflow.labels.prefixes import Cut, Prefix, PrefixKey
 from synthflow.labels.reuse import Credits
@@ -67,7 +68,17 @@ def search_of(cut: Cut, config: MonteCarloConfig) -> Search:
     if config.force_stop is not None:
         remaining = (min(whole, config.max_tokens),) * len(remaining)  # what is left to say does not depend on it
     others = (row["n_correct"], row["n_correct"] + row["n_wrong"] - (row["verdict"] == "wrong"))
-    return Search(cut, keys, config.searcher(Target(remaining, tuple(keys), others)))
+    return Search(cut, keys, config.searcher(Target(remaining, tuple(keys), others, _prior(cut, config))))
+
+
+def _prior(cut: Cut, config: MonteCarloConfig) -> tuple[float, ...] | None:
+    """What the rollout's own log probabilities say of its steps; None where they are not asked for or not there."""
+    logprobs = cut.row["logprobs"]
+    if config.method != "posterior" or config.prior == "even" or logprobs is None:
+        return None
+    if len(logprobs) != len(cut.row["token_ids"]) or None in logprobs:
+        return None
+    return tuple(suspicion([-sum(logprobs[owned.start : owned.end]) for owned in cut.tokens]).tolist())
 
 
 def run_waves(

@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 from search_world import Game, exact, play
 
-from synthflow.labels.error_model import _log_gamma, information, predict
+from synthflow.labels.error_model import _log_gamma, information, predict, suspicion
+from synthflow.labels.monte_carlo_config import MonteCarloConfig
 from synthflow.labels.posterior import PosteriorSearch
+from synthflow.labels.prefixes import Cut
 from synthflow.labels.searchers import Bisection, Target
+from synthflow.labels.waves import _prior
+from synthflow.segment import Span
 
 
-def found_by_posterior(game: Game, budget: int):
+def found_by_posterior(game: Game, budget: int, **options: float):
     flat = Target((1,) * (game.steps + 1), tuple(range(1, game.steps)))  # each continuation costs one
-    searcher = PosteriorSearch(flat, 64, budget)
+    searcher = PosteriorSearch(flat, 64, budget, **options)
     asked = play(searcher, game)
     chances = searcher.first_error().chances
     return int(chances.argmax()), float(chances.max()), int(asked.sum())
@@ -49,9 +53,9 @@ def test_it_finds_more_with_fewer(steps, budget, least, most):
 
 @pytest.mark.slow
 def test_it_knows_how_sure_it_is():
-    """Where it says 90% it is right about that often; it says so of most."""
+    """Where it says 90% it is right about that often; it says so of most, if no price ends the search before."""
     games = [Game.drawn(12, 1000 + seed) for seed in range(120)]
-    found = [found_by_posterior(game, 96) for game in games]
+    found = [found_by_posterior(game, 96, least_information=0.001) for game in games]
     sure = [(place == game.error) for (place, p, _), game in zip(found, games, strict=True) if p >= 0.9]
     assert len(sure) > 0.6 * len(games) and np.mean(sure) > 0.85
 
@@ -86,6 +90,47 @@ def test_a_posterior_by_hand():
     late, early = predict([0, 0, 5, 0, 0], [0, 0, 5, 0, 0])[0], predict([0] * 5, [0, 0, 5, 0, 0])[0]
     assert late[:2].sum() < 0.01 and early[2:4].sum() < 0.2 and early[:2].sum() > 0.7
     assert information(predict([0] * 5, [0] * 5)).argmax() == 2
+
+
+def test_a_prior_by_hand():
+    """Three steps with nats 0, .8 and .2 weigh .2, 1 and .4 of 1.6; one of twenty has no such step."""
+    prior = suspicion([0.0, 0.8, 0.2])
+    assert prior == pytest.approx([0.2, 1.0, 0.4])
+    none = np.zeros(4)
+    assert predict(none, none, prior).chances == pytest.approx([0.95 / 8, 0.95 * 5 / 8, 0.95 / 4, 0.05])
+    assert predict(none, none, 7 * prior).chances == pytest.approx(predict(none, none, prior).chances)
+    assert suspicion([np.nan, np.inf, -0.1]) == pytest.approx([0.2] * 3), "what is no number says nothing"
+    # Counts outweigh it: all of sixteen from the suspected step's end.
+    counts = np.array([0.0, 0, 16, 0])
+    assert predict(counts, counts, prior).chances.argmax() == 2
+    for bad in ([1.0, 1.0], [1.0, 0.0, 1.0], [1.0, np.nan, 1.0], [[1.0] * 3]):
+        with pytest.raises(ValueError, match="one positive number for each step"):
+            predict(none, none, bad)
+
+
+def test_what_tells_too_little_for_its_price_is_not_asked():
+    target = Target((1,) * 9, tuple(range(1, 8)), (8, 16))
+    gain = information(PosteriorSearch(target).prediction())[1:8].max() / 1.1  # a continuation, and its overhead
+    assert PosteriorSearch(target, least_information=gain * 1.01).ask() == {}
+    assert PosteriorSearch(target, least_information=gain * 0.99).ask()
+    games = [Game.drawn(8, seed) for seed in range(20)]
+    spent = [np.mean([found_by_posterior(g, 400, least_information=p)[2] for g in games]) for p in (0.1, 0.02, 0.0)]
+    assert spent[0] < spent[1] < spent[2]
+
+
+def test_the_prior_is_read_off_the_rollout_itself():
+    """Steps of 2, 1 and 1 tokens; where log probabilities are missing, in part or whole, all steps are alike."""
+    spans = (Span(0, 2), Span(2, 3), Span(3, 4))
+
+    def read(logprobs, **fields):
+        cut = Cut({"token_ids": [5, 6, 7, 8], "logprobs": logprobs}, "l", spans, spans, (None,) * 3)
+        config = {"use": "label.monte_carlo", "of": "v", "method": "posterior"} | fields
+        return _prior(cut, MonteCarloConfig.model_validate(config))
+
+    assert read([-0.5, -0.3, 0.0, -1.0]) == pytest.approx((1.0, 0.2, 1.2))
+    assert read([-0.5, -0.3, 0.0, -1.0], prior="even") is None
+    assert read(None) is None and read([-1.0] * 3) is None and read([-1.0, None, -1.0, -1.0]) is None
+    assert read([-1.0] * 4, method="exhaustive") is None
 
 
 def test_order_of_counts_does_not_matter_and_extremes_stay_finite():
