@@ -4,6 +4,7 @@ Our default throughout; no paper gives it. Of a wrong rollout of T steps, exactl
 error is step e (0 to T - 1), or there is no such step and its chances decline evenly from the prompt's to nothing
 (`none`, T). Prefix j holds the first j steps; given e it is alive where j <= e and dead where j > e.
 
+- Every step is as likely to be the first error as another before anything is sampled, unless a prior says otherwise.
 - Alive prefixes have chances around a curve over the rollout, whose logit moves from a level by a slope: correct steps
   bring a solution nearer to its end, and small slips may take some of it away. Level and slope are unknown, on a grid.
 - Dead prefixes have chances around a recovery chance, unknown, from a few values up to .16, and in all likelihood well

@@ -83,6 +83,14 @@ class Cut:
         """Of all prefixes, the prompt's first."""
         return self.prompt, *self.prefixes
 
+    @property
+    def logprobs(self) -> list[Sequence[float | None]] | None:
+        """Of each step's tokens, under the policy that wrote them; None where the rollout does not have them all."""
+        known: Sequence[float | None] | None = self.row["logprobs"]
+        if known is None or not self.tokens or len(known) != self.tokens[-1].end:
+            return None
+        return [known[span.start : span.end] for span in self.tokens]
+
 
 @dataclass(slots=True)
 class PrefixPlan:

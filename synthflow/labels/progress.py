@@ -161,11 +161,10 @@ def _read(part: Inputs, config: ProgressConfig, cutter: Cutter) -> Part:
     unknown = selected.filter(pl.col("verdict") == "unknown")
     rejects = left_out.rows() + [(*row, "unknown_verdict") for row in unknown.select("problem_id", "rollout_id").rows()]
     known = known.with_columns(pl.struct(GROUP).rle_id().alias("_group"))
-    logprobs = _logprobs(part, known)
     cuts = [cutter.cut(row) for row in known.drop("_group").iter_rows(named=True)]
     said = [text for cut in cuts for text in texts(cut)]
     rollout = np.repeat(np.arange(len(cuts)), [len(cut.spans) for cut in cuts]).astype(np.int64)
-    per_step = [lp for cut in cuts for lp in _of_steps(cut, logprobs.get(cut.row["rollout_id"]))]
+    per_step = [lp for cut in cuts for lp in _of_steps(cut)]
     return Part(
         cuts,
         rejects,
@@ -177,21 +176,12 @@ def _read(part: Inputs, config: ProgressConfig, cutter: Cutter) -> Part:
     )
 
 
-def _logprobs(part: Inputs, known: pl.DataFrame) -> dict[str, list[float]]:
-    """Log probabilities of the tokens of rollouts that have them."""
-    told = (
-        part.frame("rollouts", ["rollout_id", "logprobs"])
-        .join(known.select("rollout_id"), on="rollout_id", how="semi")
-        .filter(pl.col("logprobs").is_not_null())
-    )
-    return dict(told.unique("rollout_id", keep="first", maintain_order=True).iter_rows())
-
-
-def _of_steps(cut: Cut, logprobs: Sequence[float] | None) -> Iterable[Sequence[float]]:
+def _of_steps(cut: Cut) -> Iterable[Sequence[float]]:
     """The log probabilities of each step's tokens; empty where they are not known."""
-    if logprobs is None or not cut.tokens or len(logprobs) != cut.tokens[-1].end:
+    told = cut.logprobs
+    if told is None:
         return [()] * len(cut.spans)
-    return [[-16.0 if v is None else v for v in logprobs[span.start : span.end]] for span in cut.tokens]
+    return [[-16.0 if v is None else v for v in step] for step in told]
 
 
 def _value_rows(cut: Cut, contribution: F64, last: float | None) -> Iterable[dict[str, Any]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from synthflow.contracts import Inputs, Judgement, Services
 from synthflow.contracts.stage import StageInfo
 from synthflow.labels.continuations import Continuation, Tally, Verdicts, Wanted, judge, sample, tally
@@ -73,12 +75,10 @@ def search_of(cut: Cut, config: MonteCarloConfig) -> Search:
 
 def _prior(cut: Cut, config: MonteCarloConfig) -> tuple[float, ...] | None:
     """What the rollout's own log probabilities say of its steps; None where they are not asked for or not there."""
-    logprobs = cut.row["logprobs"]
-    if config.method != "posterior" or config.prior == "even" or logprobs is None:
+    if config.method != "posterior" or config.prior == "even" or cut.logprobs is None:
         return None
-    if len(logprobs) != len(cut.row["token_ids"]) or None in logprobs:
-        return None
-    return tuple(suspicion([-sum(logprobs[owned.start : owned.end]) for owned in cut.tokens]).tolist())
+    nats = [-sum(np.array(step, np.float64)) for step in cut.logprobs]
+    return None if np.isnan(nats).any() else tuple(suspicion(nats).tolist())
 
 
 def run_waves(
