@@ -22,8 +22,8 @@ import pyarrow.dataset as ds
 from support import cpu_seconds, descendants
 
 from synthflow.backends import load_renderer, open_backend
-from synthflow.backends.local import Admitted
-from synthflow.backends.vllm import VllmBackend, _parameters, _quiet
+from synthflow.backends.admission import Admitted
+from synthflow.backends.vllm.backend import VllmBackend, _parameters, _quiet
 from synthflow.contracts import SampleRequest, SamplingParams
 from synthflow.execute.cluster import ClusterSize, connected
 from synthflow.execute.run import run_pipeline

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from synthflow.backends.vllm_guard import Guard
+from synthflow.backends.vllm.guard import Guard
 
 EXTENSION = "engine_clock.EngineClock"
 

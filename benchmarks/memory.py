@@ -32,7 +32,7 @@ from synthflow import ids
 from synthflow.backends.renderer import Renderer
 from synthflow.demo import generate_problems, policy_path, reference_solutions
 from synthflow.schema import ROLLOUTS
-from synthflow.stages.sample import SampleConfig
+from synthflow.stages.sample.first import SampleConfig
 
 N = 16
 """Rollouts a problem."""

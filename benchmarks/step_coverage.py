@@ -32,8 +32,8 @@ from synthflow import ids
 from synthflow.backends import load_renderer, open_backend
 from synthflow.contracts import Backend, PolicyConfig, Question, SampleRequest, SampleResult, SamplingParams
 from synthflow.demo import check_steps, generate_problems
-from synthflow.labels.intervals import wilson
 from synthflow.segment import segment, token_ranges
+from synthflow.statistics.intervals import wilson
 from synthflow.verifiers.math import MathVerifier
 
 SIZES = (8, 16)

@@ -35,9 +35,9 @@ from step_said import figures
 from step_truth import auroc
 from support import machine, print_json, say
 
-from synthflow.labels.error_model import predict, suspicion
-from synthflow.labels.posterior import PosteriorSearch
-from synthflow.labels.searchers import Adaptive, Bisection, Exhaustive, Searcher, Target
+from synthflow.stages.label.error_model import predict, suspicion
+from synthflow.stages.label.posterior import PosteriorSearch
+from synthflow.stages.label.searchers import Adaptive, Bisection, Exhaustive, Searcher, Target
 
 Floats = NDArray[np.float64]
 LONG = 8

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from step_pool import Case
 
-from synthflow.labels.values import Evidence, step_columns
+from synthflow.stages.label.values import Evidence, step_columns
 
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Successes and judged, of T + 1 prefixes."""
@@ -106,7 +106,7 @@ def most_likely(counts: Counts) -> int | None:
 
 def chances(counts: Counts) -> Floats:
     """Posterior of every step, and of none, under `labels.error_model`."""
-    from synthflow.labels.error_model import predict
+    from synthflow.stages.label.error_model import predict
 
     return np.asarray(predict(*counts).chances, np.float64)
 

@@ -17,7 +17,7 @@ BASE = (
     "synthflow.errors",
     "synthflow.ids",
     "synthflow.schema",
-    "synthflow.tablespec",
+    "synthflow.schema.spec",
     "synthflow.contracts",
     "synthflow.registry",
 )

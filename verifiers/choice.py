@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
+from synthflow.verifiers.answers.extract import after_thinking, boxes
+from synthflow.verifiers.answers.text import clean
 from synthflow.verifiers.exact import normalise
-from synthflow.verifiers.extract import after_thinking, boxes
 from synthflow.verifiers.metadata import fields
-from synthflow.verifiers.text import clean
 
 LETTERS = "ABCDEFGHIJ"
 _TAIL = 4000  # characters from the end that are read; an answer stands at the end

@@ -18,12 +18,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
+from synthflow.verifiers.answers.extract import after_thinking
+from synthflow.verifiers.answers.text import clean
 from synthflow.verifiers.code_compare import Unreadable, decode, parse, same_output, same_value, spread
 from synthflow.verifiers.code_tests import HASHING, WRAPPERS, BadTests, CallTest, StdinTest, Test, read_tests
-from synthflow.verifiers.extract import after_thinking
 from synthflow.verifiers.sandbox import Limits, Program, Ran, Sandbox
 from synthflow.verifiers.sandbox._values import encode
-from synthflow.verifiers.text import clean
 
 _MAX_CODE = 200_000
 _DETAIL = 300

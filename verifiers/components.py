@@ -20,8 +20,8 @@ from synthflow.contracts import Judgement, Part, Question, Verifier
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.ids import canonical, content_id
 from synthflow.registry import load, names, suggest
-from synthflow.verifiers.lending import Lent, borrow, give_back
 from synthflow.verifiers.opening import open_verifier
+from synthflow.verifiers.workers.sharing import Lent, borrow, give_back
 
 
 def _checked(value: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.extract import after_thinking, boxes
-from synthflow.verifiers.text import clean
+from synthflow.verifiers.answers.extract import after_thinking, boxes
+from synthflow.verifiers.answers.text import clean
 
 _DETAIL = 200
 

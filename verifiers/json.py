@@ -16,12 +16,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from synthflow.contracts import Judgement, Question, VerifierConfig
-from synthflow.verifiers.extract import after_thinking
+from synthflow.verifiers.answers.extract import after_thinking
+from synthflow.verifiers.answers.text import clean
 from synthflow.verifiers.json_child import check_schema
 from synthflow.verifiers.metadata import fields
-from synthflow.verifiers.pooled import ItemVerifier
-from synthflow.verifiers.text import clean
-from synthflow.verifiers.workers import Outcome
+from synthflow.verifiers.workers.pool import Outcome
+from synthflow.verifiers.workers.pooled import ItemVerifier
 
 _FENCE = re.compile(r"^[ \t]{0,3}```[ \t]*(\w*)[ \t]*\n(.*?)^[ \t]{0,3}```[ \t]*$", re.MULTILINE | re.DOTALL)
 

@@ -18,13 +18,14 @@ from typing import Any
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, VerifierConfig
-from synthflow.verifiers import quick, rationals
-from synthflow.verifiers.extract import Extraction, extract, gold_answer
-from synthflow.verifiers.limits import too_large
-from synthflow.verifiers.pooled import PooledVerifier
-from synthflow.verifiers.text import canonical, clean, to_latex
-from synthflow.verifiers.words import say, without_unit
-from synthflow.verifiers.workers import Outcome
+from synthflow.verifiers.answers import exact_math as quick
+from synthflow.verifiers.answers import rationals
+from synthflow.verifiers.answers.extract import Extraction, extract, gold_answer
+from synthflow.verifiers.answers.limits import too_large
+from synthflow.verifiers.answers.text import canonical, clean, to_latex
+from synthflow.verifiers.answers.units import say, without_unit
+from synthflow.verifiers.workers.pool import Outcome
+from synthflow.verifiers.workers.pooled import PooledVerifier
 
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
@@ -52,7 +53,7 @@ class MathVerifier(PooledVerifier):
     name = "math"
     version = "2"
     Config = MathConfig
-    task = "synthflow.verifiers.compare:compare"
+    task = "synthflow.verifiers.answers.compare:compare"
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)

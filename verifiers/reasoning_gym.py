@@ -16,11 +16,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, VerifierConfig
-from synthflow.verifiers.extract import after_thinking, boxes, extract
+from synthflow.verifiers.answers.extract import after_thinking, boxes, extract
+from synthflow.verifiers.answers.text import clean
 from synthflow.verifiers.metadata import fields
-from synthflow.verifiers.pooled import ItemVerifier
-from synthflow.verifiers.text import clean
-from synthflow.verifiers.workers import Outcome
+from synthflow.verifiers.workers.pool import Outcome
+from synthflow.verifiers.workers.pooled import ItemVerifier
 
 if find_spec("reasoning_gym") is None:
     raise ModuleNotFoundError("reasoning-gym is not installed", name="reasoning-gym")

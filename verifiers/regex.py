@@ -16,8 +16,8 @@ import re2
 from pydantic import Field, field_validator
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.extract import after_thinking, extract
-from synthflow.verifiers.text import clean
+from synthflow.verifiers.answers.extract import after_thinking, extract
+from synthflow.verifiers.answers.text import clean
 
 MAX_PATTERN = 2000
 MAX_TEXT = 200_000

@@ -28,8 +28,8 @@ _ON_THE_PAGE = ("auroc_newly_wrong", "first_within_one", "first_named", "first_f
 def agreement(run: Path, html: Path | None, as_json: bool) -> None:
     """Which step labeler of a run to believe: AUROC, first errors, calibration, tokens."""
     from synthflow.errors import UserError
-    from synthflow.measure.agreement_page import agreement_of, page, truth_rows
-    from synthflow.stores.catalog import open_catalog
+    from synthflow.report.agreement_page import agreement_of, page, truth_rows
+    from synthflow.stores.catalog.build import open_catalog
     from synthflow.stores.files import write_text
     from synthflow.stores.rundir import RunDirectory
 
@@ -51,7 +51,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from synthflow.measure.agreement_page import HEADLINE
+    from synthflow.report.agreement_page import HEADLINE
 
     metrics = [m for m in HEADLINE if any(row[m] is not None for row in rows)]
     shown = [m for m in metrics if m not in _ON_THE_PAGE]

@@ -27,8 +27,8 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def stats(run: Path, as_json: bool) -> None:
     """Quality, diversity and complexity of a run, stage by stage."""
-    from synthflow.measure.summary import render, run_summary
-    from synthflow.stores.catalog import open_catalog
+    from synthflow.report.summary import render, run_summary
+    from synthflow.stores.catalog.build import open_catalog
     from synthflow.stores.rundir import RunDirectory
 
     RunDirectory.existing(run)
@@ -53,9 +53,9 @@ def stats(run: Path, as_json: bool) -> None:
 )
 def sql(run: Path, query: str | None, style: str) -> None:
     """Query a run's tables in DuckDB SQL; without a QUERY, say what there is."""
+    from synthflow.stores.catalog.sql import query as run_query
+    from synthflow.stores.catalog.sql_formats import render
     from synthflow.stores.rundir import RunDirectory
-    from synthflow.stores.sql import query as run_query
-    from synthflow.stores.sql_formats import render
 
     RunDirectory.existing(run)
     if query is None:
@@ -68,7 +68,7 @@ def sql(run: Path, query: str | None, style: str) -> None:
 
 def _describe(run: Path) -> None:
     """Every table and view with its columns and what they mean."""
-    from synthflow.stores.sql import describe
+    from synthflow.stores.catalog.sql import describe
 
     screen = console()
     for view in describe(run):

@@ -53,7 +53,7 @@ def plan(
         from synthflow.cli.pilot import print_pilot
         from synthflow.cli.run import stop_on_signals
         from synthflow.execute.stopping import Stopper
-        from synthflow.plan.pilot import run_pilot
+        from synthflow.workflows.pilot.pilot import run_pilot
 
         screen, stopper = console(err=as_json), Stopper()
         stop_on_signals(stopper)

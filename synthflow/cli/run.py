@@ -98,9 +98,9 @@ def stop_on_signals(stopper: Stopper) -> None:
 
 
 def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapsed_s: float) -> None:
-    from synthflow.measure.summary import render as render_summary
-    from synthflow.measure.summary import run_summary
-    from synthflow.stores.catalog import open_catalog
+    from synthflow.report.summary import render as render_summary
+    from synthflow.report.summary import run_summary
+    from synthflow.stores.catalog.build import open_catalog
 
     if quiet and not as_json:
         return

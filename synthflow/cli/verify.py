@@ -14,7 +14,7 @@ from synthflow.errors import ExitCode, UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from synthflow.verdicts.files import FileVerdicts, Progress
+    from synthflow.workflows.verify_file import FileVerdicts, Progress
 
 EPILOG = """\b
 Examples, a file:
@@ -70,7 +70,7 @@ def verify(target: str, **options: Any) -> int:
         _refuse(options, _OF_FILES, "a run", "a file")
         status: int = verify_run(Path(target), config, options)
         return status
-    from synthflow.stages import source_files
+    from synthflow.io import files as source_files
 
     if "://" not in target and not Path(target).exists():
         source_files.expand([target])  # says what is there
@@ -92,7 +92,7 @@ def _refuse(options: dict[str, Any], names: tuple[str, ...], of: str, other: str
 
 
 def _verify_file(target: str, config: dict[str, Any], options: dict[str, Any]) -> int:
-    from synthflow.verdicts.files import VerifyFile, verify_file
+    from synthflow.workflows.verify_file import VerifyFile, verify_file
 
     asked = VerifyFile(
         path=target,

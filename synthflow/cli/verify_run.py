@@ -14,15 +14,15 @@ from synthflow.errors import ExitCode, Incomplete
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from synthflow.verdicts.churn import Churn
-    from synthflow.verdicts.rerun import Rejudged, Rerun
+    from synthflow.workflows.reverify.churn import Churn
+    from synthflow.workflows.reverify.reverify import Rejudged, Rerun
 
 _MOST_CELLS = 30
 
 
 def verify_run(root: Path, settings: dict[str, Any], options: dict[str, Any]) -> int:
     """Judge again, print the churn, and replace the verdicts if told to."""
-    from synthflow.verdicts.rerun import Rejudge, rejudge
+    from synthflow.workflows.reverify.reverify import Rejudge, rejudge
 
     quiet, as_json = options["quiet"], options["as_json"]
     asked = Rejudge(root, options["stage"], options["verifier"], settings)
@@ -130,7 +130,7 @@ def _apply(screen: Console, root: Path, found: Rerun, quiet: bool) -> None:
     from synthflow.cli.display import display_for
     from synthflow.cli.run import stop_on_signals
     from synthflow.execute.stopping import Stopper
-    from synthflow.verdicts.rerun import apply_rejudged
+    from synthflow.workflows.reverify.reverify import apply_rejudged
 
     stopper = Stopper()
     stop_on_signals(stopper)

@@ -27,7 +27,7 @@ def finish_run(
     attempt: int,
 ) -> None:
     """Write the reference tables, `manifest.json` and `stats.duckdb`; each replaces its earlier version at once."""
-    from synthflow.stores.catalog import build_catalog
+    from synthflow.stores.catalog.build import build_catalog
 
     reference = [
         write_shard(run.root, name, rows, "run", f"part-{attempt:04d}")

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from synthflow.errors import UserError
 from synthflow.ids import content_id
 from synthflow.schema import PROBLEMS
-from synthflow.stages.sources import Source
+from synthflow.stages.source.base import Source
 from synthflow.stores.files import no_space_is_clear
 from synthflow.stores.manifest import Commit, Graph, Manifest, StageRecord
 from synthflow.stores.shards import Shard, write_shard

@@ -31,7 +31,7 @@ from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
 from synthflow.plan.records import stage_records
 from synthflow.plan.volumes import expected_requests
-from synthflow.stages.sources import Source
+from synthflow.stages.source.base import Source
 from synthflow.stores.files import write_text
 from synthflow.stores.lock import RunLock
 from synthflow.stores.manifest import Graph, Manifest, StageRecord

@@ -25,8 +25,8 @@ from synthflow.execute.reporting import Reporter
 from synthflow.execute.stopping import Stopped, StopWatch, logs_of
 from synthflow.execute.suspects import Group, is_poison, next_group, poison, probe
 from synthflow.execute.tasks import EngineTask
+from synthflow.stores.in_flight import Deaths, OpenedLog, deaths
 from synthflow.stores.journal import JournalWriter, lookup
-from synthflow.stores.opened import Deaths, OpenedLog, deaths
 
 BACKOFF_S = (0.5, 2.0, 8.0, 20.0)
 MIN_ERRORS = 20

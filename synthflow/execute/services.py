@@ -16,7 +16,7 @@ from synthflow.stores.journal import attempt_of, lookup
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import Renderer
-    from synthflow.verifiers.lending import Lent
+    from synthflow.verifiers.workers.sharing import Lent
 
 
 _HAND_OVERS = 5
@@ -103,8 +103,8 @@ class WorkerServices:
     def judge(
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
     ) -> tuple[list[Judgement], str, str]:
-        from synthflow.verifiers.lending import borrow
-        from synthflow.verifiers.once import judge_once
+        from synthflow.verifiers.workers.sharing import borrow
+        from synthflow.verifiers.workers.unique import judge_once
 
         key = canonical([verifier, dict(config)])
         with _shared.lock:
@@ -131,7 +131,7 @@ class WorkerServices:
 
 def close_shared() -> None:
     """Close this process's verifiers. Idempotent."""
-    from synthflow.verifiers.lending import give_back
+    from synthflow.verifiers.workers.sharing import give_back
 
     with _shared.lock:
         for lent in _shared.verifiers.values():

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
-from synthflow.stores.opened import Deaths
+from synthflow.stores.in_flight import Deaths
 
 ALONE = 2
 """Deaths with one request alone in flight that make it poison."""

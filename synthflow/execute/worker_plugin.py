@@ -10,7 +10,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
-from synthflow.backends.vllm_guard import end_with
+from synthflow.backends.vllm.guard import end_with
 from synthflow.execute.engines import close_engines
 from synthflow.execute.services import close_shared
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from synthflow.contracts import Volume
 from synthflow.plan.records import stage_records
 from synthflow.plan.volumes import volumes
-from synthflow.stages.sources import Source
+from synthflow.stages.source.base import Source
 from synthflow.stores.manifest import Graph, Manifest
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from synthflow.contracts import PolicyIdentity, Stage
 from synthflow.ids import content_id
 from synthflow.schema import SCHEMA_VERSION
-from synthflow.stages.sources import Source
+from synthflow.stages.source.base import Source
 from synthflow.stores.manifest import StageRecord
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from synthflow.contracts import Volume
-from synthflow.stages.sources import Source
+from synthflow.stages.source.base import Source
 
 if TYPE_CHECKING:
     from synthflow.spec.pipeline import Pipeline

@@ -22,7 +22,7 @@ from synthflow.spec.document import Document
 from synthflow.spec.explain import check_bools, explain, show
 from synthflow.spec.models import stage_name_problem
 from synthflow.stages.adapters import all_stage_names, stage_class
-from synthflow.stages.sources import Source
+from synthflow.stages.source.base import Source
 
 ALWAYS_WRITTEN = frozenset(("rejects", "telemetry"))
 

@@ -31,9 +31,9 @@ from synthflow.contracts import (
     Verifier,
 )
 from synthflow.errors import InvariantBroken, UserError
+from synthflow.rollouts.eligibility import by_its_end, split
+from synthflow.rollouts.questions import MAX_NOTE_CHARS, note, part_rows, problems_by_id, question
 from synthflow.schema import SCORES, TELEMETRY
-from synthflow.stages.questions import MAX_NOTE_CHARS, note, part_rows, problems_by_id, question
-from synthflow.stages.standing import by_its_end, split
 
 ADAPTER_VERSION = "1"
 """Raised when an adapter would say something else of the same answer."""

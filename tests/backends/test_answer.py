@@ -11,10 +11,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from synthflow.backends import answer
-from synthflow.backends.answer import BadAnswer
+from synthflow.backends.openai import answer
+from synthflow.backends.openai.answer import BadAnswer
+from synthflow.backends.openai.protocol import Endpoint
 from synthflow.backends.renderer import Renderer
-from synthflow.backends.wire import Endpoint
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
 from synthflow.stores import journal
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.backends.draw import CHUNK, Knobs, Uniforms, draw, truncate
+from synthflow.backends.transformers.token_sampling import CHUNK, Knobs, Uniforms, draw, truncate
 
 CHI2_999 = {2: 13.82, 3: 16.27, 4: 18.47, 5: 20.52, 6: 22.46, 7: 24.32}
 """Upper 0.1% points of the chi-square distribution."""

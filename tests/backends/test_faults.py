@@ -13,7 +13,10 @@ import pytest
 from fault_load import MIXED, OUTAGES, policy, recovery, requests
 from fault_server import FaultServer, text_of
 
-from synthflow.backends import client, fleet, open_backend, pace
+from synthflow.backends import open_backend
+from synthflow.backends.openai import client
+from synthflow.backends.openai import rate_limit as pace
+from synthflow.backends.openai import server_pool as fleet
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute.engines import close_engines

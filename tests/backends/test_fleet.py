@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.backends import fleet as fleets
-from synthflow.backends import pace
-from synthflow.backends.fleet import Fleet
-from synthflow.backends.pace import Pace
+from synthflow.backends.openai import rate_limit as pace
+from synthflow.backends.openai import server_pool as fleets
+from synthflow.backends.openai.rate_limit import Pace
+from synthflow.backends.openai.server_pool import Fleet
 from synthflow.errors import InfrastructureError
 
 

@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from synthflow.backends import client, load_renderer, open_backend, pace
+from synthflow.backends import load_renderer, open_backend
 from synthflow.backends.models import identify
-from synthflow.backends.openai import OpenAIBackend
+from synthflow.backends.openai import client
+from synthflow.backends.openai import rate_limit as pace
+from synthflow.backends.openai.backend import OpenAIBackend
 from synthflow.backends.renderer import Renderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, Mistakes, UserError

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from synthflow.backends import open_backend, reading
-from synthflow.backends.local import Admitted
-from synthflow.backends.reading import Reading, take
+from synthflow.backends import open_backend
+from synthflow.backends.admission import Admitted
+from synthflow.backends.transformers import scoring as reading
+from synthflow.backends.transformers.scoring import Reading, take
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import EngineFailed, InfrastructureError
 
@@ -141,7 +142,7 @@ def test_a_pass_that_fails_costs_its_own_readings(backend: Backend, monkeypatch:
     def fail(*_: Any) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("synthflow.backends.batch.read", fail)
+    monkeypatch.setattr("synthflow.backends.transformers.batch.read", fail)
     sampled, lost = backend.submit_many([sampling(1, (5, 6), max_tokens=60), scoring((5,), (6,))])
     assert isinstance(lost.exception(60), EngineFailed)
     assert sampled.result(60).n_tokens > 0

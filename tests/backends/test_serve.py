@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from synthflow.backends import open_backend, serve, supervised
-from synthflow.backends.openai import OpenAIBackend
-from synthflow.backends.vllm_arguments import flags
+from synthflow.backends import open_backend
+from synthflow.backends.openai import serve, supervised
+from synthflow.backends.openai.backend import OpenAIBackend
+from synthflow.backends.vllm.arguments import flags
 from synthflow.contracts import PolicyConfig, SampleRequest, SamplingParams
 from synthflow.errors import EngineFailed, Mistakes
 

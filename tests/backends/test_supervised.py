@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from synthflow.backends import launcher, supervised
-from synthflow.backends.serve import _reserve
-from synthflow.backends.supervised import Program, Supervised
+from synthflow.backends.openai import launcher, supervised
+from synthflow.backends.openai.serve import _reserve
+from synthflow.backends.openai.supervised import Program, Supervised
 from synthflow.errors import EngineFailed, InfrastructureError, UserError
 
 FAKE = Path(__file__).with_name("fake_server.py")
@@ -155,7 +155,7 @@ OWNER = """
 import os, signal, sys, time
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-from synthflow.backends.supervised import Program, Supervised
+from synthflow.backends.openai.supervised import Program, Supervised
 port = sys.argv[2]
 command = [sys.executable, sys.argv[1], "--port", port]
 program = Program("server-0", command, dict(os.environ), f"http://127.0.0.1:{port}", 60, 3)

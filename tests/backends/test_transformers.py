@@ -173,7 +173,7 @@ def test_many_threads_submit_at_once(backend: Backend) -> None:
 
 
 def test_a_failure_costs_what_was_in_flight_and_nothing_else(policy_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from synthflow.backends.batch import Batch
+    from synthflow.backends.transformers.batch import Batch
 
     backend, step, fail = start(policy_dir, batch_size=4), Batch.step, threading.Event()
 
@@ -225,7 +225,7 @@ def test_a_model_that_is_not_there_or_slides_is_a_user_s_mistake(policy_dir: Pat
 def test_engines_by_default_fill_the_cores_and_no_more(policy_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 
-    from synthflow.backends import transformers
+    from synthflow.backends.transformers import backend as transformers
 
     def engines(**options: Any) -> int:
         return open_backend(

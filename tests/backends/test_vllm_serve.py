@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from synthflow.backends import load_renderer, open_backend
-from synthflow.backends.openai import OpenAIBackend
+from synthflow.backends.openai.backend import OpenAIBackend
 from synthflow.contracts import PolicyConfig, SampleRequest, SamplingParams
 
 if importlib.util.find_spec("vllm") is None and os.environ.get("CI") != "true":

@@ -18,8 +18,8 @@ import pytest
 from synthflow import ids
 from synthflow.check import CheckReport, check_run
 from synthflow.contracts import SampleResult
-from synthflow.labels.intervals import wilson
 from synthflow.schema import TABLES
+from synthflow.statistics.intervals import wilson
 from synthflow.stores.files import sha256_of, write_text
 from synthflow.stores.journal import JournalWriter
 from synthflow.stores.manifest import ALL, Commit, Graph, Manifest, StageRecord

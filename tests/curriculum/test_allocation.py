@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.curriculum.allocation import Rules, Wave, allocate, mixed_forecast
+from synthflow.stages.curriculum.allocation import Rules, Wave, allocate, mixed_forecast
 
 
 def wave(*groups, cost=1):

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.contracts.stage import Volume
-from synthflow.curriculum.bins import DEFAULT_BINS
-from synthflow.curriculum.order import Order
-from synthflow.curriculum.pass_rate import PassRate
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS
+from synthflow.stages.curriculum.bins import DEFAULT_BINS
+from synthflow.stages.curriculum.order import Order
+from synthflow.stages.curriculum.pass_rate import PassRate
 
 
 def pass_rate(inputs, **fields):

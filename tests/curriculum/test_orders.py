@@ -14,16 +14,16 @@ from label_fakes import ToyServices, problem_row, rows
 from pydantic import ValidationError
 
 from synthflow.contracts import MemoryInputs, StageInfo
-from synthflow.curriculum import bandit, bandit_stage, orders
-from synthflow.curriculum.bandit_stage import Bandit
-from synthflow.curriculum.bins import DEFAULT_BINS
-from synthflow.curriculum.order import Order
-from synthflow.curriculum.pass_rate import PassRate
-from synthflow.curriculum.reestimate import Reestimate
-from synthflow.curriculum.repeats import Repeats
 from synthflow.errors import UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS, PROBLEMS
+from synthflow.stages.curriculum import bandit, bandit_stage, orders
+from synthflow.stages.curriculum.bandit_stage import Bandit
+from synthflow.stages.curriculum.bins import DEFAULT_BINS
+from synthflow.stages.curriculum.order import Order
+from synthflow.stages.curriculum.pass_rate import PassRate
+from synthflow.stages.curriculum.reestimate import Reestimate
+from synthflow.stages.curriculum.repeats import Repeats
 
 
 def known(*rates):
@@ -241,7 +241,7 @@ def test_arms_from_hostile_metadata(metadata, wanted):
 
 
 def test_arms_that_hold_one_problem_each_are_refused(monkeypatch):
-    monkeypatch.setattr("synthflow.curriculum.bandit_stage.MOST_ARMS", 3)
+    monkeypatch.setattr("synthflow.stages.curriculum.bandit_stage.MOST_ARMS", 3)
     problems = [problem_row(str(i)) | {"domain": f"d{i}"} for i in range(4)]
     with pytest.raises(UserError, match="stage 's': 4 arms, such as 'd0'; at most 3"):
         made(Bandit, inputs_of([stat(p["problem_id"], 1, 1) for p in problems], problems=problems), arms="domain")

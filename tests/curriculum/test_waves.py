@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.contracts.stage import Volume
-from synthflow.curriculum.budget_stage import Budget
-from synthflow.curriculum.pass_rate import PassRate
-from synthflow.curriculum.sample_more import SampleMore
 from synthflow.errors import Mistakes, UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS, PROBLEMS, ROLLOUTS, SCORES
 from synthflow.spec import Pipeline
-from synthflow.stages.sample import Sample
+from synthflow.stages.curriculum.budget_stage import Budget
+from synthflow.stages.curriculum.pass_rate import PassRate
+from synthflow.stages.sample.first import Sample
+from synthflow.stages.sample.more import SampleMore
 
 SAMPLING = {"policy": "default", "temperature": 1.0, "max_tokens": 64}
 
@@ -295,7 +295,7 @@ def test_bounds_must_fit():
 
 
 def test_of_a_group_that_two_stages_counted_the_larger_count_stands():
-    from synthflow.curriculum.rates import largest_groups
+    from synthflow.stages.curriculum.rates import largest_groups
 
     infos = [StageInfo(n, PassRate.use, ("problem_stats",)) for n in ("one", "two")]
     tables = {

@@ -13,7 +13,7 @@ from judge_server import Judging, between
 from support import run_ok, synthflow, tables, with_changes, write_spec
 
 from synthflow import demo
-from synthflow.stores.catalog import open_catalog
+from synthflow.stores.catalog.build import open_catalog
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ import pytest
 from judge_server import Judging, between
 from support import assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
-from synthflow.plan.measured import measure
-from synthflow.stores.catalog import open_catalog
+from synthflow.stores.catalog.build import open_catalog
+from synthflow.workflows.pilot.measured import measure
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from synthflow import registry
 from synthflow.contracts import Judgement, Question
 from synthflow.errors import Mistakes, UserError
 from synthflow.stores.manifest import Manifest
-from synthflow.verdicts.rerun import Rejudge, rejudge
 from synthflow.verifiers.math import MathVerifier
+from synthflow.workflows.reverify.reverify import Rejudge, rejudge
 
 pytestmark = pytest.mark.slow
 

@@ -41,9 +41,9 @@ def _world() -> Any:
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """sft/, preference/ and rl/: one release each."""
-    from synthflow.exports.preference import ExportPreference
-    from synthflow.exports.rl import ExportRl
-    from synthflow.exports.sft import ExportSft
+    from synthflow.stages.export.preference import ExportPreference
+    from synthflow.stages.export.rl import ExportRl
+    from synthflow.stages.export.sft import ExportSft
 
     world, root = _world(), tmp_path_factory.mktemp("releases")
     tables = world.make_tables(24)
@@ -134,8 +134,8 @@ def test_sft_tokens_have_no_loss_where_a_mask_says_so(policy: str, tmp_path: Pat
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig, SFTTrainer
 
-    from synthflow.exports.sft import ExportSft
     from synthflow.schema import TABLES
+    from synthflow.stages.export.sft import ExportSft
 
     world = _world()
     tables = world.make_tables(4)
@@ -190,7 +190,7 @@ def test_grpo_with_the_demo_policy(tmp_path: Path) -> None:
     from trl.rewards import accuracy_reward
 
     from synthflow.demo import policy_path
-    from synthflow.exports.rl import ExportRl
+    from synthflow.stages.export.rl import ExportRl
 
     world = _world()
     stage = ExportRl("rl", ExportRl.Config(use="export.rl", of="problems"))

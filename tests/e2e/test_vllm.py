@@ -15,7 +15,7 @@ import pytest
 from kills import Killed, Victims, engine_core, engine_worker, family, in_flight, journaled, sampled_again
 from support import SMALL, run_ok, start, synthflow, tables, with_changes, write_spec
 
-from synthflow.backends import launcher
+from synthflow.backends.openai import launcher
 from synthflow.errors import ExitCode
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -103,7 +103,7 @@ def test_ctrl_c_finishes_what_is_in_flight(number: signal.Signals, tmp_path: Pat
 
 BOMB = """
 import os
-from synthflow.backends.vllm_guard import Guard
+from synthflow.backends.vllm.guard import Guard
 from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
 compute = GPUModelRunner.execute_model

@@ -26,8 +26,8 @@ from synthflow.execute.stopping import Stopped, StopWatch, stop_file
 from synthflow.execute.suspects import Group
 from synthflow.execute.tasks import EngineTask, RunContext
 from synthflow.ids import canonical
+from synthflow.stores.in_flight import OpenedLog, deaths
 from synthflow.stores.journal import JournalWriter, lookup
-from synthflow.stores.opened import OpenedLog, deaths
 
 POLICY = PolicyConfig(backend="fake", model="fake")
 

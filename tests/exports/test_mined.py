@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from synthflow.contracts import StageInfo
-from synthflow.exports.columns import is_reserved
-from synthflow.exports.offline import OFFLINE
-from synthflow.exports.preference import ExportPreference
-from synthflow.exports.rl import ExportRl
-from synthflow.exports.sft import ExportSft
-from synthflow.mining.advantages import Advantages
-from synthflow.mining.unpaired import Unpaired
 from synthflow.schema import TABLES
+from synthflow.stages.export.columns import is_reserved
+from synthflow.stages.export.offline import OFFLINE
+from synthflow.stages.export.preference import ExportPreference
+from synthflow.stages.export.rl import ExportRl
+from synthflow.stages.export.sft import ExportSft
+from synthflow.stages.mine.advantages import Advantages
+from synthflow.stages.mine.unpaired import Unpaired
 
 Rows = list[dict[str, Any]]
 EVERYTHING = ["grpo", "grpo_no_std", "rloo", "psr", "nsr", "weighted", "oreal", "nft"]

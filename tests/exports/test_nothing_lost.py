@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow import ids
-from synthflow.exports.preference import ExportPreference
-from synthflow.exports.rl import ExportRl
-from synthflow.exports.sft import ExportSft
-from synthflow.exports.stepwise import ExportStepwise
 from synthflow.schema import TABLES
+from synthflow.stages.export.preference import ExportPreference
+from synthflow.stages.export.rl import ExportRl
+from synthflow.stages.export.sft import ExportSft
+from synthflow.stages.export.stepwise import ExportStepwise
 
 VERDICT = st.sampled_from(["correct", "wrong", "unknown", None])
 ROLE = st.sampled_from(["user", "assistant", "system", "tool"])

@@ -12,12 +12,12 @@ import pytest
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import InvariantBroken
-from synthflow.exports.graph import RAW, ExportGraph
-from synthflow.exports.preference import ExportPreference
-from synthflow.exports.rl import ExportRl
-from synthflow.exports.sft import ExportSft
-from synthflow.exports.stepwise import ExportStepwise
 from synthflow.schema import TABLES
+from synthflow.stages.export.graph import RAW, ExportGraph
+from synthflow.stages.export.preference import ExportPreference
+from synthflow.stages.export.rl import ExportRl
+from synthflow.stages.export.sft import ExportSft
+from synthflow.stages.export.stepwise import ExportStepwise
 
 Rows = list[dict[str, Any]]
 

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from synthflow.exports.base import ExportConfig
-from synthflow.exports.columns import is_reserved
-from synthflow.exports.graph import ExportGraph
-from synthflow.exports.preference import ExportPreference
-from synthflow.exports.rl import RL, ExportRl
-from synthflow.exports.sft import ExportSft, SftConfig
-from synthflow.exports.stepwise import ExportStepwise
+from synthflow.stages.export.base import ExportConfig
+from synthflow.stages.export.columns import is_reserved
+from synthflow.stages.export.graph import ExportGraph
+from synthflow.stages.export.preference import ExportPreference
+from synthflow.stages.export.rl import RL, ExportRl
+from synthflow.stages.export.sft import ExportSft, SftConfig
+from synthflow.stages.export.stepwise import ExportStepwise
 
 EXPORTS = (ExportSft, ExportPreference, ExportRl, ExportStepwise, ExportGraph)
 FOR_TRAINERS = EXPORTS[:-1]

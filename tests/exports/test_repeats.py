@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from synthflow.contracts import MemoryInputs, StageInfo
-from synthflow.curriculum.repeats import Repeats
-from synthflow.exports.rl import ExportRl
+from synthflow.stages.curriculum.repeats import Repeats
+from synthflow.stages.export.rl import ExportRl
 
 EVERY = ("mixed", "all_right", "all_wrong")
 

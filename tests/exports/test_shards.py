@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.errors import InvariantBroken
-from synthflow.exports import ordering, shards
-from synthflow.exports.columns import MESSAGES, STRING, ConfigSpec, ExportColumn
-from synthflow.exports.ordering import KEYS
-from synthflow.exports.shards import ShardLimits, Spool, row_bytes
+from synthflow.stages.export import ordering, shards
+from synthflow.stages.export.columns import MESSAGES, STRING, ConfigSpec, ExportColumn
+from synthflow.stages.export.ordering import KEYS
+from synthflow.stages.export.shards import ShardLimits, Spool, row_bytes
 
 SPEC = ConfigSpec(
     "things",

@@ -11,8 +11,8 @@ from judging_fakes import Services, between, inputs_of, rollout, run, verdicts
 
 from synthflow.backends.renderer import Renderer
 from synthflow.demo import policy_path
-from synthflow.judging import prompts
-from synthflow.judging.prompts import TAGS, Prompt, shipped, shown_answer, within
+from synthflow.judges import prompts
+from synthflow.judges.prompts import TAGS, Prompt, shipped, shown_answer, within
 
 hostile = st.lists(
     st.one_of(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judging_fakes import Services, between, ids, inputs_of, measures, mistakes, problem, rollout, run, verdicts
 
-from synthflow.judging.criteria import own_criteria
+from synthflow.stages.verify.criteria import own_criteria
 
 ROWS = [
     rollout("r_1", r"First, 2 + 2 = 4. So \boxed{4}"),

@@ -14,7 +14,7 @@ from synthflow.backends import load_renderer
 from synthflow.backends.models import identify, resolve_model
 from synthflow.contracts import PolicyConfig
 from synthflow.errors import UserError
-from synthflow.judging.self_certainty import self_certainty
+from synthflow.stages.measure.self_certainty import self_certainty
 
 DEMO = PolicyConfig(backend="transformers", model="demo")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from label_fakes import ToyRenderer, ToyServices, inputs_of
 
 from synthflow.contracts import MemoryInputs, PolicyIdentity, SampleRequest, SampleResult
-from synthflow.labels.judge import JudgeSteps
+from synthflow.stages.label.judge import JudgeSteps
 
 JUDGE = "m_judge"
 Script = Callable[[str, int], str]

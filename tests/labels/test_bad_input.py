@@ -30,10 +30,10 @@ from synthflow.contracts import (
     StageInfo,
 )
 from synthflow.demo import generate_problems
+from synthflow.rollouts.rows import utf8
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, TABLES
 from synthflow.segment import SEGMENTERS
 from synthflow.stages.adapters import stage_class
-from synthflow.stages.rollouts import utf8
 from synthflow.verifiers.opening import open_verifier
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"

@@ -13,8 +13,8 @@ from label_fakes import STOP, ToyRenderer, ToyServices, inputs_of, problem_row, 
 from synthflow import ids
 from synthflow.contracts import SampleResult, StageInfo
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.labels.branch import Branch
 from synthflow.schema import TABLES
+from synthflow.stages.sample.branch import Branch
 
 WORDS = ("ok0\n", "ok1\n", "ok2\n", "bad0\n", "bad1\n", "bad2\n", "= 1", "= 0")
 

@@ -12,9 +12,9 @@ from label_fakes import ANCESTORS, ToyServices, problem_row, rollout_row, score_
 from step_judges import JudgedServices, between, shown_steps, stage
 
 from synthflow.contracts import MemoryInputs, StageInfo
-from synthflow.labels.calibrated import Calibrated, calibrate
-from synthflow.labels.judge import JudgeSteps
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES
+from synthflow.stages.label.calibrated import Calibrated, calibrate
+from synthflow.stages.label.judge import JudgeSteps
 
 LABELS = StageInfo("labels", "label.judge", ("steps", "step_values", "scores", "artifacts"), ("verdicts",))
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from synthflow.labels.flawed import fapo_reward, flawed_positive, genrm_reward, process_bench_f1
+from synthflow.stages.label.flawed import fapo_reward, flawed_positive, genrm_reward, process_bench_f1
 
 
 @pytest.mark.parametrize(

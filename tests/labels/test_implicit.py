@@ -17,10 +17,10 @@ from synthflow import ids
 from synthflow.contracts import PolicyIdentity, SampleResult
 from synthflow.errors import UserError
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.labels.implicit import Implicit
-from synthflow.labels.implicit_rewards import step_rewards
 from synthflow.schema import TABLES
 from synthflow.segment import Span
+from synthflow.stages.label.implicit import Implicit
+from synthflow.stages.label.implicit_rewards import step_rewards
 
 
 class Reader(ToyRenderer):

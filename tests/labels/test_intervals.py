@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.labels.intervals import Z95, difference_error, difference_low, standard_error, wilson
+from synthflow.statistics.intervals import Z95, difference_error, difference_low, standard_error, wilson
 
 COUNTS = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 

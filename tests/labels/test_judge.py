@@ -22,9 +22,9 @@ from step_judges import (
 )
 
 from synthflow import demo, ids
-from synthflow.labels.judge_prompt import fair_share, indexed
-from synthflow.labels.monte_carlo import MonteCarlo
 from synthflow.segment import segment
+from synthflow.stages.label.judge_prompt import fair_share, indexed
+from synthflow.stages.label.monte_carlo import MonteCarlo
 
 WORLD = world(4, 8)
 TEXTS = {row["rollout_id"]: row["completion"] for row in WORLD[1]}

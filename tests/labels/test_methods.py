@@ -24,9 +24,9 @@ from label_fakes import (
 from synthflow import ids
 from synthflow.contracts import SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
-from synthflow.labels.monte_carlo import MonteCarlo
-from synthflow.labels.monte_carlo_config import MonteCarloConfig
 from synthflow.schema import TABLES
+from synthflow.stages.label.monte_carlo import MonteCarlo
+from synthflow.stages.label.monte_carlo_config import MonteCarloConfig
 
 ADAPTIVE = {"method": "adaptive", "n_max": 24, "until": {"half_width": 0.2}}
 POSTERIOR = {"method": "posterior", "n_max": 24, "batch": 6}

@@ -25,8 +25,8 @@ from synthflow import ids
 from synthflow.contracts import SampleRequest
 from synthflow.contracts.stage import Volume
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.labels.monte_carlo import MonteCarlo
 from synthflow.schema import TABLES
+from synthflow.stages.label.monte_carlo import MonteCarlo
 
 
 def stage(**fields):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from synthflow.contracts import SampleResult
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.labels.monte_carlo import MonteCarlo
+from synthflow.stages.label.monte_carlo import MonteCarlo
 
 
 class Reads(ToyServices):

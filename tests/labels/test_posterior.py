@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from search_world import Game, exact, play
 
-from synthflow.labels.error_model import _log_gamma, information, predict, suspicion
-from synthflow.labels.monte_carlo_config import MonteCarloConfig
-from synthflow.labels.posterior import PosteriorSearch
-from synthflow.labels.prefixes import Cut
-from synthflow.labels.searchers import Bisection, Target
-from synthflow.labels.waves import _prior
+from synthflow.rollouts.prefixes import Cut
 from synthflow.segment import Span
+from synthflow.stages.label.error_model import _log_gamma, information, predict, suspicion
+from synthflow.stages.label.judge_samples import _prior
+from synthflow.stages.label.monte_carlo_config import MonteCarloConfig
+from synthflow.stages.label.posterior import PosteriorSearch
+from synthflow.stages.label.searchers import Bisection, Target
 
 
 def found_by_posterior(game: Game, budget: int, **options: float):

@@ -12,10 +12,10 @@ from label_fakes import ToyServices, inputs_of, problem_row, rollout_row, rows, 
 
 from synthflow.contracts import MemoryInputs
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.labels.progress import Progress
-from synthflow.labels.progress_features import FACTS, Steps, features
-from synthflow.labels.progress_model import ProgressModel, Sums, conserved, fold_of
 from synthflow.schema import TABLES
+from synthflow.stages.label.progress import Progress
+from synthflow.stages.label.progress_features import FACTS, Steps, features
+from synthflow.stages.label.progress_model import ProgressModel, Sums, conserved, fold_of
 
 
 def stage(**fields):

@@ -14,9 +14,9 @@ from synthflow.demo import generate_problems, reference_solutions
 from synthflow.demo.step_checker import DemoStepChecker
 from synthflow.errors import InvariantBroken
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.labels.monte_carlo import MonteCarlo
-from synthflow.labels.reference import Reference
 from synthflow.schema import TABLES
+from synthflow.stages.label.monte_carlo import MonteCarlo
+from synthflow.stages.label.reference import Reference
 
 
 def stage(**fields):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.labels.posterior import PosteriorSearch
-from synthflow.labels.searchers import Adaptive, Bisection, Exhaustive, Target
+from synthflow.stages.label.posterior import PosteriorSearch
+from synthflow.stages.label.searchers import Adaptive, Bisection, Exhaustive, Target
 
 RULES = {
     "exhaustive": lambda target, budget: Exhaustive(target, 8),

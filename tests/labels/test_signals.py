@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from label_fakes import ANCESTORS, ToyServices, rows, world
 
 from synthflow.contracts import MemoryInputs, StageInfo
-from synthflow.labels import signals as s
-from synthflow.labels.monte_carlo import MonteCarlo
-from synthflow.labels.monte_carlo_config import MonteCarloConfig
-from synthflow.labels.signal_stage import Signals, SignalsConfig
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
+from synthflow.stages.label import training_signals as s
+from synthflow.stages.label.monte_carlo import MonteCarlo
+from synthflow.stages.label.monte_carlo_config import MonteCarloConfig
+from synthflow.stages.label.signals import Signals, SignalsConfig
 
 chances = st.floats(0, 1, allow_nan=False, width=32)
 values_of_a_rollout = st.lists(chances, min_size=2, max_size=12)

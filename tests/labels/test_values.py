@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.labels.values import Evidence, hard_first_error, step_columns
+from synthflow.stages.label.values import Evidence, hard_first_error, step_columns
 
 RIGHT, WRONG = Evidence(1, 1, "verdict"), Evidence(0, 1, "verdict")
 

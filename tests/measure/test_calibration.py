@@ -14,13 +14,13 @@ from made_up_run import FakeServices, problem, rollout, score
 
 from synthflow.contracts import Inputs, MemoryInputs, StageInfo
 from synthflow.errors import ExitCode, Mistakes, NotCalibrated, UserError
-from synthflow.measure.agreement import Confusion, auroc_rate
-from synthflow.measure.calibration import MeasureCalibration
-from synthflow.measure.calibration_config import CalibrationConfig
 from synthflow.schema import PROBLEM_STATS, PROBLEMS, ROLLOUTS, SCORES, STAGES
-from synthflow.stores.catalog import build_catalog
+from synthflow.stages.measure.calibration import MeasureCalibration
+from synthflow.stages.measure.calibration_config import CalibrationConfig
+from synthflow.statistics.agreement import Confusion, auroc_rate
+from synthflow.stores.catalog.build import build_catalog
+from synthflow.stores.catalog.sql import query
 from synthflow.stores.shards import write_shard
-from synthflow.stores.sql import query
 
 ANCESTORS = (
     StageInfo("problems", "source.jsonl", ("problems",)),

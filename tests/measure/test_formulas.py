@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.measure.diversity import SAMPLE, distinct_and_entropy, jaccard_kernels, self_similarity, vendi
-from synthflow.measure.exploration import pass_at_k, powers_of_two
-from synthflow.measure.texts import shapes, sizes, words
+from synthflow.statistics.diversity import SAMPLE, distinct_and_entropy, jaccard_kernels, self_similarity, vendi
+from synthflow.statistics.pass_at_k import pass_at_k, powers_of_two
+from synthflow.statistics.texts import shapes, sizes, words
 
 gram_sets = st.lists(st.frozensets(st.integers(0, 12), max_size=8), min_size=1, max_size=SAMPLE)
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.measure.hashing import (
+from synthflow.statistics.accumulators import EMPTY, Accumulator, merge, merge_all
+from synthflow.statistics.sketches import (
     HASH_SPACE,
     distinct_estimate,
     merge_sketches,
@@ -19,8 +20,7 @@ from synthflow.measure.hashing import (
     sketch_of,
     text_hashes,
 )
-from synthflow.measure.merge import EMPTY, Accumulator, merge, merge_all
-from synthflow.stores.bins import BINS, SIZES
+from synthflow.stores.catalog.bins import BINS, SIZES
 
 # Integers, so that float sums are exact and equality may be asked for.
 observations = st.lists(st.integers(-1000, 1000).map(float), max_size=20)

@@ -10,10 +10,10 @@ import pytest
 from made_up_run import FakeServices, World, pair, rollout, score
 
 from synthflow.contracts import MemoryInputs, StageInfo
-from synthflow.measure import observations
-from synthflow.measure.metrics import metric_of
-from synthflow.measure.qdc import MeasureQdc, QdcConfig
 from synthflow.schema import STATS
+from synthflow.stages.measure import observations
+from synthflow.stages.measure.metrics import metric_of
+from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
 
 
 def measure(inputs: MemoryInputs, services: FakeServices, **config: Any) -> pl.DataFrame:

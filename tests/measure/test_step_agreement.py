@@ -13,10 +13,10 @@ from made_up_steps import ABOVE, Labelled, Row, Says, Solution, noise, solutions
 
 from synthflow.contracts import Inputs, StageInfo
 from synthflow.errors import UserError
-from synthflow.measure.agreement_page import agreement_of, page, truth_rows
-from synthflow.measure.step_agreement import MeasureStepAgreement, StepAgreementConfig
+from synthflow.report.agreement_page import agreement_of, page, truth_rows
 from synthflow.schema import STAGES
-from synthflow.stores.catalog import build_catalog, open_catalog
+from synthflow.stages.measure.step_agreement import MeasureStepAgreement, StepAgreementConfig
+from synthflow.stores.catalog.build import build_catalog, open_catalog
 from synthflow.stores.shards import write_shard
 
 Table = dict[tuple[str, str, str], Row]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthflow.measure import step_statistics as st
+from synthflow.statistics import bootstrap as st
 
 
 def value(statistic: st.Statistic, weights: list[float] | None = None, n: int = 0) -> float:

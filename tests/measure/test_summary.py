@@ -12,10 +12,10 @@ import pytest
 from made_up_run import FakeServices, World
 from rich.console import Console
 
-from synthflow.measure.qdc import MeasureQdc, QdcConfig
-from synthflow.measure.summary import qdc_table, render, run_summary, summary_lines
+from synthflow.report.summary import qdc_table, render, run_summary, summary_lines
 from synthflow.schema import STAGES
-from synthflow.stores.catalog import build_catalog, open_catalog
+from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
+from synthflow.stores.catalog.build import build_catalog, open_catalog
 from synthflow.stores.shards import write_shard
 
 

@@ -12,8 +12,8 @@ from synthflow import ids
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.errors import UserError
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.mining.advantages import Advantages
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
+from synthflow.stages.mine.advantages import Advantages
 
 
 def advise(inputs, of="keep", **fields):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.curriculum.groups import GROUP
-from synthflow.mining.estimators import BINARY, Knobs, columns
+from synthflow.rollouts.groups import GROUP
+from synthflow.stages.mine.estimators import BINARY, Knobs, columns
 
 
 def advantages(rewards, *names, knobs=None):

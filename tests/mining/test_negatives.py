@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.mining.negatives import ranked
-from synthflow.mining.pairs import MinePairs
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
+from synthflow.stages.mine.negatives import ranked
+from synthflow.stages.mine.pairs import MinePairs
 
 SECOND = StageInfo("second", "verify.math", ("scores",), ("rollouts",))
 RANKED = StageInfo("ranked", "measure.self_certainty", ("scores",), ("rollouts",))

@@ -25,10 +25,10 @@ from pydantic import ValidationError
 from synthflow import ids
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.labels.monte_carlo import MonteCarlo
-from synthflow.mining.choose import Candidate, Side, choose
-from synthflow.mining.pairs import MinePairs
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES, STEPS
+from synthflow.stages.label.monte_carlo import MonteCarlo
+from synthflow.stages.mine.choose import Candidate, Side, choose
+from synthflow.stages.mine.pairs import MinePairs
 
 
 def mine(inputs, **fields):

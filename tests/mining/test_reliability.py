@@ -10,10 +10,10 @@ from label_fakes import ANCESTORS, ToyServices, problem_row, rollout_row, rows, 
 
 from synthflow import ids
 from synthflow.contracts import MemoryInputs, StageInfo
-from synthflow.mining.choose import Candidate, Side
-from synthflow.mining.pairs import MinePairs
-from synthflow.mining.reliability import interval_overlap, p_better, round_consistency
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES, STEPS
+from synthflow.stages.mine.choose import Candidate, Side
+from synthflow.stages.mine.pairs import MinePairs
+from synthflow.stages.mine.reliability import interval_overlap, p_better, round_consistency
 
 C, W, U = "correct", "wrong", "unknown"
 

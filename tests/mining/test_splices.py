@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from synthflow import ids
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.mining.splices import REFLECTIONS, MineSplices
 from synthflow.schema import TABLES
-from synthflow.trees.label import LabelTree
+from synthflow.stages.label.tree import LabelTree
+from synthflow.stages.mine.splices import REFLECTIONS, MineSplices
 
 LABELS = StageInfo("labels", "label.tree", ("steps", "step_values"), ("keep",))
 

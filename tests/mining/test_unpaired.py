@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.mining.unpaired import Unpaired
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
+from synthflow.stages.mine.unpaired import Unpaired
 
 SECOND = StageInfo("second", "verify.math", ("scores",), ("rollouts",))
 

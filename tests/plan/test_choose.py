@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.errors import UserError
-from synthflow.plan.choose import Chosen, ChosenProblems, choose_problems
 from synthflow.plan.records import identity_config, scope_of
-from synthflow.stages.sources import JsonlSource
+from synthflow.stages.source.base import JsonlSource
+from synthflow.workflows.pilot.choose import Chosen, ChosenProblems, choose_problems
 
 
 def _source(folder: Path, numbers: list[int], name: str = "problems") -> JsonlSource:

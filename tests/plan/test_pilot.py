@@ -12,16 +12,16 @@ from synthflow.cli.pilot import print_pilot
 from synthflow.contracts import PolicyIdentity
 from synthflow.errors import RunLocked, UserError
 from synthflow.execute.cluster import ClusterSize
-from synthflow.plan.choose import Chosen, ChosenProblems, choose_problems
-from synthflow.plan.measured import Measured
-from synthflow.plan.pilot import Pilot, _folder, _small, _stages, run_pilot
-from synthflow.plan.projection import Projection
 from synthflow.plan.records import stage_records
-from synthflow.plan.speed import Answer, speed_of
 from synthflow.spec import Pipeline
-from synthflow.stages.sources import Source
+from synthflow.stages.source.base import Source
 from synthflow.stores.journal import JournalWriter
 from synthflow.stores.lock import RunLock
+from synthflow.workflows.pilot.choose import Chosen, ChosenProblems, choose_problems
+from synthflow.workflows.pilot.measured import Measured
+from synthflow.workflows.pilot.pilot import Pilot, _folder, _small, _stages, run_pilot
+from synthflow.workflows.pilot.projection import Projection
+from synthflow.workflows.pilot.speed import Answer, speed_of
 
 STAGES: dict[str, Any] = {
     "problems": {"use": "source.demo", "limit": 40},
@@ -140,7 +140,7 @@ def test_people_read_the_numbers_with_their_ranges(pipeline: Pipeline, capsys: p
 
 
 def test_rows_without_a_problem_are_booked_on_all() -> None:
-    from synthflow.plan.measured import _Book
+    from synthflow.workflows.pilot.measured import _Book
 
     book = _Book(["p_a", "p_b"])
     book.add("x", "p_a", 3)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.plan.projection import Projection, Range, Sampled, expanded_levels, t_quantile
+from synthflow.workflows.pilot.projection import Projection, Range, Sampled, expanded_levels, t_quantile
 
 
 def _projection(values: list[float], total: int) -> Projection:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.plan.speed import BINS, Answer, speed_of, within
+from synthflow.workflows.pilot.speed import BINS, Answer, speed_of, within
 
 ANSWERS = st.lists(
     st.builds(Answer, st.integers(0, 400).map(lambda x: x / 10), st.integers(1, 80).map(lambda x: x / 10),

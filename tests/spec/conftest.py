@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from synthflow import registry
 from synthflow.contracts import Filter, FilterConfig, Stage, StageConfig, StageInfo, Verifier, VerifierConfig
 from synthflow.errors import UserError
-from synthflow.stages.source_rows import Row
-from synthflow.stages.sources import Source, SourceConfig
+from synthflow.io.rows import Row
+from synthflow.stages.source.base import Source, SourceConfig
 
 
 class _Fake(Stage):

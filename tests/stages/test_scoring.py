@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from synthflow import ids
-from synthflow.backends.toplogprobs import entropy_floor
+from synthflow.backends.top_logprobs import entropy_floor
 from synthflow.contracts import PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InvariantBroken, Mistakes
+from synthflow.rollouts.scoring import ToScore, same_vocabulary, score
 from synthflow.spec.pipeline import Pipeline
-from synthflow.stages.scoring import ToScore, same_vocabulary, score
 
 
 class Services:

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from synthflow import ids
 from synthflow.contracts import Volume
 from synthflow.errors import Mistakes, UserError
+from synthflow.io import files as source_files
+from synthflow.io.rows import ExactFloat, RowError
 from synthflow.plan.records import identity_config
 from synthflow.schema import PROBLEMS
 from synthflow.spec import Pipeline
-from synthflow.stages import source_files
-from synthflow.stages.source_rows import ExactFloat, RowError
-from synthflow.stages.sources import DatasetsSource, DemoSource, JsonlSource, ParquetSource, Source
+from synthflow.stages.source.base import DatasetsSource, DemoSource, JsonlSource, ParquetSource, Source
 
 FUNCTION_FIXTURES = [HealthCheck.function_scoped_fixture]
 

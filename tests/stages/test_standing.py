@@ -9,7 +9,7 @@ import pytest
 
 from synthflow.contracts import Judgement
 from synthflow.contracts.backend import FinishReason
-from synthflow.stages.standing import by_its_end, split
+from synthflow.rollouts.eligibility import by_its_end, split
 
 UNKNOWN, WRONG = Judgement.unknown("truncated"), Judgement("wrong", 0.0, "truncated")
 

@@ -18,11 +18,11 @@ import pytest
 
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import STAGES, TABLES
-from synthflow.stores.catalog import CATALOG, build_catalog, open_catalog
-from synthflow.stores.catalog_views import VIEWS
+from synthflow.stores.catalog.build import CATALOG, build_catalog, open_catalog
+from synthflow.stores.catalog.sql import describe, query
+from synthflow.stores.catalog.sql_formats import FORMATS, cell, render
+from synthflow.stores.catalog.views import VIEWS
 from synthflow.stores.shards import write_shard
-from synthflow.stores.sql import describe, query
-from synthflow.stores.sql_formats import FORMATS, cell, render
 
 sys.path.append(str(Path(__file__).parents[1] / "measure"))
 
@@ -33,7 +33,7 @@ STEP_IDS = {"rollouts": "e_rollouts", "verdicts": "e_math", "second": "e_exact",
 
 def written(run: Path, world: World) -> Path:
     """The world as shards of a run, with stages and measurements, and its catalog."""
-    from synthflow.measure.qdc import MeasureQdc, QdcConfig
+    from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
 
     config = QdcConfig(use="measure.qdc", of=("pairs",), verdicts="verdicts")
     world.rows["report"] = {}
@@ -150,7 +150,7 @@ def test_pass_at_k_agrees_with_the_exact_formula(run: Path) -> None:
 
 
 def test_qdc_agrees_with_the_merged_accumulators(run: Path) -> None:
-    from synthflow.measure.merge import Accumulator, merge_all
+    from synthflow.statistics.accumulators import Accumulator, merge_all
 
     with open_catalog(run) as con:
         result = con.execute("SELECT * FROM stats")
@@ -345,7 +345,7 @@ def test_markdown_keeps_its_columns() -> None:
 
 
 def test_a_table_says_when_it_stops() -> None:
-    from synthflow.stores.sql_formats import as_table
+    from synthflow.stores.catalog.sql_formats import as_table
 
     assert "first 3 rows" in list(as_table(["i"], iter([(i,) for i in range(9)]), limit=3))[-1]
     assert len(list(as_table(["i"], iter([(i,) for i in range(3)]), limit=3))) == 5

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthflow.curriculum.orders import rank_correlation
 from synthflow.schema import TABLES
-from synthflow.stores.catalog import build_catalog
+from synthflow.stages.curriculum.orders import rank_correlation
+from synthflow.stores.catalog.build import build_catalog
+from synthflow.stores.catalog.sql import query
 from synthflow.stores.shards import write_shard
-from synthflow.stores.sql import query
 
 STAGES = {
     "rollouts": ("sample", []),

@@ -8,8 +8,8 @@ from math import comb
 import duckdb
 import pytest
 
-from synthflow.measure.exploration import pass_at_k
-from synthflow.stores.catalog_views import PASS_AT_K
+from synthflow.statistics.pass_at_k import pass_at_k
+from synthflow.stores.catalog.views import PASS_AT_K
 
 
 def view(groups: list[tuple[int, int]]) -> dict[tuple[int, int, int], float]:

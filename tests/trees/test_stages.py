@@ -22,14 +22,14 @@ from label_fakes import (
 from synthflow import ids
 from synthflow.contracts import Judgement, MemoryInputs, StageInfo
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.labels.monte_carlo import MonteCarlo
-from synthflow.mining.pairs import MinePairs
-from synthflow.mining.traces import MineTraces
+from synthflow.rollouts.views import verify_stages
 from synthflow.schema import PROBLEMS, TABLES
-from synthflow.stages.sample import Sample
-from synthflow.stages.views import verify_stages
-from synthflow.trees.label import LabelTree
-from synthflow.trees.sample import SampleTree
+from synthflow.stages.label.monte_carlo import MonteCarlo
+from synthflow.stages.label.tree import LabelTree
+from synthflow.stages.mine.pairs import MinePairs
+from synthflow.stages.mine.traces import MineTraces
+from synthflow.stages.sample.first import Sample
+from synthflow.stages.sample.tree import SampleTree
 
 
 def tree_stage(**fields):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.trees.select import Selection, puct, select, uct, worth
-from synthflow.trees.tree import Path, Tree, step_prior
-from synthflow.trees.values import first_without_hope, rest_mcts, steps_to_correct
+from synthflow.rollouts.tree import Path, Tree, step_prior
+from synthflow.stages.label.tree_values import first_without_hope, rest_mcts, steps_to_correct
+from synthflow.stages.sample.tree_select import Selection, puct, select, uct, worth
 
 
 def path(steps, verdict, sampled_from=0, name=None, logprobs=None):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from synthflow.schema import SCORES
 from synthflow.stores.shards import Shard, write_shard
-from synthflow.verdicts.churn import NONE, Cell, Churn, ChurnWriter
+from synthflow.workflows.reverify.churn import NONE, Cell, Churn, ChurnWriter
 
 sys.path.append(str(Path(__file__).parents[1] / "measure"))
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from synthflow.cli.main import cli
-from synthflow.labels.intervals import wilson
-from synthflow.measure.calibration_config import CalibrationConfig
+from synthflow.stages.measure.calibration_config import CalibrationConfig
+from synthflow.statistics.intervals import wilson
 
 TEXT = (Path(__file__).parents[2] / "docs" / "verification.md").read_text()
 

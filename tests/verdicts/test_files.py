@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.errors import Mistakes, UserError
-from synthflow.verdicts import readers
-from synthflow.verdicts.columns import ADDED, choose_columns
-from synthflow.verdicts.files import FileVerdicts, VerifyFile, default_out, verify_file
+from synthflow.io import readers
+from synthflow.io.columns import ADDED, choose_columns
 from synthflow.verifiers.exact import ExactVerifier
+from synthflow.workflows.verify_file import FileVerdicts, VerifyFile, default_out, verify_file
 
 ROWS: list[dict[str, Any]] = [
     {"question": "1 + 1?", "answer": "2", "completion": r"it is \boxed{2}"},

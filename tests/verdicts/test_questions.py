@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthflow.verdicts.files import VerifyFile, verify_file
+from synthflow.workflows.verify_file import VerifyFile, verify_file
 
 PROGRAM = "```python\ndef double(x):\n    return {}\n```"
 TESTS = {"fn_name": "double", "inputs": [[2], [5]], "outputs": [4, 10]}

@@ -10,12 +10,12 @@ from types import ModuleType
 
 import pytest
 
-from synthflow.verifiers import rationals
-from synthflow.verifiers.limits import too_large
+from synthflow.verifiers.answers import rationals
+from synthflow.verifiers.answers.limits import too_large
+from synthflow.verifiers.answers.text import _settle, canonical, to_latex
+from synthflow.verifiers.answers.units import without_unit
 from synthflow.verifiers.math import decide_exactly
-from synthflow.verifiers.text import _settle, canonical, to_latex
-from synthflow.verifiers.words import without_unit
-from synthflow.verifiers.workers import WorkerPool
+from synthflow.verifiers.workers.pool import WorkerPool
 
 CHUNK = 1000
 
@@ -34,7 +34,7 @@ made = _load("pairs")
 
 def _agree(count: int, seed: int, least_decided: float) -> None:
     """Both paths on `count` pairs, in chunks, so that memory stays flat."""
-    pool = WorkerPool("synthflow.verifiers.compare:compare", workers=os.cpu_count() or 1, timeout_s=60)
+    pool = WorkerPool("synthflow.verifiers.answers.compare:compare", workers=os.cpu_count() or 1, timeout_s=60)
     decided, contradictions = 0, []
     for chunk in range(count // CHUNK):
         pairs = [tuple(without_unit(canonical(text)) for text in pair) for pair in made.pairs(CHUNK, seed + chunk)]

@@ -123,7 +123,7 @@ def test_a_machine_that_fails_is_not_a_wrong_answer() -> None:
 
 
 def _lost() -> Any:
-    from synthflow.verifiers.workers import Outcome
+    from synthflow.verifiers.workers.pool import Outcome
 
     return Outcome(None, "verifier_error", "worker died (killed by signal 9)")
 

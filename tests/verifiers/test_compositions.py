@@ -13,8 +13,8 @@ from synthflow import registry
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.errors import InvariantBroken, Mistakes
 from synthflow.spec import Pipeline
-from synthflow.verifiers import lending
 from synthflow.verifiers.opening import open_verifier
+from synthflow.verifiers.workers import sharing as lending
 
 LOG: list[tuple[str, str]] = []
 VERDICTS = {"c": ("correct", 1.0), "w": ("wrong", 0.0)}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.verifiers.extract import boxes, extract, gold_answer
+from synthflow.verifiers.answers.extract import boxes, extract, gold_answer
 
 CASES = [
     (r"so \boxed{5}", "5"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.verifiers.agreement import (
+from synthflow.judges.samples import (
     Opinion,
     Thresholds,
     both_orders,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from synthflow.contracts import Judgement, Question, Verifier
 from synthflow.errors import InvariantBroken
-from synthflow.verifiers.once import judge_once
+from synthflow.verifiers.workers.unique import judge_once
 
 
 class Counting(Verifier):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.verifiers import rationals
-from synthflow.verifiers.limits import too_large
-from synthflow.verifiers.text import canonical, to_latex
-from synthflow.verifiers.words import is_text, say, unit
+from synthflow.verifiers.answers import rationals
+from synthflow.verifiers.answers.limits import too_large
+from synthflow.verifiers.answers.text import canonical, to_latex
+from synthflow.verifiers.answers.units import is_text, say, unit
 
 ANSWER_CHARS = r"0123456789.,/+-*^!(){}[]\ $%xyabABfrctexovlin_:;=<>&∞π°" + "\x00\ud800\u2212\n"
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.verifiers.expressions import read
-from synthflow.verifiers.normal_form import normal_form, same
-from synthflow.verifiers.probing import ball
-from synthflow.verifiers.quick import decide
+from synthflow.verifiers.answers.exact_math import decide
+from synthflow.verifiers.answers.expressions import read
+from synthflow.verifiers.answers.normal_form import normal_form, same
+from synthflow.verifiers.answers.probing import ball
 
 
 def test_a_surd_worked_out_by_hand() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.verifiers.readings import Answer
+from synthflow.judges.parsing import Answer
 
 VERDICT = Answer("Verdict", ("correct", "wrong"))
 SCORE = Answer("Score", scale=(0.0, 10.0))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from synthflow.verifiers.agreement import Thresholds
-from synthflow.verifiers.rubrics import Met, judge, score_bounds
+from synthflow.judges.samples import Thresholds
+from synthflow.stages.verify.rubrics import Met, judge, score_bounds
 
 HALF = Thresholds(0.5, 0.5)
 

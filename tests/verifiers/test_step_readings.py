@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.verifiers.step_readings import EarliestError, StepScores
+from synthflow.judges.step_parsing import EarliestError, StepScores
 
 THREE = EarliestError(3)
 SCORED = StepScores(3, (0, 10))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.verifiers.voting import borda_votes, elect, merged
+from synthflow.stages.verify.voting import borda_votes, elect, merged
 
 
 def test_borda_by_hand() -> None:

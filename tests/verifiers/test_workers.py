@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from synthflow.errors import InfrastructureError
-from synthflow.verifiers.workers import WorkerPool
+from synthflow.verifiers.workers.pool import WorkerPool
 
 HERE = str(Path(__file__).parent)
 
@@ -170,7 +170,7 @@ def test_no_child_outlives_its_parent(how: str, tmp_path: Path) -> None:
     """Not even a child that is deep in a computation when its parent gets SIGKILL."""
     program = (
         "import os, signal, sys, threading, time\n"
-        "from synthflow.verifiers.workers import WorkerPool\n"
+        "from synthflow.verifiers.workers.pool import WorkerPool\n"
         f"pool = WorkerPool('pool_tasks:misbehave', workers=2, timeout_s=600, path=[{HERE!r}], lock_down=False)\n"
         "pool.map([['echo', 1], ['echo', 2]])\n"
         "threading.Thread(target=pool.map, args=([['spin', 600]] * 2,), daemon=True).start()\n"

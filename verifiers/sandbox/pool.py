@@ -23,8 +23,8 @@ from synthflow.errors import InfrastructureError, UserError
 from synthflow.verifiers.sandbox import launch
 from synthflow.verifiers.sandbox.layers import STACKS, Isolation, Stack, expected, uncovered
 from synthflow.verifiers.sandbox.limits import Limits
-from synthflow.verifiers.worker import Worker
-from synthflow.verifiers.workers import Outcome, WorkerPool
+from synthflow.verifiers.workers.pool import Outcome, WorkerPool
+from synthflow.verifiers.workers.worker import Worker
 
 _GRACE_S = 20.0  # what the supervisor, which has clocks of its own, may be late by before its worker is killed
 _ENV = {"PYTHONHASHSEED": "0"}

@@ -1,0 +1,1 @@
+"""Servers that speak the OpenAI protocol: one or a pool, found or started here."""

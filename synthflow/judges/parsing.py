@@ -1,0 +1,151 @@
+"""What a judge's completion says, read strictly in the format it was asked for.
+
+Invariants: a reading is one of the declared choices, or a finite number on the declared scale, or nothing with the
+problem in words; there is no default. Only the judge's own text after its last `</think>` is read. The last line that
+is not blank must be the statement (`Score: 7`), and every other line that begins like one must say the same; or, for
+JSON, the whole text must be one object whose key holds the value once. Work is linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from synthflow.verifiers.answers.extract import after_thinking
+
+Layout = Literal["line", "json"]
+
+_NUMBER = re.compile(r"[-+]?[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_OUT_OF = re.compile(r"([^/]{1,24}?)[ \t]*/[ \t]*([0-9]{1,9})")
+_FENCED = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+_DRESSING = " \t\r*_`"  # what chat models set a statement in
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A choice, a score or several; None where nothing can be read, and then `problem` says why."""
+
+    value: str | float | tuple[float, ...] | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a judge is asked to end with: `label` and one of `choices`, or a number on `scale` (both ends included)."""
+
+    label: str
+    choices: tuple[str, ...] = ()
+    scale: tuple[float, float] | None = None
+    layout: Layout = "line"
+
+    def __post_init__(self) -> None:
+        if bool(self.choices) == (self.scale is not None):
+            raise ValueError("an answer is one of several choices or a number on a scale")
+
+    def instruction(self) -> str:
+        """The words that ask for it."""
+        if self.scale is not None:
+            what = f"a number from {self.scale[0]:g} to {self.scale[1]:g}"
+        else:
+            what = " or ".join(filter(None, (", ".join(self.choices[:-1]), self.choices[-1])))
+        if self.layout == "json":
+            return (
+                f'Answer with one JSON object and nothing else. Its key "reason" holds your reasons in a sentence, '
+                f'its key "{self.label.lower()}" holds {what}.'
+            )
+        return f"Give your reasons first. The last line must be {self.label}: followed by {what}, and nothing else."
+
+    def read(self, completion: str) -> Reading:
+        """What a completion states."""
+        text = after_thinking(completion).strip()
+        if not text:
+            return Reading(None, "empty")
+        return self._read_json(text) if self.layout == "json" else self._read_lines(text)
+
+    def _read_lines(self, text: str) -> Reading:
+        begins = re.compile(rf"[\s*_`#>-]*{re.escape(self.label)}[ \t*_`]*[:：](.*)", re.IGNORECASE)
+        lines = [line for line in text.splitlines() if line.strip()]
+        stated = [begins.fullmatch(line) for line in lines]
+        if stated[-1] is None:
+            return Reading(None, f"the last line does not begin with {self.label}:")
+        readings = [self._value(match.group(1)) for match in stated if match is not None]
+        for reading in readings:
+            if reading.value is None:
+                return reading
+        if len({reading.value for reading in readings}) > 1:
+            return Reading(None, f"several lines begin with {self.label}: and contradict each other")
+        return readings[-1]
+
+    def _value(self, written: str) -> Reading:
+        text = written.strip(_DRESSING).removesuffix(".").strip(_DRESSING)
+        if self.scale is None:
+            folded = {choice.casefold(): choice for choice in self.choices}
+            found = folded.get(text.casefold())
+            return Reading(found) if found is not None else Reading(None, f"{self.label}: is followed by no choice")
+        of = _OUT_OF.fullmatch(text)
+        if of is not None and float(of.group(2)) == self.scale[1]:
+            text = of.group(1)
+        if not _NUMBER.fullmatch(text):
+            return Reading(None, f"{self.label}: is followed by no single number")
+        return on_scale(float(text), self.scale)
+
+    def _read_json(self, text: str) -> Reading:
+        value, problem = value_in_object(text, self.label.lower())
+        if problem is not None:
+            return Reading(None, problem)
+        if self.scale is None:
+            return Reading(value) if value in self.choices else Reading(None, f"{self.label.lower()!r} holds no choice")
+        return number_on_scale(value, self.label.lower(), self.scale)
+
+
+def value_in_object(text: str, key: str) -> tuple[Any, str | None]:
+    """What stands under `key` in a text that is one JSON object, and else the problem."""
+    fenced = _FENCED.match(text)
+    try:
+        said = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except _Twice as error:
+        return None, f"the key {str(error)[:40]!r} stands twice"
+    except (ValueError, RecursionError):
+        return None, "not one JSON object"
+    if not isinstance(said, Mapping) or key not in said:
+        return None, f"no JSON object with the key {key!r}"
+    return said[key], None
+
+
+def number_on_scale(value: Any, key: str, scale: tuple[float, float]) -> Reading:
+    """A number out of JSON, if it is one and lies on the scale."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return Reading(None, f"{key!r} holds no number")
+    if isinstance(value, float) and not math.isfinite(value):
+        return Reading(None, f"{key!r} holds no finite number")
+    if abs(value) > 1e9:
+        return Reading(None, "the number is not on the scale")
+    return on_scale(float(value), scale)
+
+
+def on_scale(number: float, scale: tuple[float, float]) -> Reading:
+    low, high = scale
+    if not low <= number <= high:
+        return Reading(None, f"{number:g} is not on the scale from {low:g} to {high:g}")
+    return Reading(number + 0.0)  # no negative zero
+
+
+class _Twice(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Twice(key)
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

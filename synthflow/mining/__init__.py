@@ -1,1 +1,0 @@
-"""Chosen against rejected. `pairs` is the stage; `response` and `steps` find candidates, `choose` picks."""

@@ -1,0 +1,187 @@
+"""What a person wants to know of a run in one screen: `synthflow stats RUN`, and the end of `synthflow run`.
+
+Invariant: every number comes from the catalog's views by a query that is written here, so an analyst can start from
+it; `run_summary` returns plain data (JSON holds it as it is), `render` only draws it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import duckdb
+    from rich.console import Console, RenderableType
+
+Summary: TypeAlias = dict[str, Any]
+
+_QUERIES: dict[str, str] = {
+    "rollouts": """SELECT coalesce(st.name, r.stage_id) AS stage, condition, count(*) AS rollouts,
+            count(DISTINCT problem_id) AS problems, sum(n_tokens)::BIGINT AS tokens,
+            avg((finish_reason = 'length')::INT) AS truncated_share
+        FROM rollouts r LEFT JOIN stages st USING (stage_id) GROUP BY 1, 2 ORDER BY 1, 2""",
+    "verdicts": """SELECT stage, count(*) AS judged_or_not, count(*) FILTER (WHERE verdict = 'correct') AS correct,
+            count(*) FILTER (WHERE verdict = 'wrong') AS wrong, count(*) FILTER (WHERE verdict = 'unknown') AS "unknown"
+        FROM verdicts WHERE verdict IS NOT NULL AND condition = 'none' GROUP BY stage ORDER BY stage""",
+    "unknown_reasons": """SELECT stage, reason, count(*) AS rollouts FROM verdicts
+        WHERE verdict = 'unknown' AND condition = 'none' GROUP BY stage, reason ORDER BY rollouts DESC, stage, reason
+        LIMIT 10""",
+    "pass_rate": """SELECT stage, domain, n_ops, difficulty_bin, n_groups, n_judged, pass_rate, pass_low, pass_high
+        FROM pass_rate_by_difficulty ORDER BY ALL""",
+    "groups": """SELECT stage, group_state, count(*) AS groups FROM groups GROUP BY stage, group_state ORDER BY ALL""",
+    "steps": """SELECT labeler, count(DISTINCT rollout_id) AS rollouts, count(*) AS steps,
+            avg(advantage) AS mean_advantage, avg(abs(advantage)) AS mean_size, avg(advantage_se) AS mean_se,
+            count(*) FILTER (WHERE is_first_error) AS first_errors, sum(tokens_spent)::BIGINT AS tokens_spent
+        FROM step_values GROUP BY labeler ORDER BY labeler""",
+    "pairs": """SELECT level, rule, count(*) AS pairs, count(DISTINCT problem_id) AS problems,
+            avg(margin) AS mean_margin, avg(length_ratio) AS mean_length_ratio
+        FROM pairs GROUP BY level, rule ORDER BY level, rule""",
+    # Reasons that differ only in another row's id or in a measured number are one reason.
+    "rejects": """SELECT coalesce(st.name, r.stage_id) AS stage,
+            regexp_replace(reason, '\\b[a-z]_[0-9a-f]{24}\\b|\\d+\\.\\d{2,}', '…', 'g') AS reason, count(*) AS "rows"
+        FROM rejects r LEFT JOIN stages st USING (stage_id) GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 20""",
+    "qdc": """SELECT position, stage, axis, metric, groups, n, mean, std, minimum, maximum, distinct_elements
+        FROM qdc ORDER BY position, stage, axis, metric""",
+    "qdc_delta": """SELECT stage, previous, axis, metric, before, after, delta FROM qdc_delta
+        ORDER BY position, stage, previous, axis, metric""",
+    "calibration": """SELECT calibration, scorer, reference, n, coverage, precision, recall, false_accept,
+            false_accept_low, false_accept_high, kappa, auroc
+        FROM calibration WHERE slice_key = 'all' ORDER BY calibration, scorer, reference""",
+}
+
+HEADLINE = {
+    "pass_rate": "pass rate", "unknown_share": "unknown", "mean_logprob": "log prob",
+    "distinct_answers": "answers", "distinct_shapes": "shapes", "self_similarity": "similar", "vendi": "vendi",
+    "n_tokens": "tokens", "operations": "ops", "difficulty": "difficulty", "pass_at_1": "pass @1",
+    "pass_at_8": "pass @8",
+}  # fmt: skip
+"""Metrics shown on one screen, and their headers; all are in `run_summary` and in the view `qdc`."""
+
+
+_CALIBRATION = ("scorer", "reference", "n", "coverage", "precision", "recall", "false_accept", "false_accept_high",
+                "kappa", "auroc")  # fmt: skip
+
+
+def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -> Summary:
+    """What a run holds, as lists of rows by section; a section without rows is an empty list.
+
+    Args:
+        con: from `stores.catalog.open_catalog`.
+        run: the run directory, to list its exports; None leaves them out.
+    """
+    views = {row["view_name"] for row in _rows(con, "SELECT view_name FROM duckdb_views()")}
+    # A catalog that was built before there were calibrations has none.
+    known = {name: sql for name, sql in _QUERIES.items() if name != "calibration" or name in views}
+    summary: Summary = {"calibration": [], **{name: _rows(con, sql) for name, sql in known.items()}}
+    for section, by in (("pass_rate_by_n_ops", "n_ops"), ("pass_rate_by_domain", "domain"),
+                        ("pass_rate_by_difficulty", "difficulty_bin")):  # fmt: skip
+        summary[section] = _rows(con, _pass_rate_by(by))
+    summary.pop("pass_rate")
+    summary["exports"] = _exports(Path(run)) if run is not None else []
+    return summary
+
+
+def _pass_rate_by(column: str) -> str:
+    return f"""SELECT stage, {column}, sum(n_groups)::BIGINT AS n_groups, sum(n_judged)::BIGINT AS n_judged,
+            sum(pass_rate * n_judged) / nullif(sum(n_judged), 0) AS pass_rate
+        FROM pass_rate_by_difficulty WHERE {column} IS NOT NULL GROUP BY stage, {column} ORDER BY stage, {column}"""
+
+
+def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    from synthflow.stores.catalog.sql_formats import plain
+
+    result = con.execute(sql)
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, map(plain, row), strict=True)) for row in result.fetchall()]
+
+
+def _exports(run: Path) -> list[dict[str, Any]]:
+    """Releases in the run directory: files, bytes, and rows of the Parquet ones."""
+    import pyarrow.parquet as pq
+
+    found = []
+    for release in sorted(p for p in (run / "exports").glob("*") if p.is_dir() and not p.name.startswith(".")):
+        files = [p for p in sorted(release.rglob("*")) if p.is_file()]
+        rows = sum(pq.read_metadata(p).num_rows for p in files if p.suffix == ".parquet")
+        found.append(
+            {"export": release.name, "rows": rows, "files": len(files), "bytes": sum(p.stat().st_size for p in files)}
+        )
+    return found
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """The summary in a few plain sentences, for a log or the end of a run."""
+    lines = []
+    first = [row for row in summary["rollouts"] if row["condition"] == "none"]
+    if first:
+        total, more = sum(r["rollouts"] for r in first), sum(r["rollouts"] for r in summary["rollouts"])
+        tokens = sum(r["tokens"] or 0 for r in summary["rollouts"])
+        rest = f", {more - total:,} continuations" if more > total else ""
+        lines.append(f"{total:,} rollouts of {max(r['problems'] for r in first):,} problems{rest}, {tokens:,} tokens")
+    for row in summary["verdicts"]:
+        judged = row["correct"] + row["wrong"]
+        rate = f", pass rate {row['correct'] / judged:.3f}" if judged else ""
+        counts = f"{row['correct']:,} correct, {row['wrong']:,} wrong, {row['unknown']:,} unknown"
+        lines.append(f"{row['stage']}: {counts}{rate}")
+    for stage in dict.fromkeys(row["stage"] for row in summary["groups"]):
+        states = (f"{r['groups']:,} {r['group_state']}" for r in summary["groups"] if r["stage"] == stage)
+        lines.append(f"{stage}: groups {', '.join(states)}")
+    for row in summary["steps"]:
+        mean = f", mean advantage {row['mean_advantage']:+.3f}" if row["mean_advantage"] is not None else ""
+        lines.append(f"{row['labeler']}: {row['steps']:,} steps of {row['rollouts']:,} rollouts{mean}")
+    lines.extend(f"{r['pairs']:,} {r['level']} pairs ({r['rule']})" for r in summary["pairs"])
+    lines.extend(f"export {r['export']}: {r['rows']:,} rows" for r in summary["exports"])
+    return lines or ["nothing was sampled yet"]
+
+
+def qdc_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of stage against headline metrics: means, to three digits; no measurement: a dash."""
+    means = {(r["stage"], r["metric"]): r["mean"] for r in summary["qdc"]}
+    stages = list(dict.fromkeys(r["stage"] for r in summary["qdc"]))
+    metrics = [m for m in HEADLINE if any((stage, m) in means for stage in stages)]
+    rows = [[stage, *(_short(means.get((stage, metric))) for metric in metrics)] for stage in stages]
+    return ["stage", *metrics], rows
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
+    """Draw the summary; `brief` leaves out what `synthflow stats` shows at leisure."""
+    from rich.text import Text
+
+    for line in summary_lines(summary):
+        console.print(Text(line))
+    by_operations = ("stage", "n_ops", "n_groups", "n_judged", "pass_rate")
+    sections: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+        ("pass rate by operations", "pass_rate_by_n_ops", by_operations),
+        ("pass rate by domain", "pass_rate_by_domain", ("stage", "domain", "n_groups", "n_judged", "pass_rate")),
+        ("why unknown", "unknown_reasons", ("stage", "reason", "rollouts")),
+        ("left out", "rejects", ("stage", "reason", "rows")),
+        ("calibration", "calibration", _CALIBRATION),
+    )
+    for title, section, columns in sections[:1] if brief else sections:
+        if summary.get(section):
+            rows = [[_short(row[column]) for column in columns] for row in summary[section]]
+            console.print(_drawn(title, list(columns), rows))
+    header, rows = qdc_table(summary)
+    if rows and not brief:
+        console.print(_drawn("what each stage retains (means)", ["stage", *(HEADLINE[m] for m in header[1:])], rows))
+
+
+def _drawn(title: str, header: list[str], rows: list[list[str]]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    from synthflow.stores.catalog.sql_formats import cell
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, name in enumerate(header):
+        is_text = name in {"stage", "reason", "domain", "scorer", "reference"}
+        table.add_column(Text(name), justify="left" if is_text else "right", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    return table

@@ -1,0 +1,68 @@
+"""What labelers write: rows of steps, of step_values and of rejects.
+
+Invariant: whoever labels a rollout writes all of its steps and a row of values for each, in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from synthflow import ids
+from synthflow.rollouts.prefixes import Cut
+from synthflow.schema import REJECTS
+from synthflow.stages.label.values import Values
+
+
+def reject_rows(rows: Sequence[tuple[str, str, str]], stage_id: str) -> pa.Table:
+    """Rollouts that are not labelled, as (problem_id, rollout_id, reason)."""
+    frame = pl.DataFrame(rows, schema=["problem_id", "target_id", "reason"], orient="row").cast(pl.String)
+    return REJECTS.conform(
+        frame.with_columns(
+            pl.lit("rollout").alias("target_kind"),
+            pl.lit(None, pl.Float32).alias("score"),
+            pl.lit(stage_id).alias("stage_id"),
+        ).to_arrow()
+    )
+
+
+def step_rows(cut: Cut, stage_id: str) -> Iterable[dict[str, Any]]:
+    """The steps of one rollout."""
+    rollout, before = cut.row["rollout_id"], None
+    for index, (span, owned) in enumerate(zip(cut.spans, cut.tokens, strict=True)):
+        step = ids.step_id(rollout, cut.label, index)
+        yield {
+            "step_id": step,
+            "problem_id": cut.row["problem_id"],
+            "rollout_id": rollout,
+            "parent_step_id": before,
+            "segmenter": cut.label,
+            "index": index,
+            "char_start": span.start,
+            "char_end": span.end,
+            "token_start": owned.start,
+            "token_end": owned.end,
+            "stage_id": stage_id,
+        }
+        before = step
+
+
+def value_row(cut: Cut, index: int, columns: Values) -> dict[str, Any]:
+    """Step `index` of a rollout with its numbers; who labelled, and from what, is the caller's to add."""
+    first = columns.first_error
+    return {
+        "step_id": ids.step_id(cut.row["rollout_id"], cut.label, index),
+        "problem_id": cut.row["problem_id"],
+        "rollout_id": cut.row["rollout_id"],
+        "index": index,
+        "value_before": ids.finite(float(columns.before[index])),
+        "value": ids.finite(float(columns.value[index])),
+        "value_low": ids.finite(float(columns.low[index])),
+        "value_high": ids.finite(float(columns.high[index])),
+        "advantage": ids.finite(float(columns.advantage[index])),
+        "advantage_se": ids.finite(float(columns.advantage_se[index])),
+        "is_first_error": None if first is None else index == first,
+    }

@@ -1,0 +1,1 @@
+"""`curriculum.*`: pass rates, difficulty, order, repeats and budgets. They write about problems."""

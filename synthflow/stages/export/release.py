@@ -1,0 +1,140 @@
+"""A release: one folder a config, a card that says how to load it, and the hash of every file.
+
+    README.md                              the card; its YAML head lists configs and splits
+    <config>/train-00000-of-00004.parquet  and validation-…; nothing else stands in these folders
+    dataset_info.json                      LLaMA-Factory's descriptor, where a config suits it
+    .synthflow/manifest.json               sha256, bytes and rows of every file above
+
+A config without rows has no folder and no entry in the card's head, and the card says so. Nothing in a release is
+a time, a path or a host, so that the same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from synthflow.contracts import StageInfo
+from synthflow.stages.export.card import render_card
+from synthflow.stages.export.columns import ConfigSpec
+from synthflow.stages.export.shards import ShardLimits, Spool, Written
+
+MANIFEST_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class About:
+    """What a release says of itself. `notes` are sentences for the card, `rejected` counts rows by reason."""
+
+    stage: str
+    use: str
+    version: str
+    ancestors: Sequence[StageInfo]
+    license: str | None
+    summary: str
+    notes: Sequence[str]
+    rejected: Mapping[str, int]
+
+
+class Release:
+    """Writes a release into an empty directory; a context manager that leaves no scratch files behind."""
+
+    def __init__(self, directory: Path, specs: Sequence[ConfigSpec], limits: ShardLimits) -> None:
+        self.directory, self.specs, self._limits = directory, tuple(specs), limits
+        self._hidden = directory / ".synthflow"
+        self._scratch = self._hidden / "tmp"
+        self._scratch.mkdir(parents=True)
+        self._spools = {spec.name: Spool(spec, directory, self._scratch) for spec in specs}
+
+    def __enter__(self) -> Release:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def add(self, config: str, rows: pa.Table) -> None:
+        """Take rows of one config: see `Spool.add`."""
+        self._spools[config].add(rows)
+
+    def finish(self, about: About) -> dict[str, Written]:
+        """Write shards, card, descriptors and manifest; what was written, by config."""
+        written = {name: spool.finish(self._limits) for name, spool in self._spools.items()}
+        descriptor = llama_factory_info(written)
+        if descriptor:
+            (self.directory / "dataset_info.json").write_text(json.dumps(descriptor, indent=2) + "\n")
+        card = render_card(self.specs, written, about, sorted(descriptor))
+        (self.directory / "README.md").write_text(card, encoding="utf-8")
+        shutil.rmtree(self._scratch)
+        manifest = self._manifest(written, about)
+        (self._hidden / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        return written
+
+    def _manifest(self, written: Mapping[str, Written], about: About) -> dict[str, Any]:
+        rows = {name: n for config in written.values() for name, n in config.file_rows.items()}
+        files = []
+        for path in sorted(p for p in self.directory.rglob("*") if p.is_file()):
+            name = path.relative_to(self.directory).as_posix()
+            entry: dict[str, Any] = {"path": name, "sha256": sha256(path), "bytes": path.stat().st_size}
+            files.append(entry | ({"rows": rows[name]} if name in rows else {}))
+        return {
+            "format": MANIFEST_FORMAT,
+            "stage": about.stage,
+            "use": about.use,
+            "version": about.version,
+            "configs": {name: config.rows for name, config in written.items() if config.rows},
+            "empty_configs": sorted(name for name, config in written.items() if not config.rows),
+            "rejected": dict(sorted(about.rejected.items())),
+            "files": files,
+        }
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def llama_factory_info(written: Mapping[str, Written]) -> dict[str, Any]:
+    """LLaMA-Factory's `dataset_info.json` for the configs it can read.
+
+    It reads every file of a folder and mixes the splits, so a config with a validation split is described by its
+    train file, and left out where it has several.
+    """
+    info: dict[str, Any] = {}
+    for name in ("sft", "preference_text"):
+        config = written.get(name, Written())
+        train = config.files.get("train", [])
+        if not train or ("validation" in config.files and len(train) > 1):
+            continue
+        file_name = train[0] if "validation" in config.files else name
+        info[name] = {"file_name": file_name, **LLAMA_FACTORY[name]}
+    return info
+
+
+LLAMA_FACTORY: Mapping[str, Mapping[str, Any]] = {
+    "sft": {
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages"},
+        "tags": {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+            "observation_tag": "tool",
+            "system_tag": "system",
+        },
+    },
+    "preference_text": {
+        "ranking": True,
+        "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+    },
+}

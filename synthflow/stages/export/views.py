@@ -1,0 +1,192 @@
+"""What exports read of a partition: candidates, verdicts, pass rates, the curriculum's order, the problems.
+
+Every frame is keyed by an id that is unique in it, so that a left join never multiplies rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from synthflow.contracts import Inputs, StageInfo
+from synthflow.rollouts.problem_measures import RANKERS, REPEATS, problem_measure
+from synthflow.rollouts.views import verdicts, verify_stages
+
+GROUP = ("problem_id", "policy_id", "round", "sampling_id")
+ROLLOUT_COLUMNS = (
+    "rollout_id",
+    *GROUP,
+    "condition",
+    "prompt",
+    "train_prompt",
+    "completion",
+    "completion_hash",
+    "n_tokens",
+)
+UNSEEN = ("gold", "hint")
+"""Conditions whose prompt tells what a trained policy will not be told."""
+
+
+def has_stats(ancestors: Sequence[StageInfo]) -> bool:
+    """Whether pass rates are known: some stage above writes problem_stats."""
+    return any("problem_stats" in a.writes for a in ancestors)
+
+
+def curriculum_ranks(part: Inputs) -> pl.DataFrame:
+    """problem_id, _place in the last order above (`curriculum.order` or its like); empty where there is none."""
+    stages = [a for a in part.ancestors if a.use in RANKERS]
+    if not stages:
+        return pl.DataFrame(schema={"problem_id": pl.String, "_place": pl.Int64})
+    # `detail` is the exact rank; `value` holds whole numbers up to 2**24
+    place = pl.coalesce(pl.col("detail").cast(pl.Int64, strict=False), pl.col("value").cast(pl.Int64))
+    return problem_measure(part, stages[-1].name, stages[-1].use).select("problem_id", place.alias("_place"))
+
+
+def problem_repeats(part: Inputs) -> pl.DataFrame:
+    """problem_id, sf_repeats as the last `curriculum.repeats` above says; empty where there is none."""
+    stages = [a.name for a in part.ancestors if a.use == REPEATS]
+    if not stages:
+        return pl.DataFrame(schema={"problem_id": pl.String, "sf_repeats": pl.Int32})
+    said = problem_measure(part, stages[-1], REPEATS)
+    return said.select("problem_id", pl.col("value").cast(pl.Int32).alias("sf_repeats"))
+
+
+def problem_facts(part: Inputs) -> pl.DataFrame:
+    """problem_id, sf_domain, sf_source of every problem above."""
+    return (
+        part.frame("problems", ["problem_id", "domain", "source"])
+        .unique("problem_id", keep="first", maintain_order=True)
+        .rename({"domain": "sf_domain", "source": "sf_source"})
+    )
+
+
+def dropped(part: Inputs, kind: str, name: str = "dropped") -> pl.DataFrame:
+    """`<kind>_id` and why a filter above drops it (`filter: reason`, the first by filter name)."""
+    scores = part.frame("scores", ["target_kind", "target_id", "kind", "scorer", "value", "reason"])
+    said = pl.col("scorer") + pl.lit(": ") + pl.col("reason").fill_null("dropped")
+    return (
+        scores.filter(pl.col("kind") == "filter", pl.col("target_kind") == kind, pl.col("value") == 0)
+        .sort("target_id", "scorer", "reason")
+        .unique("target_id", keep="first", maintain_order=True)
+        .select(pl.col("target_id").alias(f"{kind}_id"), said.alias(name))
+    )
+
+
+def mined_stages(ancestors: Sequence[StageInfo]) -> list[str]:
+    """Names of the stages above that say which rollouts are positives and negatives."""
+    return [a.name for a in ancestors if a.use == "mine.unpaired"]
+
+
+def check_only(ancestors: Sequence[StageInfo], only: str | None) -> Iterator[tuple[str, str, str]]:
+    """Mistakes in an export's field `only`, in the form of `Stage.check`."""
+    known = mined_stages(ancestors)
+    if only is not None and only not in known:
+        yield "only", f"{only!r} is not a stage mine.unpaired above this one", f"known: {', '.join(known) or 'none'}"
+    elif only is None and len(known) > 1:
+        yield "only", f"several stages mine.unpaired above: {', '.join(known)}", "say which with only: NAME"
+
+
+def mined(part: Inputs, only: str | None) -> pl.DataFrame | None:
+    """rollout_id, _weight (below 0: a negative; null: neither), _why_not of the stage `only`, or of the only one.
+
+    None where no stage above says anything; then verdicts do.
+    """
+    stages = [only] if only is not None else mined_stages(part.ancestors)[-1:]
+    if not stages:
+        return None
+    scores = pl.from_arrow(part.of_stage(stages[0], "scores", ["target_id", "scorer", "value", "reason"]))
+    assert isinstance(scores, pl.DataFrame)
+    return scores.select(
+        pl.col("target_id").alias("rollout_id"),
+        pl.col("value").alias("_weight"),
+        (pl.col("scorer") + pl.lit(": ") + pl.col("reason").fill_null("no reason given")).alias("_why_not"),
+    ).unique("rollout_id", keep="first", maintain_order=True)
+
+
+def group_stats(part: Inputs) -> pl.DataFrame:
+    """Pass rate and difficulty by (problem, policy, round, sampling), of the nearest stage that writes them."""
+    columns = [*GROUP, "n", "pass_rate", "group_state", "difficulty_bin"]
+    stats = part.frame("problem_stats", columns, nearest=True)
+    return stats.unique(GROUP, keep="first", maintain_order=True)
+
+
+def main_group(part: Inputs) -> pl.DataFrame:
+    """One group a problem: of the last round, the one with most rollouts; ties by policy_id, sampling_id.
+
+    A pass rate belongs to a group, never to a problem alone, so the group's own ids stand beside it.
+    """
+    return (
+        group_stats(part)
+        .sort("round", "n", "policy_id", "sampling_id", descending=[True, True, False, False])
+        .unique("problem_id", keep="first", maintain_order=True)
+    )
+
+
+def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
+    """Whole rollouts (no continuations of a prefix), with what is known of each.
+
+    Beside `ROLLOUT_COLUMNS`: `messages` to be trained on (train_prompt, or prompt where there is none), verdict and
+    its reason (null where nothing judged), `dropped` (the filter that drops it), `masked` (its loss mask leaves tokens
+    out) in place of the mask, pass_rate, difficulty_bin and the problem's facts. `verify_stage` None reads the only
+    verify stage above, or none at all if there is none.
+    """
+    rollouts = part.frame("rollouts", [*ROLLOUT_COLUMNS, "loss_mask"]).filter(pl.col("condition") != "prefix")
+    rollouts = rollouts.unique("rollout_id", keep="first", maintain_order=True)  # stages that sample alike share some
+    if verify_stage is not None or verify_stages(part.ancestors):
+        judged = verdicts(part, verify_stage).select("rollout_id", "verdict", pl.col("reason").alias("verdict_reason"))
+    else:
+        judged = pl.DataFrame(
+            schema={"rollout_id": pl.String, "verdict": pl.String, "verdict_reason": pl.String},
+        )
+    stats = group_stats(part).select(*GROUP, "pass_rate", "difficulty_bin")
+    return (
+        rollouts.with_columns(
+            pl.coalesce("train_prompt", "prompt").alias("messages"),
+            (~pl.col("loss_mask").list.all()).fill_null(False).alias("masked"),
+        )
+        .drop("loss_mask")
+        .join(judged, on="rollout_id", how="left")
+        .join(dropped(part, "rollout"), on="rollout_id", how="left")
+        .join(dropped(part, "problem", "problem_dropped"), on="problem_id", how="left")
+        .join(stats, on=GROUP, how="left")
+        .join(problem_facts(part), on="problem_id", how="left")
+        .sort("problem_id", "rollout_id")
+    )
+
+
+def sidecars_of_rollout() -> list[pl.Expr]:
+    """The `sf_` columns of a frame of `candidates` (the curriculum's rank is added when rows are ordered)."""
+    same = ("problem_id", "rollout_id", "policy_id", "round", "sampling_id", "condition", "n_tokens", "verdict")
+    return [
+        pl.col("rollout_id").alias("_id"),
+        pl.col("problem_id").alias("_problem"),
+        *(pl.col(name).alias(f"sf_{name}") for name in (*same, "pass_rate", "difficulty_bin")),
+        pl.col("sf_domain"),
+        pl.col("sf_source"),
+    ]
+
+
+def prompt_key(column: str) -> pl.Expr:
+    """One string that stands for the messages, for comparison."""
+    message = pl.element().struct.field("role") + ":" + pl.element().struct.field("content")
+    return pl.col(column).list.eval(message).list.join("\x1e")
+
+
+def reply(text: pl.Expr) -> pl.Expr:
+    """A list of one assistant message."""
+    return pl.concat_list(pl.struct(pl.lit("assistant").alias("role"), text.alias("content")))
+
+
+def user_text(column: str) -> pl.Expr:
+    """Content of the last message."""
+    return pl.col(column).list.last().struct.field("content")
+
+
+def roles(column: str) -> pl.Expr:
+    """Roles joined by a space, such as `system user`."""
+    return pl.col(column).list.eval(pl.element().struct.field("role")).list.join(" ")
+
+
+def blank(column: str) -> pl.Expr:
+    return pl.col(column).str.strip_chars() == ""

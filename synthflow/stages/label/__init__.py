@@ -1,0 +1,1 @@
+"""`label.*`: what steps are worth. They write `steps` and `step_values`."""

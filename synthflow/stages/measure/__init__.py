@@ -1,0 +1,1 @@
+"""`measure.*`: quality, diversity, complexity, calibration and agreement, as accumulators that add up."""

@@ -1,0 +1,1 @@
+"""`mine.*`: chosen against rejected, and what a trainer weighs rollouts with."""

@@ -1,0 +1,138 @@
+"""n first rollouts of every problem.
+
+Invariant: a rollout is its problem, policy, round, sampling and index; whoever draws further ones of a problem (a later
+wave) goes on with the indices, and gets those that a larger n would have given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from synthflow import ids
+from synthflow.contracts import (
+    Coverage,
+    Inputs,
+    SampleRequest,
+    SamplingParams,
+    Services,
+    Stage,
+    StageConfig,
+    Volume,
+)
+from synthflow.rollouts.rows import Drawn, rollout_rows, sampling_row
+
+TEMPLATE = "{prompt}"
+
+
+class FirstRolloutsConfig(StageConfig):
+    """How first rollouts are sampled: all that decides their sampling_id, and the policy."""
+
+    policy: str = Field("default", description="the policy to sample from")
+    temperature: float = Field(1.0, ge=0.0, le=5.0, description="softmax temperature; 0 is greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
+    top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
+    max_tokens: int = Field(1024, ge=1, description="most tokens of a completion")
+    stop: tuple[str, ...] = Field((), description="texts that end a completion")
+    template: str = Field(TEMPLATE, description="the last user message, {prompt} standing for the problem's own")
+
+    def params(self) -> SamplingParams:
+        return SamplingParams(**self.model_dump(include=set(SamplingParams.model_fields)))
+
+    def sampling_id(self) -> str:
+        return ids.sampling_id(self.params().model_dump(), self.template, "none")
+
+
+class SampleConfig(FirstRolloutsConfig):
+    """Fields of `sample`."""
+
+    n: int = Field(8, ge=1, le=100_000, description="rollouts a problem; raising it samples only the new ones")
+
+
+class FirstRollouts(Stage):
+    """Base of the stages that sample from a problem's own prompt."""
+
+    reads: ClassVar[tuple[str, ...]] = ("problems",)
+    writes: ClassVar[tuple[str, ...]] = ("rollouts",)
+    covers: ClassVar[Coverage | None] = Coverage("problems", "problem_id", {"rollouts": "problem_id"})
+
+    def check(self, ancestors: Sequence[Any]) -> list[tuple[str, str, str]]:
+        if "{prompt}" not in self.config.template:
+            return [("template", "does not hold {prompt}", "write {prompt} where the problem's text belongs")]
+        return []
+
+    def samplings(self) -> list[dict[str, Any]]:
+        return [sampling_row(self.config.params(), self.config.template, "none")]
+
+    def draw(self, inputs: Inputs, services: Services, indices: Callable[[str], range]) -> pa.Table:
+        """Sample the rollouts that `indices` says of each problem_id, and give their rows."""
+        problems = inputs.frame("problems", ["problem_id", "prompt"]).sort("problem_id")
+        identity = services.identity(self.config.policy)
+        sampling = self.config.sampling_id()
+        drawn = [
+            ask
+            for problem in problems.iter_rows(named=True)
+            for ask in self._asks(problem, indices(problem["problem_id"]), identity.policy_id, sampling, services)
+        ]
+        results = services.sample([ask.request for ask in drawn], self.config.policy) if drawn else []
+        return rollout_rows(
+            drawn,
+            results,
+            policy_id=identity.policy_id,
+            round_=services.round,
+            sampling=sampling,
+            stage_id=services.stage_id,
+        )
+
+    def _asks(
+        self, problem: Mapping[str, Any], indices: range, policy: str, sampling: str, services: Services
+    ) -> list[Drawn]:
+        """The requests of one problem, next to each other so that they share the prompt's prefill."""
+        if not indices:
+            return []
+        messages = self._messages(problem["prompt"])
+        renderer = services.renderer(self.config.policy)
+        tokens = tuple(renderer.render(messages)) if renderer is not None else None
+        params = self.config.params()
+        asks = []
+        for index in indices:
+            rollout = ids.rollout_id(
+                problem["problem_id"], policy, services.round, sampling, ids.NO_PREFIX, index, services.run_seed
+            )
+            seed = ids.rollout_seed(rollout)
+            request = SampleRequest(rollout, problem["problem_id"], tuple(messages), tokens, params, seed)
+            asks.append(Drawn(request, index, ids.NO_PREFIX))
+        return asks
+
+    def _messages(self, prompt: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+        messages = [(m["role"], m["content"]) for m in prompt]
+        if self.config.template != TEMPLATE and messages:
+            role, content = messages[-1]
+            messages[-1] = (role, self.config.template.replace("{prompt}", content))
+        return messages
+
+
+class Sample(FirstRollouts):
+    """Sample n rollouts of every problem, each with its own seed."""
+
+    use = "sample"
+    version = "1"
+    Config = SampleConfig
+    summary = "Sample n rollouts of every problem."
+
+    def estimate(self, upstream: Volume) -> Volume:
+        rollouts = upstream.problems * self.config.n
+        return Volume(
+            problems=upstream.problems,
+            rollouts=upstream.rollouts + rollouts,
+            requests=rollouts,
+            tokens=rollouts * self.config.max_tokens,
+            rows={"rollouts": rollouts},
+            note=f"{upstream.problems:.0f} problems x {self.config.n}, at most {self.config.max_tokens} tokens each",
+        )
+
+    def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
+        return {"rollouts": self.draw(inputs, services, lambda problem: range(self.config.n))}

@@ -1,0 +1,1 @@
+"""`source.*`: where problems come from."""

@@ -1,0 +1,1 @@
+"""What runs a pipeline in part or again: the pilot of `plan --pilot`, re-verification, `verify FILE`."""

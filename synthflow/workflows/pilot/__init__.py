@@ -1,0 +1,1 @@
+"""`plan --pilot`: a small part of a pipeline is run, measured and projected to the whole."""

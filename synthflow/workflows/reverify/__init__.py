@@ -1,0 +1,1 @@
+"""`verify RUN`: a finished run is judged again, and what flips is shown before anything is replaced."""
