@@ -11,6 +11,7 @@ from synthflow.contracts.backend import (
 )
 from synthflow.contracts.filter import Filter, FilterConfig
 from synthflow.contracts.inputs import Inputs, MemoryInputs
+from synthflow.contracts.renderer import Renderer
 from synthflow.contracts.stage import Coverage, ExportStage, Services, Stage, StageConfig, StageInfo, Volume
 from synthflow.contracts.step_checker import StepChecker, StepKind, StepTruth
 from synthflow.contracts.verifier import Judgement, Part, Question, Verifier, VerifierConfig
@@ -29,6 +30,7 @@ __all__ = [
     "PolicyConfig",
     "PolicyIdentity",
     "Question",
+    "Renderer",
     "SampleRequest",
     "SampleResult",
     "SamplingParams",

@@ -12,17 +12,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from synthflow.contracts.backend import PolicyIdentity, SampleRequest, SampleResult
 from synthflow.contracts.inputs import Inputs
+from synthflow.contracts.renderer import Renderer
 from synthflow.contracts.verifier import Judgement, Question
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 Scope = Literal["partition", "whole"]
 

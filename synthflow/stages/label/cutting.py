@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from synthflow.contracts import Inputs, Services
+from synthflow.contracts import Inputs, Renderer, Services
 from synthflow.rollouts.prefixes import Cut
 from synthflow.rollouts.step_rows import step_rows
 from synthflow.segment import Span, segment, token_ranges
 from synthflow.stages.label.config import LabelConfig
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,7 @@ from synthflow import ids, registry
 from synthflow.contracts import (
     Coverage,
     Inputs,
+    Renderer,
     SampleRequest,
     SamplingParams,
     Services,
@@ -45,9 +46,6 @@ from synthflow.rollouts.step_rows import reject_rows
 from synthflow.rollouts.views import check_verdicts, verify_stages
 from synthflow.schema import SCORES
 from synthflow.segment.entropy import highest, token_starts
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 SCORER, VERSION = "branch_token", "1"
 
