@@ -28,7 +28,7 @@ class Cutter:
     @staticmethod
     def of(config: LabelConfig, inputs: Inputs, services: Services) -> Cutter:
         """With the tokenizers of the policies that sampled rollouts above."""
-        names = {str(a.config.get("policy") or "default") for a in inputs.ancestors if a.use.split(".")[0] == "sample"}
+        names = {str(a.config.get("policy") or "default") for a in inputs.ancestors if a.has("writes_rollouts")}
         found = {services.identity(name).policy_id: services.renderer(name) for name in sorted(names)}
         return Cutter(config, {policy_id: renderer for policy_id, renderer in found.items() if renderer is not None})
 

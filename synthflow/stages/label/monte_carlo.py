@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from synthflow import registry
 from synthflow.contracts import Coverage, Inputs, Renderer, Services, Stage, StageInfo, Volume
+from synthflow.contracts.stage_info import verifier_of
 from synthflow.rollouts import continuations as sampled
 from synthflow.rollouts.continuations import Tally
 from synthflow.rollouts.prefixes import Cut, PrefixKey, PrefixPlan
@@ -171,7 +172,7 @@ def _guessed_tokens(config: MonteCarloConfig, labelled: float, requests: float) 
 
 def _cannot_continue(verify: StageInfo) -> Iterable[tuple[str, str, str]]:
     """A stage that asks a model or a group about whole rollouts has nothing to say about one continuation."""
-    if verify.use.removeprefix("verify.") not in registry.names("verifiers"):
+    if verifier_of(verify.use) not in registry.names("verifiers"):
         what = f"{verify.use} ({verify.name!r}) judges rollouts, and no continuation of one"
         yield "verdicts", what, "name the stage of a verifier, such as verify.math"
 
