@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from synthflow import ids
 from synthflow.contracts import Inputs, Judgement, SampleRequest, SampleResult, Services
-from synthflow.contracts.stage import StageInfo
+from synthflow.contracts.stage_info import StageInfo, verifier_of
 from synthflow.errors import InvariantBroken
 from synthflow.rollouts import rows as rollouts
 from synthflow.rollouts.eligibility import by_its_end
@@ -127,7 +127,7 @@ def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inpu
     Raises:
         InvariantBroken: if the verifier gives another number of judgements.
     """
-    verifier = verify.use.removeprefix("verify.")
+    verifier = verifier_of(verify.use)
     own = {name: value for name, value in verify.config.items() if name not in VerifyConfig.model_fields}
     truncated = verify.config.get("truncated", "unknown")
     early = [by_its_end(c.result.finish_reason, truncated) for c in continuations]

@@ -30,6 +30,7 @@ from synthflow.contracts import (
     StageInfo,
     Verifier,
 )
+from synthflow.contracts.stage_info import verifier_stage
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.rollouts.eligibility import by_its_end, split
 from synthflow.rollouts.questions import MAX_NOTE_CHARS, note, part_rows, problems_by_id, question
@@ -78,6 +79,7 @@ class VerifyStage(_Adapter):
     verifier: ClassVar[str]
     verifier_class: ClassVar[type[Verifier]]
     needs_answer: ClassVar[bool] = True
+    gives_verdicts = True
     reads = ("rollouts", "problems")
     writes = ("scores",)
 
@@ -218,16 +220,16 @@ def stage_class(use: str) -> type[Stage]:
 
 def all_stage_names() -> list[str]:
     """Every name that `use` may have, sorted: stages, `verify.x` and `filter.x`."""
-    verifiers = [f"verify.{name}" for name in registry.names("verifiers")]
+    verifiers = [verifier_stage(name) for name in registry.names("verifiers")]
     return sorted({*registry.names("stages"), *verifiers, *(f"filter.{name}" for name in registry.names("filters"))})
 
 
 @cache
 def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
     body = {
-        "use": f"verify.{name}",
+        "use": verifier_stage(name),
         "version": f"{ADAPTER_VERSION}+{wrapped.version}",
-        "Config": _merged(f"verify.{name}", VerifyConfig, wrapped.Config),
+        "Config": _merged(verifier_stage(name), VerifyConfig, wrapped.Config),
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
         "verifier": name,

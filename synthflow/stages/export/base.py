@@ -215,6 +215,7 @@ class ParquetExport(ExportStage):
             stage=self.name,
             use=self.use,
             version=self.version,
+            for_analysis=self.for_analysis,
             ancestors=tuple(ancestors),
             license=self.config.license,
             summary=self.summary,

@@ -86,7 +86,7 @@ def _config(spec: ConfigSpec, written: Written, about: About) -> Iterator[str]:
     for column in written.columns:
         yield f"| `{column.name}` | `{_plain_type(str(column.type))}` | {column.comment.replace('|', '/')} |"
     yield ""
-    if about.use == "export.graph" and any(is_reserved(c.name) for c in written.columns):
+    if about.for_analysis and any(is_reserved(c.name) for c in written.columns):
         yield from ("Some of these names mean something to trainers: this config is for analysis.", "")
 
 

@@ -37,6 +37,7 @@ class About:
     stage: str
     use: str
     version: str
+    for_analysis: bool
     ancestors: Sequence[StageInfo]
     license: str | None
     summary: str

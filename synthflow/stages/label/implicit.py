@@ -12,14 +12,14 @@ rollout's tokens as they were sampled, stop token included, after its own prompt
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Inputs, Renderer, Services, Stage, StageInfo, Volume
 from synthflow.errors import UserError
 from synthflow.rollouts.prefixes import Cut, PrefixPlan
 from synthflow.rollouts.questions import note
@@ -32,9 +32,6 @@ from synthflow.stages.label.entropy_steps import EntropyConfig, note_cuts
 from synthflow.stages.label.implicit_rewards import step_rewards
 from synthflow.stages.label.selection import select
 from synthflow.stages.label.values import Values
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 LABELER, LABELER_VERSION, SCORER = "implicit", "1", "implicit_reward"
 

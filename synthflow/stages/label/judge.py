@@ -53,6 +53,7 @@ class JudgeSteps(Stage):
 
     use = "label.judge"
     version = f"1+{prompts.shipped_version(prompts.SHIPPED_FOR_STEPS)}"
+    finds_flaws = True
     Config = StepJudgeConfig
     reads = ("rollouts", "scores", "problems")
     writes = ("steps", "step_values", "scores", "artifacts")

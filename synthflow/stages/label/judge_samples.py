@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthflow.contracts import Inputs, Judgement, Services
-from synthflow.contracts.stage import StageInfo
+from synthflow.contracts.stage_info import StageInfo
 from synthflow.rollouts.continuations import Continuation, Tally, Verdicts, Wanted, judge, sample, tally
 from synthflow.rollouts.prefixes import Cut, Prefix, PrefixKey
 from synthflow.stages.label.error_model import suspicion

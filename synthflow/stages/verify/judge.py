@@ -58,6 +58,7 @@ class Judge(Stage):
 
     use = "verify.judge"
     version = f"1+{prompts.shipped_version()}"
+    gives_verdicts = True
     Config = JudgeConfig
     reads = ("rollouts", "problems")
     writes = ("scores", "artifacts")

@@ -49,6 +49,7 @@ class RubricStage(Stage):
 
     use = "verify.rubric"
     version = f"1+{prompts.shipped_version()}"
+    gives_verdicts = True
     Config = RubricConfig
     reads = ("rollouts", "problems")
     writes = ("scores", "artifacts")

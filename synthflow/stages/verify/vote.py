@@ -57,6 +57,7 @@ class Vote(Stage):
 
     use = "verify.vote"
     version = VERSION
+    gives_verdicts = True
     Config = VoteConfig
     reads = ("rollouts",)
     writes = ("scores",)
