@@ -69,7 +69,7 @@ def structure(root: Path) -> Structure:
         file_circles=circles(links | arrows(scripts)),
         plain_file_circles=circles(arrows(modules, only_plain=True) | arrows(scripts, only_plain=True)),
         largest_module=max((m.lines, _place(m, root)) for m in modules),
-        largest_function=functions[0],
+        largest_function=max(functions, default=(0, "")),
         long_functions=[f for f in functions if f[0] > LONG],
         use_comparisons=[f"{_place(m, root)}:{c.line}: {c.text}" for m in modules for c in comparisons(m.tree)],
         repeated_classes=_repeated_classes(modules),
