@@ -40,6 +40,16 @@ class StageConfig(BaseModel):
         return (value,) if isinstance(value, str) else value
 
 
+class VerifyConfig(StageConfig):
+    """What every verify stage has besides its verifier's own fields."""
+
+    truncated: Literal["unknown", "wrong", "judge"] = Field(
+        "unknown",
+        description="a rollout that ended at the token limit: unknown; wrong, as OREAL counts it; "
+        "or judge, which asks the verifier as if it had ended",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """Every id in `input_table.input_key` (nearest rows) must stand in one of `outputs` or in `rejects.target_id`.

@@ -12,11 +12,11 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
-from pydantic import Field, create_model
+from pydantic import create_model
 
 from synthflow import ids, registry
 from synthflow.contracts import (
@@ -29,6 +29,7 @@ from synthflow.contracts import (
     StageConfig,
     StageInfo,
     Verifier,
+    VerifyConfig,
 )
 from synthflow.contracts.stage_info import verifier_stage
 from synthflow.errors import InvariantBroken, UserError
@@ -38,16 +39,6 @@ from synthflow.schema import SCORES, TELEMETRY
 
 ADAPTER_VERSION = "1"
 """Raised when an adapter would say something else of the same answer."""
-
-
-class VerifyConfig(StageConfig):
-    """What every verify stage has besides its verifier's own fields."""
-
-    truncated: Literal["unknown", "wrong", "judge"] = Field(
-        "unknown",
-        description="a rollout that ended at the token limit: unknown; wrong, as OREAL counts it; "
-        "or judge, which asks the verifier as if it had ended",
-    )
 
 
 class FilterStageConfig(StageConfig):

@@ -23,8 +23,9 @@ from pydantic import Field
 from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
+from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec
-from synthflow.stages.export.release import About, Release
+from synthflow.stages.export.release import Release
 from synthflow.stages.export.shards import ShardLimits
 from synthflow.stages.export.views import curriculum_ranks, has_stats
 

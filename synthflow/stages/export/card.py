@@ -7,13 +7,10 @@ is fatal there. The text is a function of the release, without times or paths.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec, is_reserved
 from synthflow.stages.export.shards import SPLITS, Written
-
-if TYPE_CHECKING:
-    from synthflow.stages.export.release import About
 
 
 def render_card(

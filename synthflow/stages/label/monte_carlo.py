@@ -31,10 +31,10 @@ from synthflow.rollouts.step_rows import reject_rows, step_rows, value_row
 from synthflow.rollouts.views import check_verdicts, verify_stages
 from synthflow.schema import STEP_VALUES, STEPS
 from synthflow.stages.label.entropy_steps import note_cuts
-from synthflow.stages.label.judge_samples import Search, run_waves, search_of
 from synthflow.stages.label.monte_carlo_config import LABELER_VERSION, SEARCHES, MonteCarloConfig
 from synthflow.stages.label.selection import select
 from synthflow.stages.label.values import Evidence, step_columns
+from synthflow.stages.label.waves import Search, run_waves, search_of
 
 GUESSED_STEPS, GUESSED_MIXED, GUESSED_REST = 8, 0.6, 0.5
 """For estimates before a run: steps of a rollout, share of mixed groups, share of max_tokens a continuation takes."""

@@ -117,7 +117,7 @@ def run_waves(
             break
         asked_for = sorted(most, key=order.__getitem__)
         wanted = [Wanted(key, prefixes[key], sampled.get(key, 0), most[key]) for key in asked_for]
-        found = sample(wanted, config, policy_id, services)
+        found = sample(wanted, config.policy, policy_id, config.params(), config.sampling_id(), services)
         verdicts = judge(found, verify, inputs, services)  # of nothing, too: it tells the scorer's version
         waves.append((found, verdicts))
         told = tally(found, verdicts.judgements)
