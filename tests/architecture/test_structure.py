@@ -107,8 +107,8 @@ def test_functions_and_classes(tmp_path: Path) -> None:
         "synthflow/b.py": f"class Row:\n    def long(self):\n{body * 60}    class Only: ...\n",
     }
     found = structure(tree(tmp_path, files))
-    assert found.largest_function == (62, "synthflow/b.py:2 long")
-    assert found.long_functions == [(62, "synthflow/b.py:2 long")]
+    assert found.largest_function == (61, "synthflow/b.py:2 long")
+    assert found.long_functions == [(61, "synthflow/b.py:2 long")]
     assert found.largest_module == (63, "synthflow/b.py")
     assert found.repeated_classes == {"Row": ["synthflow.a", "synthflow.b"]}
 
