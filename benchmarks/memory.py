@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from support import machine, peak_rss, print_json, prints_to, say
+from measuring import machine, peak_rss, print_json, prints_to, say
 
 from synthflow import ids
 from synthflow.backends.renderer import PolicyRenderer

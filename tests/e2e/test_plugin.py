@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from support import CLI, write_spec
+
+from support.runs import CLI, write_spec
 
 pytestmark = pytest.mark.slow
 
