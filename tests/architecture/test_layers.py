@@ -52,8 +52,8 @@ def test_imports_go_down(checkout: Path) -> None:
         ),
         pytest.param(
             "synthflow/stages/sample/first.py",
-            "from synthflow.backends import models",
-            "synthflow.stages.sample.first -> synthflow.backends.models",
+            "from synthflow.backends import renderer",
+            "synthflow.stages.sample.first -> synthflow.backends.renderer",
             id="stage-to-backend",
         ),
         pytest.param(

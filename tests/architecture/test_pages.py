@@ -17,6 +17,7 @@ GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-
 FILE = re.compile(r"(?<![\w./-])(?:[\w-]+/)+[\w-]+\.py\b")
 FOLDER = re.compile(r"(?<![\w./-])(?:synthflow|stores|verifiers|filters|pipelines|tests)/(?:[\w-]+/)*(?=[`\s.,;:)])")
 MODULE = re.compile(r"(?<![\w.-])synthflow(?:\.[a-zA-Z_]\w*)+\b(?<!\.yaml)")
+CODE = re.compile(r"\b(?:[A-Z]\w+\.\w+|[A-Z]\w+[a-z][A-Z]\w+|[a-z]+_\w+)\b")
 PLACEHOLDER = re.compile(r"NAME|WORD")
 
 
@@ -48,3 +49,28 @@ def test_pages_that_the_code_names_are_there() -> None:
     }
     assert named
     assert [(module, page) for module, page in named if not (ROOT / page).is_file()] == []
+
+
+def _walks() -> list[tuple[str, str]]:
+    """(file, name) for every name of code that a walk of the architecture page says to be there."""
+    found = []
+    for block in re.findall(r"^```text\n(.*?)^```", (ROOT / "docs" / "architecture.md").read_text(), re.M | re.S):
+        file = ""
+        for line in block.splitlines():
+            head, _, said = line.partition(" ")
+            file = head if head.endswith(".py") else file
+            found += [(file, name) for name in CODE.findall(said) if file]
+    return found
+
+
+def test_walks_name_code_that_is_there() -> None:
+    walks = _walks()
+    texts = {
+        file: (ROOT / file if (ROOT / file).is_file() else ROOT / "synthflow" / file).read_text() for file, _ in walks
+    }
+    assert len(walks) > 15
+    assert [
+        (file, name)
+        for file, name in walks
+        if not all(re.search(rf"\b{part}\b", texts[file]) for part in name.split("."))
+    ] == []
