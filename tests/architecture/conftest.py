@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Last, since the benchmarks have a module `support` as the tests have.
 sys.path.append(str(ROOT / "benchmarks"))
 
 
