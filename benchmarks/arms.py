@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pyarrow.dataset as ds
-from support import cpu_seconds, descendants
+from measuring import cpu_seconds, descendants
 
 from synthflow.backends import load_renderer, open_backend
 from synthflow.backends.admission import Admitted

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from support import cpus, descendants, machine, pin, print_json, say
+from measuring import cpus, descendants, machine, pin, print_json, say
 
 PHASES = ("pinned", "unpinned", "continuations")
 BLOCK_SIZES = (None, 32)

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import support
+import measuring
 
 from synthflow.contracts import Question
 from synthflow.verifiers.code import CodeVerifier
@@ -70,7 +70,7 @@ def main() -> None:
             verdicts = judge([HONEST] * options.programs)
             rates[name].append(options.programs / (time.perf_counter() - started))
             assert all(verdicts), f"{name} refused an honest program"
-            support.say(f"{name:24} {rates[name][-1]:7.1f} programs/s")
+            measuring.say(f"{name:24} {rates[name][-1]:7.1f} programs/s")
     best = {name: max(found) for name, found in rates.items()}
     breaches = {name: _breaches(judge) for name, judge in arms.items()}
     for verifier in verifiers.values():
@@ -78,7 +78,7 @@ def main() -> None:
     cpu = {f"synthflow {stack}": _cpu_ms(stack, options.programs, options.workers) for stack in ("unshare", "landlock")}
     cpu |= {name: _cpu_ms_of(arms[name], options.programs) for name in ("bare subprocess", "evalplus") if name in arms}
     ours = best[f"synthflow {STACKS[0]}"]
-    support.print_json(
+    measuring.print_json(
         {
             "benchmark": "sandbox",
             "ratio_to_bare_subprocess": ours / best["bare subprocess"],
@@ -90,7 +90,7 @@ def main() -> None:
             "programs": options.programs,
             "workers": options.workers,
             "evalplus": "measured" if "evalplus" in best else "not installed",
-            "machine": support.machine(),
+            "machine": measuring.machine(),
         }
     )
 
@@ -148,7 +148,7 @@ def _evalplus() -> Callable[[str], bool] | None:
     try:
         from evalplus.eval import PASS, untrusted_check  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        support.say(f"evalplus is left out: {error}")
+        measuring.say(f"evalplus is left out: {error}")
         return None
 
     def judge(code: str) -> bool:

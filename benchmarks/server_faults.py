@@ -2,7 +2,7 @@
 
     python benchmarks/server_faults.py [--only mixed recovery clients] [--repeats 3]
 
-The server of `tests/backends/fault_server.py`, a process of its own that answers after a set latency, stands in for
+The server of `tests/support/fault_server.py`, a process of its own that answers after a set latency, stands in for
 one that samples: only this side is measured. `mixed`: the same requests without faults and with faults at set rates,
 one after the other, each through `run_engine_task` with its journal. `recovery`: for each kind of outage, seconds from
 its end to a second of at least half the throughput from before it. `clients`: the same requests over aiohttp and over
@@ -22,13 +22,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from support import machine, print_json, say
+from measuring import machine, print_json, say
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "backends"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from fault_load import MIXED, OUTAGES, policy, recovery, requests
-from fault_server import FaultServer, text_of
-
+from support.fault_load import MIXED, OUTAGES, policy, recovery, requests
+from support.fault_server import FaultServer, text_of
 from synthflow.backends import open_backend
 from synthflow.execute.engines import close_engines
 from synthflow.execute.sampling import run_engine_task

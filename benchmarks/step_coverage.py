@@ -25,8 +25,8 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from measuring import say
 from step_pool import MAX_TOKENS, MODELS
-from support import say
 
 from synthflow import ids
 from synthflow.backends import load_renderer, open_backend

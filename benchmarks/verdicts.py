@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
-from support import cpu_seconds, descendants, machine, peak_rss, print_json, say
+from measuring import cpu_seconds, descendants, machine, peak_rss, print_json, say
 
 from synthflow.contracts import Question
 from synthflow.verifiers.math import MathConfig, MathVerifier

@@ -24,7 +24,7 @@ from importlib.metadata import version
 from typing import TypeVar
 
 from math_sets import ADVERSARIAL, MIXED, RESPONSES, SIMPLE, Pair, distinct, response
-from support import cpu_seconds, descendants, machine, print_json, say
+from measuring import cpu_seconds, descendants, machine, print_json, say
 
 from synthflow.contracts import Question
 from synthflow.verifiers.math import MathVerifier

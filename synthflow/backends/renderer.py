@@ -30,7 +30,7 @@ def encodable(text: str) -> str:
     return _SURROGATE.sub("�", text)
 
 
-class Renderer:
+class PolicyRenderer:
     """Messages to tokens, and tokens to text.
 
     Attributes:
@@ -54,7 +54,7 @@ class Renderer:
         self._detokenizer = _detokenizer(tokenizer, stop_token_ids)
 
     @classmethod
-    def load(cls, directory: Path | str) -> Renderer:
+    def load(cls, directory: Path | str) -> PolicyRenderer:
         """Read tokenizer, template, stop tokens and context length of a model directory.
 
         Raises:

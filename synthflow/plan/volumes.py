@@ -66,4 +66,4 @@ def problem_counts(manifest: Manifest) -> dict[str, int]:
 def expected_requests(pipeline: Pipeline, manifest: Manifest) -> dict[str, int]:
     """Requests of every stage that knows them exactly beforehand, for progress: those named `sample`."""
     found = volumes(pipeline, problem_counts(manifest))
-    return {node.name: int(found[node.name].requests) for node in pipeline.nodes if node.use == "sample"}
+    return {node.name: int(found[node.name].requests) for node in pipeline.nodes if type(node.stage).samples_groups}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from support import SMALL, run_ok, with_changes, write_spec
+from support.runs import SMALL, run_ok, with_changes, write_spec
 
 
 @pytest.fixture(scope="session")

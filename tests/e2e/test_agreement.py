@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import SMALL, run_ok, synthflow, tables, with_changes, write_spec
 
+from support.runs import SMALL, run_ok, synthflow, tables, with_changes, write_spec
 from synthflow.schema import TABLES
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import SMALL, synthflow, write_spec
 
+from support.runs import SMALL, synthflow, write_spec
 from synthflow.errors import ExitCode
 
 
@@ -123,7 +123,7 @@ def test_duplicate_problems_run_once_and_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_run_on_the_same_directory_is_told_who_has_it(tmp_path: Path) -> None:
-    from support import kill_group, start
+    from support.runs import kill_group, start
 
     spec = write_spec(tmp_path / "spec.yaml", SMALL)
     first = start(spec, tmp_path / "run")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from support import SMALL, run_ok, synthflow, tables, with_changes, write_spec
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "verifiers"))
-
-from classifier import write_classifier
+from support.classifier import write_classifier
+from support.runs import SMALL, run_ok, synthflow, tables, with_changes, write_spec
 
 pytestmark = pytest.mark.slow
 

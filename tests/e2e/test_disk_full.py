@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import assert_same_rows, journal_lines, run_ok, synthflow, write_spec
 
+from support.runs import assert_same_rows, journal_lines, run_ok, synthflow, write_spec
 from synthflow.errors import ExitCode
 
 pytestmark = pytest.mark.slow

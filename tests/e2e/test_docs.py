@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import synthflow
 
+from support.runs import synthflow
 from synthflow.spec import load_pipeline
 from synthflow.spec.load import recipe_names
 
@@ -55,7 +55,7 @@ def test_commands_on_a_run_work(small_run: Path, tmp_path: Path) -> None:
         if words[0] not in known or "RUN" in words or "--apply" in words:
             continue
         if words[0] == "verify" and words[1] != "runs/quickstart":
-            continue  # of files: see tests/verdicts/test_docs.py
+            continue  # of files: see tests/workflows/test_docs.py
         done = synthflow(*words, cwd=tmp_path)
         assert done.returncode == 0, f"{page}: {line}\n{done.stderr}"
         ran += 1

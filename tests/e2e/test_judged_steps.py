@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_server import Judging, between
-from support import run_ok, synthflow, tables, with_changes, write_spec
 
+from support.judge_server import Judging, between
+from support.runs import run_ok, synthflow, tables, with_changes, write_spec
 from synthflow import demo
 from synthflow.stores.catalog.build import open_catalog
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from judge_server import Judging, between
-from support import assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
+from support.judge_server import Judging, between
+from support.runs import assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 from synthflow.stores.catalog.build import open_catalog
 from synthflow.workflows.pilot.measured import measure
 

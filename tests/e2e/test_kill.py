@@ -12,8 +12,9 @@ from pathlib import Path
 import polars as pl
 import psutil
 import pytest
-from kills import Killed, engine_worker, journaled, sampled_again
-from support import (
+
+from support.kills import Killed, engine_worker, journaled, sampled_again
+from support.runs import (
     SMALL,
     assert_same_rows,
     journal_lines,
@@ -25,7 +26,6 @@ from support import (
     with_changes,
     write_spec,
 )
-
 from synthflow.errors import ExitCode
 
 pytestmark = pytest.mark.slow

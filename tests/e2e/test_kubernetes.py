@@ -17,7 +17,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from support import assert_same_rows, write_spec
+
+from support.runs import assert_same_rows, write_spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
 CRDS = "operator/deployment/helm/dask-kubernetes-operator/crds"

@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from kills import in_flight, journaled, sampled_again
-from support import SMALL, kill_group, run_ok, start, synthflow, tables, with_changes, write_spec
+
+from support.kills import in_flight, journaled, sampled_again
+from support.runs import SMALL, kill_group, run_ok, start, synthflow, tables, with_changes, write_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # five runs
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import CLI, write_spec
+
+from support.runs import CLI, write_spec
 
 pytestmark = pytest.mark.slow
 

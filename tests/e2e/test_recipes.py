@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
-from support import stopped_after, synthflow
+
+from support.runs import stopped_after, synthflow
 
 pytestmark = pytest.mark.slow
 

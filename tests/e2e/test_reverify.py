@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from support import SMALL, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
+from support.runs import SMALL, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 from synthflow import registry
 from synthflow.contracts import Judgement, Question
 from synthflow.errors import Mistakes, UserError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from support import SMALL, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
+
+from support.runs import SMALL, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
 pytestmark = pytest.mark.slow
 

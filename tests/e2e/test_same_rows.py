@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 
 import pytest
-from support import assert_same_rows, run_ok, with_changes, write_spec
 
+from support.runs import assert_same_rows, run_ok, with_changes, write_spec
 from synthflow.demo import heldout_path
 
 pytestmark = pytest.mark.slow

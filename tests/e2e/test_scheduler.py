@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import assert_same_rows, start, synthflow, with_changes, write_spec
 
+from support.runs import assert_same_rows, start, synthflow, with_changes, write_spec
 from synthflow.errors import ExitCode
 
 pytestmark = pytest.mark.slow

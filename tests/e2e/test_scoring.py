@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from support import SMALL, run_ok, synthflow, tables, with_changes, write_spec
 
+from support.runs import SMALL, run_ok, synthflow, tables, with_changes, write_spec
 from synthflow.demo import policy_path
 from synthflow.stores.journal import decode
 from synthflow.stores.manifest import Manifest

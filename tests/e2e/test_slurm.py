@@ -17,7 +17,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support import assert_same_rows, with_changes, write_spec
+
+from support.runs import assert_same_rows, with_changes, write_spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
 STAND_INS = Path(__file__).with_name("slurm")

@@ -6,7 +6,6 @@ loss, so every test asserts that weights moved. Two optimiser steps move a weigh
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support import export_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.trainer, pytest.mark.timeout(600)]
 
@@ -28,16 +29,6 @@ CHAT_TEMPLATE = (
 )
 
 
-def _world() -> Any:
-    path = Path(__file__).parents[1] / "exports" / "world.py"
-    spec = importlib.util.spec_from_file_location("exports_world", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["exports_world"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """sft/, preference/ and rl/: one release each."""
@@ -45,10 +36,10 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from synthflow.stages.export.rl import ExportRl
     from synthflow.stages.export.sft import ExportSft
 
-    world, root = _world(), tmp_path_factory.mktemp("releases")
-    tables = world.make_tables(24)
+    root = tmp_path_factory.mktemp("releases")
+    tables = export_world.make_tables(24)
     for name, stage in (("sft", ExportSft), ("preference", ExportPreference), ("rl", ExportRl)):
-        world.export(stage, tables, root / name)
+        export_world.export(stage, tables, root / name)
     return root
 
 
@@ -137,8 +128,7 @@ def test_sft_tokens_have_no_loss_where_a_mask_says_so(policy: str, tmp_path: Pat
     from synthflow.schema import TABLES
     from synthflow.stages.export.sft import ExportSft
 
-    world = _world()
-    tables = world.make_tables(4)
+    tables = export_world.make_tables(4)
     rows = tables["rollouts"]["rollouts"].to_pylist()
     for row in rows:
         tokens = [5 + byte for byte in row["completion"].encode()] + [1]
@@ -146,7 +136,7 @@ def test_sft_tokens_have_no_loss_where_a_mask_says_so(policy: str, tmp_path: Pat
         row.update(prompt_token_ids=[2, 40, 3], token_ids=tokens, n_tokens=len(tokens), loss_mask=mask)
     tables["rollouts"] = {**tables["rollouts"], "rollouts": TABLES["rollouts"].from_rows(rows)}
     stage = ExportSft("sft", ExportSft.Config(use="export.sft", tokens=True))
-    world.export(stage, tables, tmp_path / "release")
+    export_world.export(stage, tables, tmp_path / "release")
     found = load_dataset(str(tmp_path / "release"), "sft_tokens", split="train", cache_dir=str(tmp_path / "cache"))
     model = AutoModelForCausalLM.from_pretrained(policy)
     ids, labels = (torch.tensor([found[0][name]]) for name in ("input_ids", "labels"))
@@ -192,13 +182,12 @@ def test_grpo_with_the_demo_policy(tmp_path: Path) -> None:
     from synthflow.demo import policy_path
     from synthflow.stages.export.rl import ExportRl
 
-    world = _world()
     stage = ExportRl("rl", ExportRl.Config(use="export.rl", of="problems"))
-    inputs = world.PartitionedInputs(
-        world.ANCESTORS[:1], ("problems",), {"problems": {"problems": _demo_problems()}}, 1
+    inputs = export_world.PartitionedInputs(
+        export_world.ANCESTORS[:1], ("problems",), {"problems": {"problems": _demo_problems()}}, 1
     )
     (tmp_path / "rl").mkdir()
-    assert stage.release(inputs, tmp_path / "rl", world.NoServices()).num_rows == 0
+    assert stage.release(inputs, tmp_path / "rl", export_world.NoServices()).num_rows == 0
 
     rows = load_dataset(str(tmp_path / "rl"), "rl", split="train", cache_dir=str(tmp_path / "cache"))
     options = common(tmp_path / "out") | {"per_device_train_batch_size": 16, "learning_rate": 1e-3}

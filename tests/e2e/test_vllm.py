@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 import psutil
 import pytest
-from kills import Killed, Victims, engine_core, engine_worker, family, in_flight, journaled, sampled_again
-from support import SMALL, run_ok, start, synthflow, tables, with_changes, write_spec
 
+from support.kills import Killed, Victims, engine_core, engine_worker, family, in_flight, journaled, sampled_again
+from support.runs import SMALL, run_ok, start, synthflow, tables, with_changes, write_spec
 from synthflow.backends.openai import launcher
 from synthflow.errors import ExitCode
 

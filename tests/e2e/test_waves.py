@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
+
+from support.runs import assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
 pytestmark = pytest.mark.slow
 

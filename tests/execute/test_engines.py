@@ -6,8 +6,8 @@ import threading
 import time
 
 import pytest
-from fake_engine import FakeEngine, host_of, requests
 
+from support.fake_engine import FakeEngine, host_of, requests
 from synthflow.errors import EngineFailed, InfrastructureError
 from synthflow.execute import engines
 from synthflow.execute.engines import MOST_DEATHS, Slots, Turns

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_engine import FakeEngine, answer, host_of, requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.fake_engine import FakeEngine, answer, host_of, requests
 from synthflow.contracts import PolicyConfig, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute import engines, sampling

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine, answer, host_of, requests
 
+from support.fake_engine import FakeEngine, answer, host_of, requests
 from synthflow.contracts import PolicyConfig
 from synthflow.errors import InfrastructureError
 from synthflow.execute import engines

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from support.answer_pairs import pairs as made_pairs
 from synthflow.verifiers.answers import rationals
 from synthflow.verifiers.answers.limits import too_large
 from synthflow.verifiers.answers.text import _settle, canonical, to_latex
@@ -20,24 +17,12 @@ from synthflow.verifiers.workers.pool import WorkerPool
 CHUNK = 1000
 
 
-def _load(name: str) -> ModuleType:
-    """A module beside this file, which is no package under `--import-mode=importlib`."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-made = _load("pairs")
-
-
 def _agree(count: int, seed: int, least_decided: float) -> None:
     """Both paths on `count` pairs, in chunks, so that memory stays flat."""
     pool = WorkerPool("synthflow.verifiers.answers.compare:compare", workers=os.cpu_count() or 1, timeout_s=60)
     decided, contradictions = 0, []
     for chunk in range(count // CHUNK):
-        pairs = [tuple(without_unit(canonical(text)) for text in pair) for pair in made.pairs(CHUNK, seed + chunk)]
+        pairs = [tuple(without_unit(canonical(text)) for text in pair) for pair in made_pairs(CHUNK, seed + chunk)]
         fast = [_fast(gold, answer) for gold, answer in pairs]
         asked = [at for at, verdict in enumerate(fast) if verdict is not None]
         decided += len(asked)
@@ -70,6 +55,6 @@ def test_fifty_thousand_pairs_without_a_contradiction() -> None:
 
 
 def test_settled_text_is_what_the_rules_would_make_of_it() -> None:
-    for gold, answer in made.pairs(5_000, 7):
+    for gold, answer in made_pairs(5_000, 7):
         for text in (gold, answer):
             assert canonical(text) == _settle(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import importlib
 import importlib.util
-import json
 import random
 import sys
 import threading
@@ -19,14 +18,14 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.audit import CASES as AUDIT
 from synthflow.contracts import Judgement, Question
 from synthflow.verifiers.answers.compare import compare
 from synthflow.verifiers.answers.text import canonical, to_latex
 from synthflow.verifiers.math import MathConfig, MathVerifier, decide_cheaply
 from synthflow.verifiers.workers.pool import WorkerPool
 
-HERE = str(Path(__file__).parent)
-AUDIT = [json.loads(line) for line in (Path(__file__).parent / "audit.jsonl").read_text().splitlines()]
+TESTS = str(Path(__file__).parents[1])
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +181,7 @@ PAST_THE_LIMITS = [  # these look harmless to `limits`, and burn seconds or wors
 def test_gmpy2_is_installed_here_and_not_used_by_the_workers() -> None:
     """GMP computes for minutes without ever returning to the interpreter, and with other limits."""
     assert importlib.util.find_spec("gmpy2") is not None, "the development environment has it: see docs/dependencies.md"
-    pool = WorkerPool("pool_tasks:ground_types", path=[HERE], timeout_s=30)
+    pool = WorkerPool("support.pool_tasks:ground_types", path=[TESTS], timeout_s=30)
     assert pool.map([None])[0].value == ["python", "python"]
     pool.close()
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from classifier import write_classifier
-
+from support.classifier import write_classifier
 from synthflow.contracts import Judgement, Question
 from synthflow.errors import Mistakes, UserError
 from synthflow.spec import Pipeline

@@ -30,7 +30,7 @@ from synthflow.backends.openai.client import Client, NoAnswer
 from synthflow.backends.openai.rate_limit import CAP_S, Pace
 from synthflow.backends.openai.serve import ServeOptions, Servers
 from synthflow.backends.openai.server_pool import Fleet
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 
@@ -142,9 +142,9 @@ class OpenAIBackend(Backend):
         return copy
 
     @cached_property
-    def _renderer(self) -> Renderer | None:
+    def _renderer(self) -> PolicyRenderer | None:
         directory = self.tokenizer_directory(self.policy)
-        return None if directory is None else Renderer.load(directory)
+        return None if directory is None else PolicyRenderer.load(directory)
 
     @cached_property
     def _endpoint(self) -> wire.Endpoint:
@@ -214,7 +214,7 @@ class OpenAIBackend(Backend):
     def _serve(self, options: ServeOptions) -> None:
         directory = _local_copy(self.policy, self.options)
         assert directory is not None
-        context = Renderer.load(directory).max_context
+        context = PolicyRenderer.load(directory).max_context
         name = self.options.served_name or self.policy.model
         self._servers = Servers(options, directory, context, name, self.options.api_key_env, self.logs)
         self._servers.start()

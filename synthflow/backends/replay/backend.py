@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from synthflow.backends import models
 from synthflow.backends.admission import refusal, scored
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.replay.recorded_rollouts import Recorded, Recording
 from synthflow.contracts import Backend, FinishReason, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
@@ -71,9 +71,9 @@ class ReplayBackend(Backend):
         return Recording(self.policy.model, self.options.cache_mb * 2**20)
 
     @cached_property
-    def _renderer(self) -> Renderer | None:
+    def _renderer(self) -> PolicyRenderer | None:
         directory = self.tokenizer_directory(self.policy)
-        return None if directory is None else Renderer.load(directory)
+        return None if directory is None else PolicyRenderer.load(directory)
 
     def identity(self) -> PolicyIdentity:
         """The recorded policy, whatever tokenizer the options name."""
@@ -162,7 +162,7 @@ def _as_recorded(row: Recorded) -> SampleResult:
     )
 
 
-def stand_in(request: SampleRequest, recorded: list[Recorded], renderer: Renderer | None) -> SampleResult:
+def stand_in(request: SampleRequest, recorded: list[Recorded], renderer: PolicyRenderer | None) -> SampleResult:
     """A deterministic answer to a rollout that was never recorded.
 
     A first rollout is any recorded one of its problem, chosen by seed. A continuation is what follows its prompt
@@ -201,7 +201,7 @@ def _shared(row: Recorded, prompt: tuple[int, ...]) -> int | None:
     return skipped if fits else None
 
 
-def _cut(request: SampleRequest, row: Recorded, skipped: int, renderer: Renderer | None) -> SampleResult:
+def _cut(request: SampleRequest, row: Recorded, skipped: int, renderer: PolicyRenderer | None) -> SampleResult:
     most = request.params.max_tokens
     truncated = row.n_tokens - skipped > most
     if skipped == 0 and not truncated:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from synthflow.backends import models
 from synthflow.backends.admission import Admitted, admit, done
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 
@@ -63,8 +63,8 @@ class TransformersBackend(Backend):
         return models.resolve_model(self.policy.model)
 
     @cached_property
-    def _renderer(self) -> Renderer:
-        return Renderer.load(self._directory)
+    def _renderer(self) -> PolicyRenderer:
+        return PolicyRenderer.load(self._directory)
 
     @cached_property
     def _context(self) -> int:

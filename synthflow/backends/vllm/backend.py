@@ -2,7 +2,7 @@
 
 Invariant: a request carries its own seed, so the samples of a problem share their prompt's prefill and nothing
 else; tokens, the stop token included, and their raw log probabilities (temperature 1, before truncation) come
-from the engine, the text from the policy's own `Renderer`. When the engine dies, everything in flight is owed.
+from the engine, the text from the policy's own `PolicyRenderer`. When the engine dies, everything in flight is owed.
 
 Given tokens are scored as a prompt whose own log probabilities vLLM tells (`prompt_logprobs`). Such a request reads no
 cached prefix, and one that fills the context to its last token is refused, since vLLM wants room for one more. An
@@ -26,7 +26,7 @@ from pydantic import Field
 from synthflow.backends import models
 from synthflow.backends.admission import Admitted, admit, cut_at_stop, done, refusal, scored
 from synthflow.backends.aio import LoopThread
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.top_logprobs import entropy_floor
 from synthflow.backends.vllm.arguments import EngineOptions, engine_arguments, environment
 from synthflow.backends.vllm.guard import OWNER
@@ -60,8 +60,8 @@ class VllmBackend(Backend):
         return models.resolve_model(self.policy.model)
 
     @cached_property
-    def _renderer(self) -> Renderer:
-        return Renderer.load(self._directory)
+    def _renderer(self) -> PolicyRenderer:
+        return PolicyRenderer.load(self._directory)
 
     def identity(self) -> PolicyIdentity:
         return models.identify(self._directory)

@@ -15,33 +15,18 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
-from synthflow.contracts import StageInfo
+from synthflow.stages.export.about import About
 from synthflow.stages.export.card import render_card
 from synthflow.stages.export.columns import ConfigSpec
 from synthflow.stages.export.shards import ShardLimits, Spool, Written
 
 MANIFEST_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class About:
-    """What a release says of itself. `notes` are sentences for the card, `rejected` counts rows by reason."""
-
-    stage: str
-    use: str
-    version: str
-    ancestors: Sequence[StageInfo]
-    license: str | None
-    summary: str
-    notes: Sequence[str]
-    rejected: Mapping[str, int]
 
 
 class Release:

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS, Attack
-from host import TOKEN, Host, leftovers, needs, processes
 
+from support.attacks import ATTACKS, Attack
+from support.sandbox_host import TOKEN, Host, leftovers, needs, processes
 from synthflow.contracts import Judgement, Question
 from synthflow.errors import UserError
 from synthflow.verifiers.code import CodeVerifier

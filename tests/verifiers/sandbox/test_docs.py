@@ -7,8 +7,7 @@ import io
 import re
 from pathlib import Path
 
-from attacks import ATTACKS
-
+from support.attacks import ATTACKS
 from synthflow.verifiers.code import CodeVerifier
 from synthflow.verifiers.sandbox import LAYERS, STACKS, launch, seccomp
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from host import needs
 
+from support.sandbox_host import needs
 from synthflow.errors import UserError
 from synthflow.verifiers.sandbox import STACKS, Limits, Program, Ran, Sandbox, launch, layers, pool, seccomp
 

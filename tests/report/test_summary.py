@@ -1,0 +1,101 @@
+"""The summary of a run: plain data that JSON holds, drawn without surprises."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from support.made_up_run import FakeServices, made_up_world
+from synthflow.report.summary import qdc_table, render, run_summary, summary_lines
+from synthflow.schema import STAGES
+from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
+from synthflow.stores.catalog.build import build_catalog, open_catalog
+from synthflow.stores.shards import write_shard
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    world = made_up_world()
+    tables = world.tables()
+    config = QdcConfig(use="measure.qdc", of=("pairs",), verdicts="verdicts")
+    tables["report"] = dict(MeasureQdc("report", config).run(world.inputs(), FakeServices()))
+    named = {"e_rollouts": "rollouts", "e_math": "verdicts", "e_exact": "second", "e_steps": "steps"}
+    tables["run"] = {
+        "stages": STAGES.from_rows(
+            [
+                {
+                    "stage_id": i,
+                    "name": name,
+                    "use": "x",
+                    "version": "1",
+                    "fingerprint": "f",
+                    "parents": [],
+                    "config": "{}",
+                }
+                for i, name in named.items()
+            ]
+        )
+    }
+    shards: dict[str, list[str]] = {}
+    for stage, by_table in tables.items():
+        for table, rows in by_table.items():
+            shards.setdefault(table, []).append(write_shard(tmp_path, table, rows, f"{stage}-f", "part-0").path)
+    build_catalog(tmp_path, shards)
+    release = tmp_path / "exports" / "dpo" / "preference"
+    release.mkdir(parents=True)
+    pq.write_table(pa.table({"x": [1, 2, 3]}), release / "train-00000.parquet")
+    return tmp_path
+
+
+def test_the_numbers_are_those_of_the_run(run: Path) -> None:
+    with open_catalog(run) as con:
+        summary = run_summary(con, run)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert {(r["stage"], r["correct"], r["wrong"], r["unknown"]) for r in summary["verdicts"]} == {
+        ("verdicts", 2, 3, 1), ("second", 1, 4, 1),
+    }  # fmt: skip
+    assert [(r["stage"], r["condition"], r["rollouts"]) for r in summary["rollouts"]] == [
+        ("rollouts", "none", 6), ("rollouts", "prefix", 2),
+    ]  # fmt: skip
+    (steps,) = summary["steps"]
+    assert (steps["steps"], steps["rollouts"], steps["tokens_spent"], steps["mean_advantage"]) == (4, 2, 400, 0.0)
+    assert [(r["level"], r["pairs"]) for r in summary["pairs"]] == [("response", 1)]
+    by_domain = {(r["stage"], r["domain"]): r["pass_rate"] for r in summary["pass_rate_by_domain"]}
+    assert by_domain["verdicts", "algebra"] == 0.0 and by_domain["verdicts", "arithmetic"] == pytest.approx(2 / 3)
+    assert [(r["export"], r["rows"]) for r in summary["exports"]] == [("dpo", 3)]
+    header, rows = qdc_table(summary)
+    assert [row[0] for row in rows] and header[:2] == ["stage", "pass_rate"]
+
+
+def test_it_is_drawn(run: Path) -> None:
+    console = Console(file=io.StringIO(), width=200, record=True)
+    with open_catalog(run) as con:
+        summary = run_summary(con, run)
+    render(console, summary)
+    text = console.export_text()
+    assert "6 rollouts of 2 problems, 2 continuations" in text
+    assert "verdicts: 2 correct, 3 wrong, 1 unknown, pass rate 0.400" in text
+    assert "what each stage retains" in text
+
+
+def test_hostile_names_are_drawn_as_they_are() -> None:
+    summary = {name: [] for name in ("rollouts", "verdicts", "groups", "steps", "pairs", "exports", "qdc")}
+    summary |= {name: [] for name in ("pass_rate_by_n_ops", "pass_rate_by_domain", "unknown_reasons")}
+    summary["rejects"] = [{"stage": "[bold]x[/nope]", "reason": "\x1b[2J\n", "rows": 1}]
+    console = Console(file=io.StringIO(), width=100, record=True)
+    render(console, summary)
+    assert "[bold]x[/nope]" in console.export_text() and "\x1b[2J" not in console.export_text()
+
+
+def test_an_empty_run_says_so(tmp_path: Path) -> None:
+    build_catalog(tmp_path, {})
+    with open_catalog(tmp_path) as con:
+        summary = run_summary(con, tmp_path)
+    assert all(rows == [] for rows in summary.values())
+    assert summary_lines(summary) == ["nothing was sampled yet"]

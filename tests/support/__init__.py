@@ -1,0 +1,1 @@
+"""Worlds, fakes, servers and runs that tests of several folders share; imported as `support`."""
