@@ -59,6 +59,6 @@ def _tokenizer_source(policy: PolicyConfig) -> Any:
             return find(policy)
         except ValidationError as error:
             raise _mistakes(policy, backend, error) from error
-    from synthflow.backends.models import resolve_model
+    from synthflow.models.directories import resolve_model
 
     return resolve_model(policy.model)

@@ -25,7 +25,7 @@ from synthflow.execute.reporting import Reporter
 from synthflow.execute.stopping import Stopped, StopWatch, logs_of
 from synthflow.execute.suspects import Group, is_poison, next_group, poison, probe
 from synthflow.execute.tasks import EngineTask
-from synthflow.stores.in_flight import Deaths, OpenedLog, deaths
+from synthflow.stores.in_flight import Deaths, InFlightLog, deaths
 from synthflow.stores.journal import JournalWriter, lookup
 
 BACKOFF_S = (0.5, 2.0, 8.0, 20.0)
@@ -99,7 +99,7 @@ class Sampler:
         answered: SampleRequest | None = None,
     ) -> None:
         self._task, self._writer, self._reporter, self._deaths = task, writer, reporter, known
-        self._log = OpenedLog(writer.path)
+        self._log = InFlightLog(writer.path)
         self._watch = StopWatch(task.context.root, task.context.attempt)
         self._results: dict[str, SampleResult] = {}
         self._poisoned, self._answered = 0, answered
@@ -217,7 +217,7 @@ class Sampler:
 def sample_once(
     host: EngineHost,
     writer: JournalWriter,
-    log: OpenedLog,
+    log: InFlightLog,
     reporter: Reporter,
     group: Group,
     watch: StopWatch,
@@ -249,20 +249,20 @@ def sample_once(
             with state.lock:
                 state.fatal = state.fatal or error
         finally:
-            host.slots.give_back()
+            host.slots.release()
             ended.release()
 
     def hand_in() -> int:
         for number, request in enumerate(group.requests):
             host.slots.take()
             if state.fatal is not None or watch.asked() or state.fails_too_often(max_error_rate):
-                host.slots.give_back()
+                host.slots.release()
                 return number
             try:
                 log.opened(request.rollout_id, alone=group.single)
                 future = host.submit(request)
             except SynthflowError as error:  # the disk is full, or the engine cannot be brought back
-                host.slots.give_back()
+                host.slots.release()
                 state.fatal = state.fatal or error
                 return number
             future.add_done_callback(lambda f, r=request: finished(r, f))  # type: ignore[misc]

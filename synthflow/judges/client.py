@@ -19,7 +19,7 @@ from synthflow import ids
 from synthflow.contracts import SampleRequest, SampleResult, Services
 from synthflow.errors import InvariantBroken
 from synthflow.judges.config import CONDITION, AskConfig
-from synthflow.judges.parsing import Reading
+from synthflow.judges.parsing import ParsedJudgement
 from synthflow.judges.prompts import Prompt
 from synthflow.rollouts.rows import sampling_row, utf8
 from synthflow.schema import ARTIFACTS
@@ -42,14 +42,14 @@ class Form(Protocol):
 
     def instruction(self) -> str: ...
 
-    def read(self, completion: str) -> Reading: ...
+    def read(self, completion: str) -> ParsedJudgement: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
     """One sample of the judge: what was read in it, or why nothing was (parse_failure, judge_refused)."""
 
-    reading: Reading
+    reading: ParsedJudgement
     reason: str | None
     elapsed_s: float
     n_tokens: int = 0
@@ -65,7 +65,7 @@ class _Call:
     requests: tuple[SampleRequest, ...]
 
 
-class Panel:
+class JudgeClient:
     """A judge: a policy, a prompt, the form of its answers, and k samples of each."""
 
     def __init__(self, config: AskConfig, policy: str, template: str, services: Services) -> None:
@@ -158,9 +158,9 @@ class Panel:
 def _heard(result: SampleResult, answer: Form) -> Heard:
     cost = (result.elapsed_s, result.n_tokens, result.rollout_id)
     if result.finish_reason in ("refused", "poison"):
-        return Heard(Reading(None, result.reason or "refused"), "judge_refused", *cost)
+        return Heard(ParsedJudgement(None, result.reason or "refused"), "judge_refused", *cost)
     if result.finish_reason == "length":
-        return Heard(Reading(None, "the judge ran into its token limit"), "parse_failure", *cost)
+        return Heard(ParsedJudgement(None, "the judge ran into its token limit"), "parse_failure", *cost)
     reading = answer.read(result.text)
     return Heard(reading, "parse_failure" if reading.value is None else None, *cost)
 

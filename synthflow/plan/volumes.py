@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from synthflow.contracts import Volume
+from synthflow.contracts import Estimate
 from synthflow.stages.source.base import Source
 
 if TYPE_CHECKING:
     from synthflow.spec.pipeline import Pipeline
-    from synthflow.stores.manifest import Manifest
 
 
-def _sum(volumes: list[Volume]) -> Volume:
+def _sum(volumes: list[Estimate]) -> Estimate:
     """Upstream of a stage: parents share their problems and rollouts, so the largest counts."""
     if not volumes:
-        return Volume()
-    return Volume(
+        return Estimate()
+    return Estimate(
         problems=max(v.problems for v in volumes),
         rollouts=max(v.rollouts for v in volumes),
         rows=_largest([v.rows for v in volumes]),
@@ -37,33 +36,17 @@ def _largest(counts: list[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
-def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Volume]:
-    """Volume of every stage.
+def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Estimate]:
+    """Estimate of every stage.
 
     Args:
         problems: number of problems of every source, by stage name.
     """
-    found: dict[str, Volume] = {}
+    found: dict[str, Estimate] = {}
     for node in pipeline.nodes:
         if isinstance(node.stage, Source):
             n = problems.get(node.name, 0)
-            found[node.name] = Volume(problems=n, rows={"problems": n})
+            found[node.name] = Estimate(problems=n, rows={"problems": n})
         else:
             found[node.name] = node.stage.estimate(_sum([found[p] for p in node.parents]))
     return found
-
-
-def problem_counts(manifest: Manifest) -> dict[str, int]:
-    """Problems of every source, from its committed shards."""
-    counts: dict[str, int] = {}
-    for name, record in manifest.graph.stages.items():
-        if record.scope == "source":
-            commits = (manifest.find(name, unit) for unit in manifest.graph.units(name))
-            counts[name] = sum(s.rows for c in commits if c for s in c.shards if s.table == "problems")
-    return counts
-
-
-def expected_requests(pipeline: Pipeline, manifest: Manifest) -> dict[str, int]:
-    """Requests of every stage that knows them exactly beforehand, for progress: those named `sample`."""
-    found = volumes(pipeline, problem_counts(manifest))
-    return {node.name: int(found[node.name].requests) for node in pipeline.nodes if type(node.stage).samples_groups}

@@ -20,7 +20,7 @@ from synthflow.contracts import Inputs, Judgement, SampleRequest, SampleResult, 
 from synthflow.contracts.stage_info import StageInfo, verifier_of
 from synthflow.errors import InvariantBroken
 from synthflow.rollouts import rows as rollouts
-from synthflow.rollouts.eligibility import by_its_end
+from synthflow.rollouts.eligibility import verdict_from_finish_reason
 from synthflow.rollouts.prefixes import Prefix, PrefixKey
 from synthflow.rollouts.questions import note, part_rows, problems_by_id, question
 from synthflow.schema import ROLLOUTS, SCORES, TELEMETRY
@@ -133,7 +133,7 @@ def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inpu
     verifier = verifier_of(verify.use)
     own = {name: value for name, value in verify.config.items() if name not in VerifyConfig.model_fields}
     truncated = verify.config.get("truncated", "unknown")
-    early = [by_its_end(c.result.finish_reason, truncated) for c in continuations]
+    early = [verdict_from_finish_reason(c.result.finish_reason, truncated) for c in continuations]
     problems = problems_by_id(inputs)
     questions = [
         question(c.request.rollout_id, c.prefix.text + c.result.text, problems[c.request.problem_id])

@@ -25,7 +25,7 @@ def group_counts(rollouts: pl.DataFrame, min_judged: int = MIN_JUDGED) -> pl.Dat
         min_judged: fewest judged rollouts for a state other than undecided.
 
     Returns:
-        The columns of `GROUP`, n, n_correct, n_wrong, n_unknown, n_truncated and group_state (all_right, mixed,
+        The columns of `GROUP`, n, n_correct, n_wrong, n_unknown, n_truncated and group_state (all_correct, mixed,
         all_wrong or undecided), one row a group, sorted by `GROUP`.
     """
     correct, wrong = pl.col("n_correct"), pl.col("n_wrong")
@@ -43,7 +43,7 @@ def group_counts(rollouts: pl.DataFrame, min_judged: int = MIN_JUDGED) -> pl.Dat
             pl.when(correct + wrong < min_judged)
             .then(pl.lit("undecided"))
             .when(wrong == 0)
-            .then(pl.lit("all_right"))
+            .then(pl.lit("all_correct"))
             .when(correct == 0)
             .then(pl.lit("all_wrong"))
             .otherwise(pl.lit("mixed"))

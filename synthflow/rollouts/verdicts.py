@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from synthflow import ids, registry
 from synthflow.contracts import Judgement, Services
 from synthflow.errors import InvariantBroken, UserError
-from synthflow.rollouts.eligibility import by_its_end
+from synthflow.rollouts.eligibility import verdict_from_finish_reason
 from synthflow.rollouts.plugin_options import option_mistakes
 from synthflow.rollouts.questions import note, part_rows, question
 from synthflow.schema import TELEMETRY
@@ -52,7 +52,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Referee:
+class Judging:
     """A verifier by name, with its options and the rule for truncated paths."""
 
     verifier: str
@@ -80,7 +80,7 @@ class Referee:
         return [known if known is not None else next(given) for known in early], who
 
     def _early(self, asked: Asked, needs_answer: bool) -> Judgement | None:
-        ended = by_its_end(asked.finish_reason, self.truncated)
+        ended = verdict_from_finish_reason(asked.finish_reason, self.truncated)
         if ended is None and needs_answer and asked.problem["answer"] is None:
             return Judgement.unknown("no_gold")
         return ended

@@ -33,7 +33,7 @@ from synthflow.contracts import (
 )
 from synthflow.contracts.stage_info import verifier_stage
 from synthflow.errors import InvariantBroken, UserError
-from synthflow.rollouts.eligibility import by_its_end, split
+from synthflow.rollouts.eligibility import split, verdict_from_finish_reason
 from synthflow.rollouts.questions import MAX_NOTE_CHARS, note, part_rows, problems_by_id, question
 from synthflow.schema import SCORES, TELEMETRY
 
@@ -75,8 +75,8 @@ class VerifyStage(_Adapter):
     writes = ("scores",)
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
-        return cls.verifier_class.anchor(given, base_dir)
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+        return cls.verifier_class.resolve_paths(given, base_dir)
 
     def _own_verifier(self) -> Verifier:
         return self.verifier_class(self.verifier_class.Config.model_validate(self.own_config()))
@@ -141,7 +141,7 @@ class VerifyStage(_Adapter):
         return {"scores": SCORES.from_rows(scores), "rejects": rejects, "telemetry": _elapsed(times, services)}
 
     def _before_asking(self, row: Mapping[str, Any]) -> Judgement | None:
-        ended = by_its_end(row["finish_reason"], self.config.truncated)
+        ended = verdict_from_finish_reason(row["finish_reason"], self.config.truncated)
         if ended is not None:
             return ended
         if self.needs_answer and row["answer"] is None:

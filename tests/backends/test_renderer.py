@@ -105,7 +105,7 @@ def test_render_is_transformers_own(byte_dir: Path, messages: list[tuple[str, st
 def test_the_demo_policy_renders_as_transformers_does() -> None:
     from transformers import AutoTokenizer
 
-    from synthflow.backends.models import resolve_model
+    from synthflow.models.directories import resolve_model
 
     directory = resolve_model("demo")
     library, renderer = AutoTokenizer.from_pretrained(directory), PolicyRenderer.load(directory)
@@ -170,7 +170,7 @@ def test_endless_rubbish_takes_linear_time(renderer: PolicyRenderer) -> None:
 
 def test_loads_without_torch() -> None:
     code = (
-        "import sys, synthflow.backends, synthflow.backends.renderer, synthflow.backends.models;"
+        "import sys, synthflow.backends, synthflow.backends.renderer, synthflow.models.directories;"
         "heavy = {'torch', 'transformers', 'vllm', 'polars', 'datasets'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True)

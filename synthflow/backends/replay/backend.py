@@ -20,12 +20,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from synthflow.backends import models
 from synthflow.backends.admission import refusal, scored
 from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.replay.recorded_rollouts import Recorded, Recording
 from synthflow.contracts import Backend, FinishReason, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
+from synthflow.models import directories
 from synthflow.stores.journal import lookup
 
 PROBLEMS = 64
@@ -64,7 +64,7 @@ class ReplayBackend(Backend):
     def tokenizer_directory(policy: PolicyConfig) -> Path | None:
         """Where the tokenizer of this policy is; None if the options name none."""
         options = ReplayOptions.model_validate(policy.options)
-        return None if options.tokenizer is None else models.resolve_model(options.tokenizer)
+        return None if options.tokenizer is None else directories.resolve_model(options.tokenizer)
 
     @cached_property
     def _recording(self) -> Recording:

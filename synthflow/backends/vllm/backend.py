@@ -23,7 +23,6 @@ from typing import Any
 
 from pydantic import Field
 
-from synthflow.backends import models
 from synthflow.backends.admission import Admitted, admit, cut_at_stop, done, refusal, scored
 from synthflow.backends.aio import LoopThread
 from synthflow.backends.renderer import PolicyRenderer
@@ -32,6 +31,7 @@ from synthflow.backends.vllm.arguments import EngineOptions, engine_arguments, e
 from synthflow.backends.vllm.guard import OWNER
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError, UserError
+from synthflow.models import directories
 
 
 class VllmOptions(EngineOptions):
@@ -57,14 +57,14 @@ class VllmBackend(Backend):
 
     @cached_property
     def _directory(self) -> Path:
-        return models.resolve_model(self.policy.model)
+        return directories.resolve_model(self.policy.model)
 
     @cached_property
     def _renderer(self) -> PolicyRenderer:
         return PolicyRenderer.load(self._directory)
 
     def identity(self) -> PolicyIdentity:
-        return models.identify(self._directory)
+        return directories.identify(self._directory)
 
     def gpus_per_engine(self) -> int:
         """GPUs of one copy of the model, times the copies that vLLM itself would run side by side."""

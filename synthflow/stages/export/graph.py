@@ -49,7 +49,7 @@ FLAT = ConfigSpec(
         ExportColumn("finish_reason", STRING, "stop, length (truncated), refused, or poison (it kills the engine)"),
         ExportColumn("n_tokens", I32, "tokens of the response"),
         ExportColumn("pass_rate", F32, "of its (problem, policy, round, sampling)", "if_any"),
-        ExportColumn("group_state", STRING, "all_right, mixed, all_wrong or undecided", "if_any"),
+        ExportColumn("group_state", STRING, "all_correct, mixed, all_wrong or undecided", "if_any"),
         ExportColumn("labeler", STRING, "who valued the steps", "if_any"),
         ExportColumn("step_spans", pa.list_(_SPAN), "half-open spans in code points of the response", "if_any"),
         ExportColumn("step_values", F32S, "value of the prefix that ends with each step", "if_any"),

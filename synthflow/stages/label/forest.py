@@ -6,7 +6,7 @@ reason. What a filter drops still counts in its tree: filters say what to train 
 
 Reasons, the first that applies. Not in a tree: continuation (its whole path is), other_condition, no_verdict,
 other_policy, no_token_ids, tokens_do_not_spell_text. In one, but not labelled: filtered, no_steps, unknown_verdict
-(under rules that know right and wrong only), tree_all_right, tree_all_wrong or tree_undecided (where mixed ones are
+(under rules that know right and wrong only), tree_all_correct, tree_all_wrong or tree_undecided (where mixed ones are
 asked for), no_correct_path, not_selected.
 """
 
@@ -33,16 +33,16 @@ Rejected = list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Grove:
+class LabelledTree:
     """A tree and those of its paths that are labelled."""
 
     tree: Tree
-    labelled: Sequence[CutPath]
+    paths: Sequence[CutPath]
 
 
-def groves(
+def labelled_trees(
     inputs: Inputs, config: TreeLabelConfig, policy_id: str, cutter: Cutter | None
-) -> tuple[list[Grove], Rejected]:
+) -> tuple[list[LabelledTree], Rejected]:
     """Trees in the order of their problems, and what is left out.
 
     Args:
@@ -83,7 +83,7 @@ def groves(
             if path.path.rollout_id not in chosen
         ]
         if kept:
-            found.append(Grove(tree, kept))
+            found.append(LabelledTree(tree, kept))
     return found, left_out
 
 
@@ -116,7 +116,7 @@ def _first(*rules: tuple[pl.Expr, str]) -> pl.Expr:
 def _tree_reason(tree: Tree, config: TreeLabelConfig) -> str | None:
     counts = tree.root.all
     if config.groups == "mixed" and not (counts.correct and counts.wrong):
-        state = "undecided" if counts.judged < 2 else "all_right" if counts.correct else "all_wrong"
+        state = "undecided" if counts.judged < 2 else "all_correct" if counts.correct else "all_wrong"
         return f"tree_{state}"
     return "no_correct_path" if config.rule == "rest_mcts" and not counts.correct else None
 

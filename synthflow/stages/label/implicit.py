@@ -19,7 +19,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Renderer, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Renderer, Services, Stage, StageInfo
 from synthflow.errors import UserError
 from synthflow.rollouts.prefixes import Cut, PrefixPlan
 from synthflow.rollouts.questions import note
@@ -79,7 +79,7 @@ class Implicit(Stage):
             what = f"{self.config.reference!r} is the policy itself, and every reward would be 0"
             yield "reference", what, "name another entry of policies, such as the model that policy was trained from"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         config: ImplicitConfig = self.config
         labelled = upstream.rollouts * (GUESSED_MIXED if config.groups == "mixed" else 1.0)
         if config.rollouts_per_problem is not None:
@@ -87,7 +87,7 @@ class Implicit(Stage):
         steps = min(GUESSED_STEPS, config.max_steps) * labelled
         rows = {"steps": steps, "step_values": steps, "scores": labelled, "rejects": upstream.rollouts - labelled}
         note_ = f"guessed: {labelled:.0f} rollouts labelled; each is read twice, and nothing is sampled"
-        return Volume(upstream.problems, upstream.rollouts, rows=rows, note=note_)
+        return Estimate(upstream.problems, upstream.rollouts, rows=rows, note=note_)
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Steps, their values, the rewards of whole responses, and rejects.

@@ -20,9 +20,9 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
 from synthflow.judges import prompts
-from synthflow.judges.client import Ask, Heard, Panel, judge_sampling
+from synthflow.judges.client import Ask, Heard, JudgeClient, judge_sampling
 from synthflow.judges.config import reference_text
 from synthflow.rollouts.prefixes import Cut
 from synthflow.rollouts.questions import note, problems_by_id
@@ -67,7 +67,7 @@ class JudgeSteps(Stage):
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [judge_sampling(self.config, self.config.template())]
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         config: StepJudgeConfig = self.config
         labelled = upstream.rollouts
         if config.rollouts_per_problem is not None:
@@ -75,7 +75,7 @@ class JudgeSteps(Stage):
         asked, steps = labelled * config.k, labelled * min(GUESSED_STEPS, config.max_steps)
         rows = {"steps": steps, "step_values": steps, "scores": 3 * labelled, "artifacts": asked}
         told = f"at most: {labelled:.0f} rollouts, {config.k} samples each, {config.max_tokens} tokens each"
-        return Volume(upstream.problems, upstream.rollouts, asked, asked * config.max_tokens, rows, note=told)
+        return Estimate(upstream.problems, upstream.rollouts, asked, asked * config.max_tokens, rows, note=told)
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Steps, their values, what is known of whole rollouts, the judge's texts, and rejects.
@@ -88,7 +88,7 @@ class JudgeSteps(Stage):
         selected, left_out = select(inputs, config, tokens=False, only=only)
         cutter = Cutter.of(config, inputs, services)
         cuts = [cutter.cut(row) for row in selected.iter_rows(named=True)]
-        panel = Panel(config, config.policy, config.template(), services)
+        panel = JudgeClient(config, config.policy, config.template(), services)
         asks, early = _asks(cuts, config, problems_by_id(inputs))
         asked = [cut for cut, reason in zip(cuts, early, strict=True) if reason is None]
         heard, artifacts = panel.hear(asks, [config.form(len(cut.spans)) for cut in asked])

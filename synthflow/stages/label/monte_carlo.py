@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from synthflow import registry
-from synthflow.contracts import Coverage, Inputs, Renderer, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Renderer, Services, Stage, StageInfo
 from synthflow.contracts.stage_info import verifier_of
 from synthflow.rollouts import continuations as sampled
 from synthflow.rollouts.continuations import Tally
@@ -73,7 +73,7 @@ class MonteCarlo(Stage):
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [sampling_row(self.config.params(), self.config.template, "prefix")]
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         config: MonteCarloConfig = self.config
         labelled = upstream.rollouts * (GUESSED_MIXED if config.groups == "mixed" else 1.0)
         if config.rollouts_per_problem is not None:
@@ -87,7 +87,7 @@ class MonteCarlo(Stage):
             "scores": requests,
             "rejects": max(upstream.rollouts - labelled, 0),
         }
-        return Volume(
+        return Estimate(
             upstream.problems,
             upstream.rollouts + requests,
             requests,

@@ -25,7 +25,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
 from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.prefixes import Cut
 from synthflow.rollouts.step_rows import reject_rows
@@ -87,9 +87,9 @@ class Progress(Stage):
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return check_verdicts(ancestors, self.config.verdicts)
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = upstream.rollouts * GUESSED_STEPS
-        return Volume(
+        return Estimate(
             upstream.problems,
             upstream.rollouts,
             rows={"steps": rows, "step_values": rows},

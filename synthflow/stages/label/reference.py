@@ -20,7 +20,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids, registry
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, StepChecker, StepTruth, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo, StepChecker, StepTruth
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.rollouts.prefixes import Cut
 from synthflow.rollouts.questions import note, problems_by_id
@@ -71,9 +71,9 @@ class Reference(Stage):
         except UserError:  # `check` says that nobody knows it
             return self.version
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = upstream.rollouts * GUESSED_STEPS
-        return Volume(
+        return Estimate(
             upstream.problems,
             upstream.rollouts,
             rows={"steps": rows, "step_values": rows, "scores": rows},

@@ -3,8 +3,8 @@
 Invariant: every rollout this stage reads is selected or has one reason; both depend on the rollout's own group only.
 Reasons, the first that applies: not_first_rollout (it continues another, or was sampled under a hint), no_verdict,
 other_policy (values under a policy that did not write it would need its tokens in another vocabulary),
-group_undecided, group_all_right, group_all_wrong, filtered, not_correct, not_wrong (only rollouts with one verdict are
-wanted), no_steps (empty), no_token_ids (its server told none, and text is never tokenised again), not_selected.
+group_undecided, group_all_correct, group_all_wrong, filtered, not_correct, not_wrong (only rollouts with one verdict
+are wanted), no_steps (empty), no_token_ids (its server told none, and text is never tokenised again), not_selected.
 """
 
 from __future__ import annotations

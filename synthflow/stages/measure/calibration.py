@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from synthflow.contracts import Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.contracts.stage_info import verifier_of
 from synthflow.errors import NotCalibrated, UserError
 from synthflow.registry import suggest
@@ -90,7 +90,7 @@ class MeasureCalibration(Stage):
     identity_excludes: ClassVar[tuple[str, ...]] = ("labels",)
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         return with_labels_hash(given, base_dir)
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
@@ -111,8 +111,8 @@ class MeasureCalibration(Stage):
             except UserError as error:
                 yield "labels", str(error), ""
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, note="one row a pair of scorers, bin and metric")
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, note="one row a pair of scorers, bin and metric")
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Rows of `stats`.

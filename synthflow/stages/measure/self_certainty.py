@@ -22,9 +22,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.backends.models import identify, resolve_model
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.errors import UserError
+from synthflow.models.directories import identify, resolve_model
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import split
 from synthflow.rollouts.score_rows import Scorer
@@ -70,8 +70,8 @@ class SelfCertainty(Stage):
     def full_version(self) -> str:
         return f"{self.version}+transformers {version('transformers')}+torch {version('torch')}"
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(
             upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts}, note="reads, samples nothing"
         )
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.labels import check_labels, label_stage, of_stage
 from synthflow.rollouts.step_rows import reject_rows
 from synthflow.rollouts.views import WHOLE, check_verdicts, filtered_out, verdicts
@@ -50,8 +50,8 @@ class MineTraces(Stage):
         yield from check_verdicts(ancestors, self.config.verdicts)
         yield from check_labels(ancestors, self.config.labels)
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts})
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """A filter's score for every whole rollout; rejects for continuations and what was put together otherwise."""

@@ -27,6 +27,7 @@ from pydantic import Field
 from synthflow import ids, registry
 from synthflow.contracts import (
     Coverage,
+    Estimate,
     Inputs,
     Renderer,
     SampleRequest,
@@ -35,7 +36,6 @@ from synthflow.contracts import (
     Stage,
     StageConfig,
     StageInfo,
-    Volume,
 )
 from synthflow.contracts.stage_info import verifier_of
 from synthflow.errors import InvariantBroken
@@ -124,10 +124,10 @@ class Branch(Stage):
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [sampling_row(self.config.params(), TEMPLATE, "prefix")]
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         config: BranchConfig = self.config
         requests = upstream.rollouts * config.n
-        return Volume(
+        return Estimate(
             upstream.problems,
             upstream.rollouts + requests,
             requests,

@@ -15,13 +15,13 @@ from pydantic import Field
 from synthflow import ids
 from synthflow.contracts import (
     Coverage,
+    Estimate,
     Inputs,
     SampleRequest,
     SamplingParams,
     Services,
     Stage,
     StageConfig,
-    Volume,
 )
 from synthflow.rollouts.rows import Drawn, rollout_rows, sampling_row
 
@@ -125,9 +125,9 @@ class Sample(FirstRollouts):
     Config = SampleConfig
     summary = "Sample n rollouts of every problem."
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rollouts = upstream.problems * self.config.n
-        return Volume(
+        return Estimate(
             problems=upstream.problems,
             rollouts=upstream.rollouts + rollouts,
             requests=rollouts,

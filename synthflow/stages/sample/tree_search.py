@@ -21,8 +21,8 @@ from synthflow.errors import InvariantBroken
 from synthflow.rollouts.paths import CutPath, Cutter, joined
 from synthflow.rollouts.prefixes import prefix_id
 from synthflow.rollouts.rows import Drawn, rollout_rows, utf8
-from synthflow.rollouts.tree import Node, Tree
-from synthflow.rollouts.verdicts import Asked, Referee, elapsed_rows, verdict_rows
+from synthflow.rollouts.tree import Tree, TreeNode
+from synthflow.rollouts.verdicts import Asked, Judging, elapsed_rows, verdict_rows
 from synthflow.schema import ROLLOUTS, SCORES
 from synthflow.stages.sample.tree_config import TreeSearchConfig
 from synthflow.stages.sample.tree_select import select
@@ -71,7 +71,7 @@ class Forest:
         self._config, self._services = config, services
         self._policy_id = services.identity(config.policy).policy_id
         self._renderer = services.renderer(config.policy)
-        self._referee = Referee(config.verifier, config.verifier_options, config.truncated)
+        self._referee = Judging(config.verifier, config.verifier_options, config.truncated)
         self._sampled: dict[str, list[tuple[Drawn, SampleResult]]] = {"none": [], "prefix": []}
         self._whole: list[dict[str, Any]] = []
         self._scores: list[dict[str, Any]] = []
@@ -105,7 +105,7 @@ class Forest:
             node.expanded = True
         yield from self._asks(search, node, config.branch)
 
-    def _asks(self, search: ProblemSearch, node: Node, n: int) -> Iterator[Ask]:
+    def _asks(self, search: ProblemSearch, node: TreeNode, n: int) -> Iterator[Ask]:
         """n requests from one node, next to each other so that they share its prefill."""
         config, services, problem = self._config, self._services, search.problem["problem_id"]
         parent = None if node.path is None else search.paths[node.path.rollout_id]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from synthflow.contracts import Judgement
-from synthflow.judges.client import Ask, Heard, Panel
+from synthflow.judges.client import Ask, Heard, JudgeClient
 from synthflow.judges.samples import Result, both_orders, majority, verdict_value, win_share
 from synthflow.rollouts.score_rows import GROUP
 from synthflow.stages.verify.candidate import Candidate
@@ -38,7 +38,7 @@ class _Record:
             self.reasons[reason] += 1
 
 
-def judge(candidates: Sequence[Candidate], config: JudgeConfig, panel: Panel) -> Judged:
+def judge(candidates: Sequence[Candidate], config: JudgeConfig, panel: JudgeClient) -> Judged:
     """Compare candidates, and judge each by its share of wins."""
     records = {c.rollout_id: _Record() for c in candidates}
     matches: list[tuple[Candidate, Candidate | None]] = (

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from synthflow.backends import load_renderer, open_backend
-from synthflow.backends.models import identify
 from synthflow.backends.openai import client
 from synthflow.backends.openai import rate_limit as pace
 from synthflow.backends.openai.backend import OpenAIBackend
 from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, Mistakes, UserError
+from synthflow.models.directories import identify
 
 Reply = tuple[int, dict[str, str], bytes]
 TOKENS = [40, 41, 42, 2]
