@@ -15,7 +15,7 @@ from support.runs import run_ok, synthflow, tables, with_changes, write_spec
 from synthflow import demo
 from synthflow.stores.catalog.build import open_catalog
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 
 def shown_steps(prompt: str) -> list[str]:
