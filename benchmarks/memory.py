@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from measuring import machine, peak_rss, print_json, prints_to, say
 
 from synthflow import ids
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.demo import generate_problems, policy_path, reference_solutions
 from synthflow.schema import ROLLOUTS
 from synthflow.stages.sample.first import SampleConfig
@@ -75,13 +75,13 @@ def record(folder: Path, problems: int) -> None:
         out.writelines(json.dumps(p.to_row()) + "\n" for p in made)
     asked = sorted((ids.problem_id([{"role": "user", "content": p.prompt}]), p) for p in made)
     (folder / "recording").mkdir()
-    renderer = Renderer.load(policy_path())
+    renderer = PolicyRenderer.load(policy_path())
     for first in range(0, len(asked), PARTITION):
         rows = [row for pid, p in asked[first : first + PARTITION] for row in _rollouts(pid, p, renderer)]
         pq.write_table(ROLLOUTS.from_rows(rows), folder / "recording" / f"part-{first:06d}.parquet")
 
 
-def _rollouts(problem: str, made: Any, renderer: Renderer) -> Iterator[dict[str, Any]]:
+def _rollouts(problem: str, made: Any, renderer: PolicyRenderer) -> Iterator[dict[str, Any]]:
     """N rollouts of one problem: its reference solutions in turn, the last number of every second one changed."""
     rng = np.random.default_rng(int(ids.digest(problem)[:8], 16))
     solutions = reference_solutions(made, 4, seed=0)

@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from synthflow.contracts.stage_info import Capability, StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.ids import content_id
 from synthflow.stores.files import no_space_is_clear
+from synthflow.stores.old_records import told
 from synthflow.stores.shards import Shard
 
 ALL = "all"
 """The unit of a stage of whole scope."""
+_LISTS = ("parents", "writes", "capabilities")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,15 @@ class StageRecord:
     writes: tuple[str, ...]
     config: Mapping[str, Any]
     covers: Mapping[str, Any] | None = None
+    capabilities: tuple[str, ...] = ()
+    account: Mapping[str, Any] | None = None
+
+    def has(self, capability: Capability) -> bool:
+        return capability in self.capabilities
+
+    def info(self) -> StageInfo:
+        """What other stages may know of it."""
+        return StageInfo(self.name, self.use, self.writes, self.parents, self.config, frozenset(self.capabilities))
 
     @property
     def stage_id(self) -> str:
@@ -49,11 +61,12 @@ class StageRecord:
 
     def to_json(self) -> dict[str, Any]:
         record = {name: getattr(self, name) for name in self.__slots__}
-        return {**record, "parents": list(self.parents), "writes": list(self.writes)}
+        return {**record, **{name: list(record[name]) for name in _LISTS}}
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> StageRecord:
-        return StageRecord(**{**record, "parents": tuple(record["parents"]), "writes": tuple(record["writes"])})
+        record = told(record)
+        return StageRecord(**{**record, **{name: tuple(record[name]) for name in _LISTS}})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+MOST_MISTAKES = 20
+"""How many mistakes in one input are told at once; reading stops there."""
+
 
 class ExitCode(IntEnum):
     """What a `synthflow` process leaves with. Frozen: scripts depend on these."""

@@ -13,7 +13,6 @@ import hashlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from pydantic import Field
 from synthflow.contracts import Judgement, Part, Question, Verifier, VerifierConfig
 from synthflow.errors import UserError
 from synthflow.ids import content_id
+from synthflow.models.hashes import hash_files
 from synthflow.registry import suggest
 
 _DECIMALS = 5
@@ -145,20 +145,12 @@ def folder_hash(folder: str) -> str:
         paths = sorted({path for pattern in _HASHED for path in Path(folder).glob(pattern)})
         if not paths:
             raise UserError(f"verify.reward_model: {folder!r} is no folder of a model")
-        states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-        return _hashed(tuple(states))
+        found = hashlib.sha256()
+        for path, digest in zip(paths, hash_files(paths), strict=True):
+            found.update(f"{path.name}:{path.stat().st_size};".encode() + bytes.fromhex(digest))
+        return found.hexdigest()[:16]
     except OSError as error:
         raise UserError(f"verify.reward_model: {folder!r} cannot be read: {error}") from error
-
-
-@lru_cache(maxsize=64)
-def _hashed(states: tuple[tuple[str, int, int], ...]) -> str:
-    found = hashlib.sha256()
-    for path, size, _ in states:
-        found.update(f"{Path(path).name}:{size};".encode())
-        with Path(path).open("rb") as file:
-            found.update(hashlib.file_digest(file, "sha256").digest())
-    return found.hexdigest()[:16]
 
 
 class Scored:

@@ -11,7 +11,7 @@ from synthflow.contracts import Backend, PolicyConfig
 from synthflow.errors import Mistake, Mistakes
 
 if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
+    from synthflow.backends.renderer import PolicyRenderer
 
 
 def open_backend(policy: PolicyConfig) -> Backend:
@@ -39,16 +39,16 @@ def _mistakes(policy: PolicyConfig, backend: type[Backend], error: ValidationErr
     return Mistakes(found, f"the options of backend {policy.backend!r}")
 
 
-def load_renderer(policy: PolicyConfig) -> Renderer | None:
+def load_renderer(policy: PolicyConfig) -> PolicyRenderer | None:
     """Tokenizer and chat template of a policy; None for a server whose tokenizer nobody has.
 
     Raises:
         UserError: if the model, or the tokenizer that the options name, cannot be found.
     """
-    from synthflow.backends.renderer import Renderer
+    from synthflow.backends.renderer import PolicyRenderer
 
     directory = _tokenizer_source(policy)
-    return None if directory is None else Renderer.load(directory)
+    return None if directory is None else PolicyRenderer.load(directory)
 
 
 def _tokenizer_source(policy: PolicyConfig) -> Any:
@@ -59,6 +59,6 @@ def _tokenizer_source(policy: PolicyConfig) -> Any:
             return find(policy)
         except ValidationError as error:
             raise _mistakes(policy, backend, error) from error
-    from synthflow.backends.models import resolve_model
+    from synthflow.models.directories import resolve_model
 
     return resolve_model(policy.model)

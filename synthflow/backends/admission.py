@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import SampleRequest, SampleResult
 
 
@@ -28,7 +28,7 @@ def refusal(request: SampleRequest, reason: str, prompt_tokens: int = 0) -> Samp
     return SampleResult(request.rollout_id, "", "refused", prompt_tokens=prompt_tokens, reason=reason)
 
 
-def admit(request: SampleRequest, renderer: Renderer, context: int, vocabulary: int) -> Admitted | SampleResult:
+def admit(request: SampleRequest, renderer: PolicyRenderer, context: int, vocabulary: int) -> Admitted | SampleResult:
     """Check a request against the model's context (tokens) and vocabulary (rows of its embedding)."""
     prompt = request.prompt_token_ids
     if prompt is None:
@@ -94,7 +94,7 @@ def first_stop(text: str, stops: Sequence[str], start: int = 0) -> int | None:
     return min(found, default=None)
 
 
-def cut_at_stop(renderer: Renderer, token_ids: Sequence[int], stops: Sequence[str]) -> tuple[str, int, bool]:
+def cut_at_stop(renderer: PolicyRenderer, token_ids: Sequence[int], stops: Sequence[str]) -> tuple[str, int, bool]:
     """Cut a completion where a stop text begins.
 
     Returns:

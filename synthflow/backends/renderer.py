@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthflow.backends import models
 from synthflow.backends.chat import ChatTemplate, Messages
 from synthflow.backends.detokenize import ByteDetokenizer, Detokenizer, Stream, WindowDetokenizer
 from synthflow.errors import UserError
+from synthflow.models import directories
 
 UNKNOWN_CONTEXT = 1 << 30
 """`max_context` of a directory that tells none (a tokenizer alone): the server that runs the model knows."""
@@ -30,7 +30,7 @@ def encodable(text: str) -> str:
     return _SURROGATE.sub("�", text)
 
 
-class Renderer:
+class PolicyRenderer:
     """Messages to tokens, and tokens to text.
 
     Attributes:
@@ -54,7 +54,7 @@ class Renderer:
         self._detokenizer = _detokenizer(tokenizer, stop_token_ids)
 
     @classmethod
-    def load(cls, directory: Path | str) -> Renderer:
+    def load(cls, directory: Path | str) -> PolicyRenderer:
         """Read tokenizer, template, stop tokens and context length of a model directory.
 
         Raises:
@@ -78,16 +78,16 @@ class Renderer:
             raise UserError(f"{file}: damaged ({error}); bring the model again") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        config = models.read_json(directory / "tokenizer_config.json")
-        special = _special_tokens(config, models.read_json(directory / "special_tokens_map.json"))
-        source = models.chat_template(directory)
+        config = directories.read_json(directory / "tokenizer_config.json")
+        special = _special_tokens(config, directories.read_json(directory / "special_tokens_map.json"))
+        source = directories.chat_template(directory)
         eos = tokenizer.token_to_id(special["eos_token"]) if "eos_token" in special else None
-        stop = models.stop_token_ids(directory) | (frozenset() if eos is None else {eos})
+        stop = directories.stop_token_ids(directory) | (frozenset() if eos is None else {eos})
         return cls(
             tokenizer,
             ChatTemplate(source, special) if source else None,
             stop,
-            _max_context(models.read_json(directory / "config.json"), config),
+            _max_context(directories.read_json(directory / "config.json"), config),
             str(directory),
         )
 

@@ -23,9 +23,9 @@ def check_coverage(rows: Rows) -> None:
     for record in rows.graph.stages.values():
         if record.covers and rows.graph.stages[record.name].scope != "source":
             _check_covers(rows, record, record.covers)
-        if record.use == "sample" and isinstance(record.config.get("n"), int):
+        if record.has("samples_groups") and isinstance(record.config.get("n"), int):
             _check_group_sizes(rows, record.name, int(record.config["n"]))
-        if record.use == "sample.more":
+        if record.has("enlarges_groups"):
             _check_second_wave(rows, record)
 
 
@@ -74,7 +74,7 @@ def _check_group_sizes(rows: Rows, stage: str, n: int) -> None:
 
 
 def _check_second_wave(rows: Rows, record: StageRecord) -> None:
-    budgets = [p for p in record.parents if rows.graph.stages[p].use == "curriculum.budget"]
+    budgets = [p for p in record.parents if rows.graph.stages[p].has("sets_budgets")]
     if not budgets or not rows.count("coverage", "scores", budgets):
         return
     rows.faults(

@@ -1,16 +1,16 @@
 """Every candidate of an export is in the release or in `rejects`, and every exported row cites what is there.
 
-Invariants: a release's `sf_` ids name rows of the tables; of the candidates of an export that Synthflow ships (whole
+Invariants: a release's `sf_` ids name rows of the tables; of the candidates that an export accounts for (whole
 rollouts for sft and stepwise, pairs for preference, problems for rl) each is a row of its main config or a reject. An
-export of somebody else's is checked for its ids only: what its candidates are, it alone knows.
+export that declares no account is checked for its ids only: what its candidates are, it alone knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from synthflow.check.database import Rows, quoted
+from synthflow.contracts import Account
 
 _AGAIN = "take the export's line out of manifest.jsonl and run again: nothing is sampled for it"
 _CITED = {
@@ -19,26 +19,6 @@ _CITED = {
     "sf_rejected_rollout_id": ("rollouts", "rollout_id"),
     "sf_pair_id": ("pairs", "pair_id"),
     "sf_problem_id": ("problems", "problem_id"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """Candidates of a shipped export: rows of `table` by `key`, exported as `column` of `config`."""
-
-    config: str
-    column: str
-    table: str
-    key: str
-    when: str = "true"
-
-
-_WHOLE = "c.condition <> 'prefix'"
-_ACCOUNTS = {
-    "export.sft": _Account("sft", "sf_rollout_id", "rollouts", "rollout_id", _WHOLE),
-    "export.stepwise": _Account("stepwise", "sf_rollout_id", "rollouts", "rollout_id", _WHOLE),
-    "export.preference": _Account("preference", "sf_pair_id", "pairs", "pair_id"),
-    "export.rl": _Account("rl", "sf_problem_id", "problems", "problem_id"),
 }
 
 
@@ -52,8 +32,8 @@ def check_exports(rows: Rows) -> None:
     for files in configs.values():
         _check_cited(rows, files)
     for name, record in rows.graph.stages.items():
-        account = _ACCOUNTS.get(record.use)
-        if account is not None and name in {stage for stage, _ in rows.released}:
+        if record.account is not None and name in {stage for stage, _ in rows.released}:
+            account = Account(**record.account)
             _check_account(rows, name, account, configs.get((name, account.config), []))
 
 
@@ -85,7 +65,7 @@ def _check_cited(rows: Rows, files: Sequence[str]) -> None:
             )
 
 
-def _check_account(rows: Rows, stage: str, account: _Account, files: Sequence[str]) -> None:
+def _check_account(rows: Rows, stage: str, account: Account, files: Sequence[str]) -> None:
     producers = rows.above(stage, account.table)
     if account.table == "problems":
         producers = rows.nearest(stage, "problems")

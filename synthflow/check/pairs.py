@@ -44,7 +44,7 @@ def check_pairs(rows: Rows) -> None:
             _FIX,
         )
     for record in rows.graph.stages.values():
-        if record.use == "mine.pairs":
+        if record.has("mines_pairs"):
             _check_verdicts(rows, record)
 
 

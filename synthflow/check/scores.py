@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from synthflow.check.database import Rows, quoted
-from synthflow.contracts.stage import gives_verdicts
 from synthflow.stores.manifest import StageRecord
 
 _BUG = "the scorer, whose name and version stand in the row, is at fault: mend it and verify again"
@@ -96,13 +95,13 @@ def _check_endings(rows: Rows, record: StageRecord) -> None:
 
 def _verify_stages(rows: Rows, record: StageRecord) -> list[StageRecord]:
     """Whose rule for truncated rollouts a stage's verdicts follow: its own, or that of the verify stage it reads."""
-    if record.use == "verify.combine":  # it says what the stages say whose verdicts it combines
+    if record.has("combines_verdicts"):  # it says what the stages say whose verdicts it combines
         named = [rows.graph.stages[name] for name in record.config["verdicts"] if name in rows.graph.stages]
         return [found for each in named for found in _verify_stages(rows, each)]
-    if gives_verdicts(record.use):
+    if record.has("gives_verdicts"):
         return [record]
     above = [rows.graph.stages[a] for a in rows.graph.ancestors_of(record.name)]
-    verify = [a for a in above if gives_verdicts(a.use)]
+    verify = [a for a in above if a.has("gives_verdicts")]
     named = [a for a in verify if a.name == record.config.get("verdicts")]
     return named or verify
 

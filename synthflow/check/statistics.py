@@ -8,7 +8,6 @@ counts; and the counts are those of the verdicts on the group's first rollouts.
 from __future__ import annotations
 
 from synthflow.check.database import Rows
-from synthflow.contracts.stage import gives_verdicts
 from synthflow.stores.manifest import StageRecord
 
 _Z = 1.959963984540054
@@ -103,7 +102,7 @@ def _check_against_scores(rows: Rows, record: StageRecord) -> None:
 
 def verify_stage(rows: Rows, record: StageRecord) -> str | None:
     """The verify stage whose verdicts a stage counts: the one it names, or the only one above it."""
-    above = [a for a in rows.graph.ancestors_of(record.name) if gives_verdicts(rows.graph.stages[a].use)]
+    above = [a for a in rows.graph.ancestors_of(record.name) if rows.graph.stages[a].has("gives_verdicts")]
     named = record.config.get("verdicts")
     if named in above:
         return str(named)

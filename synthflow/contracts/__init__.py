@@ -11,12 +11,16 @@ from synthflow.contracts.backend import (
 )
 from synthflow.contracts.filter import Filter, FilterConfig
 from synthflow.contracts.inputs import Inputs, MemoryInputs
-from synthflow.contracts.stage import Coverage, ExportStage, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts.renderer import Renderer
+from synthflow.contracts.stage import Account, Coverage, ExportStage, Services, Stage, StageConfig, VerifyConfig, Volume
+from synthflow.contracts.stage_info import Capability, StageInfo
 from synthflow.contracts.step_checker import StepChecker, StepKind, StepTruth
 from synthflow.contracts.verifier import Judgement, Part, Question, Verifier, VerifierConfig
 
 __all__ = [
+    "Account",
     "Backend",
+    "Capability",
     "Coverage",
     "ExportStage",
     "Filter",
@@ -29,6 +33,7 @@ __all__ = [
     "PolicyConfig",
     "PolicyIdentity",
     "Question",
+    "Renderer",
     "SampleRequest",
     "SampleResult",
     "SamplingParams",
@@ -41,5 +46,6 @@ __all__ = [
     "StepTruth",
     "Verifier",
     "VerifierConfig",
+    "VerifyConfig",
     "Volume",
 ]

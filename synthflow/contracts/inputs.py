@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from synthflow.contracts.stage_info import StageInfo
 from synthflow.schema import TABLES
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from synthflow.contracts.stage import StageInfo
 
 
 class Inputs(ABC):

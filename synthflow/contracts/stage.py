@@ -12,17 +12,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from synthflow.contracts.backend import PolicyIdentity, SampleRequest, SampleResult
 from synthflow.contracts.inputs import Inputs
+from synthflow.contracts.renderer import Renderer
+from synthflow.contracts.stage_info import CAPABILITIES, StageInfo
 from synthflow.contracts.verifier import Judgement, Question
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 Scope = Literal["partition", "whole"]
 
@@ -41,24 +40,14 @@ class StageConfig(BaseModel):
         return (value,) if isinstance(value, str) else value
 
 
-@dataclass(frozen=True, slots=True)
-class StageInfo:
-    """What a stage may know of another one: its place in the graph and its configuration."""
+class VerifyConfig(StageConfig):
+    """What every verify stage has besides its verifier's own fields."""
 
-    name: str
-    use: str
-    writes: tuple[str, ...]
-    parents: tuple[str, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-
-def gives_verdicts(use: str) -> bool:
-    """Whether the scores of a stage are verdicts on rollouts that stand for themselves.
-
-    Those of `verify.*` are, and of `sample.tree`, which judges what it samples as it samples it. A labeler's are about
-    continuations, which are no answers.
-    """
-    return use.startswith("verify.") or use == "sample.tree"
+    truncated: Literal["unknown", "wrong", "judge"] = Field(
+        "unknown",
+        description="a rollout that ended at the token limit: unknown; wrong, as OREAL counts it; "
+        "or judge, which asks the verifier as if it had ended",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +60,20 @@ class Coverage:
     input_table: str
     input_key: str
     outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Candidates of an export: every row of `table` (of those `when`, SQL over `c`) by `key` is exported or rejected.
+
+    `column` of the config `config` names the candidate that a row is about.
+    """
+
+    config: str
+    column: str
+    table: str
+    key: str
+    when: str = "true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +144,40 @@ class Stage(ABC):
     identity_excludes: ClassVar[tuple[str, ...]] = ()
     """Configuration fields that are no part of the stage's fingerprint, such as the path of a source."""
 
+    # What other stages, the plan and the check may ask of it: see `stage_info`.
+    gives_verdicts: ClassVar[bool] = False
+    """Its scores of kind verdict are about rollouts that stand for themselves; a labeler's are about continuations."""
+    combines_verdicts: ClassVar[bool] = False
+    """Its verdicts are what the verdicts of the stages it reads say together."""
+    writes_rollouts: ClassVar[bool] = False
+    """It asks its `policy` for rollouts that are read as such; a labeler's continuations are not."""
+    samples_groups: ClassVar[bool] = False
+    """It writes the first rollouts 0 to n - 1 of every problem, n a field of its configuration."""
+    enlarges_groups: ClassVar[bool] = False
+    """It adds first rollouts to the groups of a stage above, as many as a budget that it reads gives each problem."""
+    sets_budgets: ClassVar[bool] = False
+    """It says how many further rollouts each problem gets."""
+    orders_problems: ClassVar[bool] = False
+    """Its scores, under its `use` as scorer, are places of problems in an order that exports follow."""
+    repeats_problems: ClassVar[bool] = False
+    """Its scores, under its `use` as scorer, say how often a problem is repeated in training."""
+    weighs_rollouts: ClassVar[bool] = False
+    """Its scores are advantages or rewards of rollouts."""
+    marks_examples: ClassVar[bool] = False
+    """Its scores say which rollouts are positive and which negative examples."""
+    mines_pairs: ClassVar[bool] = False
+    """Both sides of its pairs are rollouts, or parts of them, as they were sampled."""
+    finds_flaws: ClassVar[bool] = False
+    """Its scores may say of a right answer that the way to it is wrong (FAPO's flawed positives)."""
+
     def __init__(self, name: str, config: Any) -> None:
         self.name = name
         self.config: Any = config
+
+    @classmethod
+    def capabilities(cls) -> frozenset[str]:
+        """Names of the capabilities that the class declares."""
+        return frozenset(name for name in CAPABILITIES if getattr(cls, name))
 
     @classmethod
     def policies(cls, config: Any) -> tuple[str, ...]:
@@ -194,6 +228,10 @@ class ExportStage(Stage):
 
     scope: ClassVar[Scope] = "whole"
     writes: ClassVar[tuple[str, ...]] = ("rejects",)
+    account: ClassVar[Account | None] = None
+    """What its candidates are, if `check` is to find each in the release or in `rejects`."""
+    for_analysis: ClassVar[bool] = False
+    """Its release is read by people and SQL: columns may have names that mean something to trainers."""
 
     @abstractmethod
     def release(self, inputs: Inputs, directory: Path, services: Services) -> pa.Table: ...

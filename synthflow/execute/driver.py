@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import StageInfo
 from synthflow.errors import Incomplete, InfrastructureError
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import CPU, PROGRESS, RunContext, UnitTask
@@ -148,16 +147,12 @@ class Driver:
         return UnitTask(
             context=self.context,
             record=record,
-            ancestors=tuple(self._info(a) for a in self.graph.ancestors_of(stage)),
+            ancestors=tuple(self.graph.stages[a].info() for a in self.graph.ancestors_of(stage)),
             sources=tuple(self.graph.sources_of(stage)),
             unit=unit,
             key=self.graph.key(stage, unit),
             done=commits,
         )
-
-    def _info(self, name: str) -> StageInfo:
-        record = self.graph.stages[name]
-        return StageInfo(name, record.use, record.writes, record.parents, record.config)
 
     def _collect(self, future: Future, unit: Unit) -> None:
         error = future.exception() if future.status == "error" else None

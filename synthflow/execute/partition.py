@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from synthflow.errors import UserError
 from synthflow.ids import content_id
+from synthflow.plan.planned import PlannedRun, SourceUnits
 from synthflow.schema import PROBLEMS
 from synthflow.stages.source.base import Source
 from synthflow.stores.files import no_space_is_clear
@@ -33,15 +33,26 @@ if TYPE_CHECKING:
 _BATCH = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Units of a source: its partitions in order, and the unit of what it left out, if it did."""
+def cut_sources(planned: PlannedRun, root: Path) -> dict[str, SourceUnits]:
+    """Read every source, write and commit its partitions.
 
-    partitions: tuple[str, ...]
-    left_out: str | None
+    Raises:
+        UserError: if a source holds no problem or bad rows, or two sources hold one problem.
+    """
+    pipeline, manifest = planned.pipeline, planned.manifest
+    size, attempt = pipeline.execution.partition_size, manifest.attempt + 1
+    units = {
+        node.name: cut_source(node.stage, planned.graph.stages[node.name], root, manifest, size, attempt)
+        for node in pipeline.nodes
+        if isinstance(node.stage, Source)
+    }
+    check_disjoint(root, manifest, planned.records, units)
+    return units
 
 
-def cut_source(source: Source, record: StageRecord, root: Path, manifest: Manifest, size: int, attempt: int) -> Cut:
+def cut_source(
+    source: Source, record: StageRecord, root: Path, manifest: Manifest, size: int, attempt: int
+) -> SourceUnits:
     """Read a source, write and commit its partitions, and return its units.
 
     Raises:
@@ -59,10 +70,12 @@ def cut_source(source: Source, record: StageRecord, root: Path, manifest: Manife
             fresh = _write_new(con, record, root, manifest, size, attempt)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Cut((*kept, *fresh), _write_rejects(source, record, root, manifest, attempt))
+    return SourceUnits((*kept, *fresh), _write_rejects(source, record, root, manifest, attempt))
 
 
-def check_disjoint(root: Path, manifest: Manifest, records: list[StageRecord], cuts: Mapping[str, Cut]) -> None:
+def check_disjoint(
+    root: Path, manifest: Manifest, records: list[StageRecord], units: Mapping[str, SourceUnits]
+) -> None:
     """A problem comes from one source, or its rollouts would be counted twice.
 
     Raises:
@@ -71,8 +84,8 @@ def check_disjoint(root: Path, manifest: Manifest, records: list[StageRecord], c
     import polars as pl
 
     owner: dict[str, str] = {}
-    for record in records if len(cuts) > 1 else []:
-        graph = Graph([record], {record.name: cuts[record.name].partitions}) if record.name in cuts else None
+    for record in records if len(units) > 1 else []:
+        graph = Graph([record], {record.name: units[record.name].partitions}) if record.name in units else None
         for unit in graph.units(record.name) if graph else []:
             commit = manifest.find(record.name, unit, graph)
             shard = _problems_shard(commit) if commit else None

@@ -6,9 +6,8 @@ The same call starts a run, resumes it, tops it up after its spec changed, and f
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,25 +15,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthflow.backends.models import SHIPPED
 from synthflow.contracts import PolicyConfig, PolicyIdentity
-from synthflow.errors import UserError
-from synthflow.execute.cluster import WAIT_S, ClusterSize, connected, partitions_for, partitions_of
+from synthflow.execute.cluster import WAIT_S, connected, partitions_of
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
-from synthflow.execute.gpus import Placement, place, visible_gpus
-from synthflow.execute.partition import Cut, check_disjoint, cut_source
+from synthflow.execute.partition import cut_sources
 from synthflow.execute.progress import Tracker
 from synthflow.execute.prometheus import serving
+from synthflow.execute.sizing import cluster_size
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
-from synthflow.plan.records import stage_records
-from synthflow.plan.volumes import expected_requests
-from synthflow.stages.source.base import Source
+from synthflow.models.directories import SHIPPED
+from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
 from synthflow.stores.files import write_text
 from synthflow.stores.lock import RunLock
-from synthflow.stores.manifest import Graph, Manifest, StageRecord
+from synthflow.stores.manifest import Manifest
 from synthflow.stores.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -63,18 +59,6 @@ class RunResult:
     root: Path
     attempt: int | None
     elapsed_s: float
-
-
-def policy_identities(pipeline: Pipeline) -> dict[str, PolicyIdentity]:
-    """Identities of the policies that stages sample from.
-
-    Raises:
-        UserError: if a model cannot be found.
-    """
-    from synthflow.backends import open_backend
-
-    used = {name for node in pipeline.nodes for name in type(node.stage).policies(node.config)}
-    return {name: open_backend(pipeline.policies[name]).identity() for name in sorted(used)}
 
 
 def library_versions() -> dict[str, str]:
@@ -122,38 +106,15 @@ def run_pipeline(
     with RunLock(run.root):
         run.sweep()
         manifest = run.manifest()
-        records = stage_records(pipeline, identities)
-        cuts = _cut_sources(pipeline, records, run.root, manifest)
-        graph = Graph(
-            records,
-            {name: cut.partitions for name, cut in cuts.items()},
-            {name: cut.left_out for name, cut in cuts.items() if cut.left_out is not None},
-        )
-        if _complete(manifest, graph) and manifest.done_attempt == manifest.attempt and run.catalog.exists():
+        planned = plan_run(pipeline, manifest, identities)
+        units = cut_sources(planned, run.root)
+        planned = planned.with_sources(units)
+        if _is_done(planned, run):
             return RunResult(run.root, None, time.monotonic() - started)
-        attempt = _open(pipeline, run, manifest, records, cuts)
-        context = RunContext(
-            root=run.root.resolve(),
-            attempt=attempt,
-            run_seed=pipeline.seed,
-            round=pipeline.round,
-            policies=_absolute(pipeline.policies),
-            identities=identities,
-            retries=pipeline.execution.retries,
-            max_error_rate=pipeline.execution.max_error_rate,
-            requests_in_flight=pipeline.execution.requests_in_flight,
-            journal_only=journal_only,
-        )
-        run.logs(attempt)
+        attempt = _open(planned, run, units)
+        context = _context(planned, run, attempt, journal_only)
         stopper.begin(run.root, attempt)
-        tracker = Tracker(
-            graph,
-            manifest,
-            run.logs(attempt),
-            expected_requests(pipeline, manifest),
-            pipeline.execution.price_per_million_tokens,
-            [node.name for node in pipeline.nodes if type(node.stage).policies(node.config)],
-        )
+        tracker = _tracker(planned, run, attempt)
         with (
             serving(pipeline.execution, pipeline.name, tracker),
             display(tracker) if display is not None else nullcontext(),
@@ -171,31 +132,14 @@ def run_pipeline(
     return RunResult(run.root, attempt, time.monotonic() - started)
 
 
-def _cut_sources(pipeline: Pipeline, records: list[StageRecord], root: Path, manifest: Manifest) -> dict[str, Cut]:
-    size = pipeline.execution.partition_size
-    by_name = {r.name: r for r in records}
-    cuts = {
-        node.name: cut_source(node.stage, by_name[node.name], root, manifest, size, manifest.attempt + 1)
-        for node in pipeline.nodes
-        if isinstance(node.stage, Source)
-    }
-    check_disjoint(root, manifest, records, cuts)
-    return cuts
+def _is_done(planned: PlannedRun, run: RunDirectory) -> bool:
+    manifest = planned.manifest
+    has_ended = manifest.done_attempt == manifest.attempt and run.catalog.exists()
+    return planned.is_latest() and not planned.pending() and has_ended
 
 
-def _complete(manifest: Manifest, graph: Graph) -> bool:
-    same_units = (manifest.graph.partitions, manifest.graph.left_out) == (graph.partitions, graph.left_out)
-    same_plan = [r.to_json() for r in manifest.graph.stages.values()] == [r.to_json() for r in graph.stages.values()]
-    return same_plan and same_units and not manifest.owed()
-
-
-def _open(
-    pipeline: Pipeline,
-    run: RunDirectory,
-    manifest: Manifest,
-    records: list[StageRecord],
-    cuts: Mapping[str, Cut],
-) -> int:
+def _open(planned: PlannedRun, run: RunDirectory, units: Mapping[str, SourceUnits]) -> int:
+    pipeline, manifest = planned.pipeline, planned.manifest
     write_text(run.root / "spec.yaml", pipeline.spec_text)
     write_text(run.root / "resolved.yaml", pipeline.to_yaml())
     details: dict[str, Any] = {
@@ -206,10 +150,38 @@ def _open(
         "versions": library_versions(),
         "spec": json.loads(json.dumps(pipeline.resolved(), default=str)),
     }
-    attempt = manifest.open_attempt(records, details)
-    for source, cut in cuts.items():
-        manifest.set_partitions(source, cut.partitions, cut.left_out)
+    attempt = manifest.open_attempt(planned.records, details)
+    for source, each in units.items():
+        manifest.set_partitions(source, each.partitions, each.left_out)
     return attempt
+
+
+def _context(planned: PlannedRun, run: RunDirectory, attempt: int, journal_only: bool) -> RunContext:
+    pipeline = planned.pipeline
+    return RunContext(
+        root=run.root.resolve(),
+        attempt=attempt,
+        run_seed=pipeline.seed,
+        round=pipeline.round,
+        policies=_absolute(pipeline.policies),
+        identities=planned.identities,
+        retries=pipeline.execution.retries,
+        max_error_rate=pipeline.execution.max_error_rate,
+        requests_in_flight=pipeline.execution.requests_in_flight,
+        journal_only=journal_only,
+    )
+
+
+def _tracker(planned: PlannedRun, run: RunDirectory, attempt: int) -> Tracker:
+    pipeline = planned.pipeline
+    return Tracker(
+        planned.graph,
+        planned.manifest,
+        run.logs(attempt),
+        planned.expected_requests(),
+        pipeline.execution.price_per_million_tokens,
+        [node.name for node in pipeline.nodes if type(node.stage).policies(node.config)],
+    )
 
 
 def _absolute(policies: Mapping[str, PolicyConfig]) -> dict[str, PolicyConfig]:
@@ -233,41 +205,6 @@ def _absolute(policies: Mapping[str, PolicyConfig]) -> dict[str, PolicyConfig]:
     }
 
 
-def cluster_size(pipeline: Pipeline, manifest: Manifest, *, local: bool = True) -> ClusterSize:
-    """Processes for what is owed: engines only if something samples, CPU workers from the cores.
-
-    Args:
-        local: they run on this machine, whose GPUs are dealt out.
-
-    Raises:
-        UserError: if this machine's GPUs are too few for an engine.
-    """
-    return _size(pipeline, manifest.owed(), local)
-
-
-def full_size(pipeline: Pipeline) -> ClusterSize:
-    """Processes for a run that owes everything."""
-    return _size(pipeline, {node.name for node in pipeline.nodes}, True)
-
-
-def _size(pipeline: Pipeline, owed: Collection[str], local: bool) -> ClusterSize:
-    from synthflow.backends import open_backend
-
-    cores = os.cpu_count() or 1
-    used = {p for node in pipeline.nodes if node.name in owed for p in type(node.stage).policies(node.config)}
-    placement = Placement(0)
-    if used:
-        backends = {name: open_backend(pipeline.policies[name]) for name in sorted(used)}
-        per_engine = {name: backend.gpus_per_engine() for name, backend in backends.items()}
-        gpus = visible_gpus() if local and any(per_engine.values()) else ()
-        default = (backend.default_engines() for backend in backends.values())
-        placement = place(gpus, per_engine, default, pipeline.execution.engines)
-    engines = placement.engines
-    cpu = pipeline.execution.cpu_workers or max(1, min(cores - engines, 8))
-    partitions = pipeline.execution.partitions_in_flight or partitions_for(engines + cpu)
-    return ClusterSize(cpu=cpu, engines=engines, partitions=partitions, gpus=placement.visible)
-
-
 def _execute(
     pipeline: Pipeline,
     run: RunDirectory,
@@ -278,10 +215,8 @@ def _execute(
     wait_s: float,
     stopper: Stopper,
 ) -> None:
-    if context.journal_only:
-        size = _size(pipeline, (), local=False)
-    else:
-        size = cluster_size(pipeline, manifest, local=scheduler is None)
+    sampling = () if context.journal_only else manifest.owed()
+    size = cluster_size(pipeline, sampling, local=scheduler is None and not context.journal_only)
     watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
     if scheduler is None:
         tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"
@@ -293,6 +228,3 @@ def _execute(
         if scheduler is not None:
             in_flight = pipeline.execution.partitions_in_flight or partitions_of(client)
         Driver(client, manifest, context, in_flight, watcher, stopper).run()
-
-
-__all__ = ["RunResult", "UserError", "cluster_size", "full_size", "policy_identities", "run_pipeline"]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import Judgement, PolicyIdentity, Question, SampleRequest, SampleResult
+from synthflow.contracts import Judgement, PolicyIdentity, Question, Renderer, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task
@@ -15,7 +15,6 @@ from synthflow.ids import canonical, content_id
 from synthflow.stores.journal import attempt_of, lookup
 
 if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
     from synthflow.verifiers.workers.sharing import Lent
 
 

@@ -18,11 +18,11 @@ import pyarrow as pa
 from synthflow import ids
 from synthflow.contracts import SampleRequest, SampleResult, Services
 from synthflow.errors import InvariantBroken
+from synthflow.judges.config import CONDITION, AskConfig
 from synthflow.judges.parsing import Reading
 from synthflow.judges.prompts import Prompt
 from synthflow.rollouts.rows import sampling_row, utf8
 from synthflow.schema import ARTIFACTS
-from synthflow.stages.verify.config import CONDITION, AskConfig
 
 KIND = "critique"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Volume
-from synthflow.plan.records import stage_records
+from synthflow.plan.planned import plan_run
 from synthflow.plan.volumes import volumes
 from synthflow.stages.source.base import Source
-from synthflow.stores.manifest import Graph, Manifest
+from synthflow.stores.manifest import Manifest
 
 if TYPE_CHECKING:
     from synthflow.spec.pipeline import Pipeline
@@ -69,21 +69,16 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
     Raises:
         UserError: if an input cannot be read or a model cannot be found.
     """
-    from synthflow.execute.run import policy_identities
-
-    records = stage_records(pipeline, policy_identities(pipeline))
+    planned = plan_run(pipeline, Manifest(root))
+    graph = planned.graph
     problems = {n.name: _count(n.stage) for n in pipeline.nodes if isinstance(n.stage, Source)}
-    manifest = Manifest(root)
-    known = {name: pids for name, pids in manifest.graph.partitions.items() if name in problems}
-    graph = Graph(records, known, {k: v for k, v in manifest.graph.left_out.items() if k in problems})
     flow = volumes(pipeline, problems)
     stages = []
-    for record in records:
-        units = graph.units(record.name)
-        done = sum(manifest.find(record.name, unit, graph) is not None for unit in units)
-        expected = len(units) or sum(
+    for record in planned.records:
+        expected = len(graph.units(record.name)) or sum(
             -(-problems[s] // pipeline.execution.partition_size) for s in graph.sources_of(record.name)
         )
+        done = planned.units_done(record.name)
         stages.append(_stage_plan(record.name, record.use, expected, done, flow[record.name]))
     price = pipeline.execution.price_per_million_tokens
     return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), price)

@@ -8,9 +8,10 @@ fingerprints over equal inputs mean equal rows, so work is found again when a sp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthflow.contracts import PolicyIdentity, Stage
+from synthflow.contracts import ExportStage, PolicyIdentity, Stage
 from synthflow.ids import content_id
 from synthflow.schema import SCHEMA_VERSION
 from synthflow.stages.source.base import Source
@@ -67,6 +68,7 @@ def stage_record(
         round if policies else None,
     )
     covers = node.stage.covers
+    account = node.stage.account if isinstance(node.stage, ExportStage) else None
     return StageRecord(
         name=node.name,
         use=node.use,
@@ -83,4 +85,6 @@ def stage_record(
             "input_key": covers.input_key,
             "outputs": dict(covers.outputs),
         },
+        capabilities=tuple(sorted(type(node.stage).capabilities())),
+        account=None if account is None else asdict(account),
     )

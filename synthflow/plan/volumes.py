@@ -14,7 +14,6 @@ from synthflow.stages.source.base import Source
 
 if TYPE_CHECKING:
     from synthflow.spec.pipeline import Pipeline
-    from synthflow.stores.manifest import Manifest
 
 
 def _sum(volumes: list[Volume]) -> Volume:
@@ -51,19 +50,3 @@ def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Volume
         else:
             found[node.name] = node.stage.estimate(_sum([found[p] for p in node.parents]))
     return found
-
-
-def problem_counts(manifest: Manifest) -> dict[str, int]:
-    """Problems of every source, from its committed shards."""
-    counts: dict[str, int] = {}
-    for name, record in manifest.graph.stages.items():
-        if record.scope == "source":
-            commits = (manifest.find(name, unit) for unit in manifest.graph.units(name))
-            counts[name] = sum(s.rows for c in commits if c for s in c.shards if s.table == "problems")
-    return counts
-
-
-def expected_requests(pipeline: Pipeline, manifest: Manifest) -> dict[str, int]:
-    """Requests of every stage that knows them exactly beforehand, for progress: those named `sample`."""
-    found = volumes(pipeline, problem_counts(manifest))
-    return {node.name: int(found[node.name].requests) for node in pipeline.nodes if node.use == "sample"}

@@ -16,16 +16,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from synthflow import ids
-from synthflow.contracts import Inputs, Judgement, SampleRequest, SampleResult, Services
-from synthflow.contracts.stage import StageInfo
+from synthflow.contracts import Inputs, Judgement, SampleRequest, SampleResult, SamplingParams, Services, VerifyConfig
+from synthflow.contracts.stage_info import StageInfo, verifier_of
 from synthflow.errors import InvariantBroken
 from synthflow.rollouts import rows as rollouts
 from synthflow.rollouts.eligibility import by_its_end
 from synthflow.rollouts.prefixes import Prefix, PrefixKey
 from synthflow.rollouts.questions import note, part_rows, problems_by_id, question
 from synthflow.schema import ROLLOUTS, SCORES, TELEMETRY
-from synthflow.stages.adapters import VerifyConfig
-from synthflow.stages.label.monte_carlo_config import MonteCarloConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +85,22 @@ class Wanted:
 
 def sample(
     wanted: Sequence[Wanted],
-    config: MonteCarloConfig,
+    policy: str,
     policy_id: str,
+    params: SamplingParams,
+    sampling: str,
     services: Services,
 ) -> list[Continuation]:
     """Sample continuations, those of one prefix side by side.
+
+    Args:
+        policy: the name of the policy in the spec, whose id is `policy_id`.
+        sampling: the sampling_id of `params` and how a prefix is continued.
 
     Raises:
         InvariantBroken: if the engine answers another number of requests.
     """
     asked: list[tuple[PrefixKey, Prefix, int, SampleRequest]] = []
-    params, sampling = config.params(), config.sampling_id()
     for want in wanted:
         parent, prefix = want.prefix.parent, want.prefix
         messages = tuple((m["role"], m["content"]) for m in parent["prompt"])
@@ -115,7 +118,7 @@ def sample(
             seed = ids.rollout_seed(rollout)
             request = SampleRequest(rollout, parent["problem_id"], messages, tokens, params, seed)
             asked.append((want.key, prefix, index, request))
-    results = services.sample([a[3] for a in asked], config.policy) if asked else []
+    results = services.sample([a[3] for a in asked], policy) if asked else []
     if len(results) != len(asked):
         raise InvariantBroken(f"{len(asked)} continuations asked for, {len(results)} came back")
     return [Continuation(*a, result) for a, result in zip(asked, results, strict=True)]
@@ -127,7 +130,7 @@ def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inpu
     Raises:
         InvariantBroken: if the verifier gives another number of judgements.
     """
-    verifier = verify.use.removeprefix("verify.")
+    verifier = verifier_of(verify.use)
     own = {name: value for name, value in verify.config.items() if name not in VerifyConfig.model_fields}
     truncated = verify.config.get("truncated", "unknown")
     early = [by_its_end(c.result.finish_reason, truncated) for c in continuations]

@@ -12,7 +12,6 @@ import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo
 from synthflow.rollouts.groups import GROUP
-from synthflow.stages.sample.first import Sample
 
 BUDGET = "curriculum.budget"
 FORECAST = "curriculum.budget.p_mixed"
@@ -20,7 +19,7 @@ FORECAST = "curriculum.budget.p_mixed"
 
 
 def sample_stages(ancestors: Sequence[StageInfo]) -> list[str]:
-    return [a.name for a in ancestors if a.use == Sample.use]
+    return [a.name for a in ancestors if a.has("samples_groups")]
 
 
 def first_wave(ancestors: Sequence[StageInfo], wanted: str | None) -> StageInfo:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from synthflow.contracts import Renderer
 from synthflow.rollouts.prefixes import Cut
 from synthflow.rollouts.tree import Path
 from synthflow.segment import Overflow, segment, token_ranges
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 WHOLE = "{prompt}{prefix}{completion}"
 """What stands for the prompt template in the sampling_id of whole paths: the tokens as they were sampled."""

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from synthflow import ids
+from synthflow.contracts import Renderer
 from synthflow.segment import Overflow, Segmented, Span, segment, token_ranges
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 TEMPLATE = "{prompt}{prefix}"
 """What stands for the prompt template in the sampling_id of continuations: the tokens as they were, then more. It is

@@ -6,15 +6,32 @@ Invariant: whoever labels a rollout writes all of its steps and a row of values 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from synthflow import ids
 from synthflow.rollouts.prefixes import Cut
 from synthflow.schema import REJECTS
-from synthflow.stages.label.values import Values
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Columns of the steps of one rollout; NaN is undecided. `first_error` is an index, -1 for none, None unknown."""
+
+    before: Floats
+    value: Floats
+    low: Floats
+    high: Floats
+    advantage: Floats
+    advantage_se: Floats
+    first_error: int | None
 
 
 def reject_rows(rows: Sequence[tuple[str, str, str]], stage_id: str) -> pa.Table:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo
-from synthflow.contracts.stage import gives_verdicts
 
 WHOLE = ("none", "tree")
 """Conditions of rollouts that are whole answers to the problem's prompt, written by the policy alone."""
@@ -20,7 +19,7 @@ WHOLE = ("none", "tree")
 
 def verify_stages(ancestors: Sequence[StageInfo]) -> list[str]:
     """Names of the ancestors that give verdicts on rollouts."""
-    return [a.name for a in ancestors if gives_verdicts(a.use)]
+    return [a.name for a in ancestors if a.has("gives_verdicts")]
 
 
 def check_verdicts(ancestors: Sequence[StageInfo], wanted: str | None) -> Iterable[tuple[str, str, str]]:

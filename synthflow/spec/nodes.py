@@ -40,7 +40,9 @@ class Node:
 
     def info(self) -> StageInfo:
         """What other stages may know of this one."""
-        return StageInfo(self.name, self.use, tuple(self.stage.writes), self.parents, self.given)
+        return StageInfo(
+            self.name, self.use, tuple(self.stage.writes), self.parents, self.given, type(self.stage).capabilities()
+        )
 
 
 def read_nodes(document: Document, policies: set[str], base_dir: Path) -> dict[str, Node]:

@@ -12,11 +12,11 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
-from pydantic import Field, create_model
+from pydantic import create_model
 
 from synthflow import ids, registry
 from synthflow.contracts import (
@@ -29,7 +29,9 @@ from synthflow.contracts import (
     StageConfig,
     StageInfo,
     Verifier,
+    VerifyConfig,
 )
+from synthflow.contracts.stage_info import verifier_stage
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.rollouts.eligibility import by_its_end, split
 from synthflow.rollouts.questions import MAX_NOTE_CHARS, note, part_rows, problems_by_id, question
@@ -37,16 +39,6 @@ from synthflow.schema import SCORES, TELEMETRY
 
 ADAPTER_VERSION = "1"
 """Raised when an adapter would say something else of the same answer."""
-
-
-class VerifyConfig(StageConfig):
-    """What every verify stage has besides its verifier's own fields."""
-
-    truncated: Literal["unknown", "wrong", "judge"] = Field(
-        "unknown",
-        description="a rollout that ended at the token limit: unknown; wrong, as OREAL counts it; "
-        "or judge, which asks the verifier as if it had ended",
-    )
 
 
 class FilterStageConfig(StageConfig):
@@ -78,6 +70,7 @@ class VerifyStage(_Adapter):
     verifier: ClassVar[str]
     verifier_class: ClassVar[type[Verifier]]
     needs_answer: ClassVar[bool] = True
+    gives_verdicts = True
     reads = ("rollouts", "problems")
     writes = ("scores",)
 
@@ -218,16 +211,16 @@ def stage_class(use: str) -> type[Stage]:
 
 def all_stage_names() -> list[str]:
     """Every name that `use` may have, sorted: stages, `verify.x` and `filter.x`."""
-    verifiers = [f"verify.{name}" for name in registry.names("verifiers")]
+    verifiers = [verifier_stage(name) for name in registry.names("verifiers")]
     return sorted({*registry.names("stages"), *verifiers, *(f"filter.{name}" for name in registry.names("filters"))})
 
 
 @cache
 def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
     body = {
-        "use": f"verify.{name}",
+        "use": verifier_stage(name),
         "version": f"{ADAPTER_VERSION}+{wrapped.version}",
-        "Config": _merged(f"verify.{name}", VerifyConfig, wrapped.Config),
+        "Config": _merged(verifier_stage(name), VerifyConfig, wrapped.Config),
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
         "verifier": name,

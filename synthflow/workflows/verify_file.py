@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from synthflow.contracts import Judgement, Question, Verifier
-from synthflow.errors import InvariantBroken, Mistake, Mistakes, UserError
+from synthflow.errors import MOST_MISTAKES, InvariantBroken, Mistake, Mistakes, UserError
 from synthflow.ids import content_id
 from synthflow.io import files as source_files
 from synthflow.io import readers
@@ -25,7 +25,6 @@ from synthflow.io.rows import Row, RowError, answer_text
 from synthflow.io.writers import Added, is_there, plain, writing
 from synthflow.rollouts.eligibility import by_its_end
 from synthflow.rollouts.questions import note
-from synthflow.stages.source.base import MOST_MISTAKES
 from synthflow.verifiers.opening import open_verifier
 from synthflow.verifiers.workers.unique import judge_once
 

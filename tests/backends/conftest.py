@@ -1,39 +1,12 @@
-"""Tiny random policies and tokenizers, made once per session."""
+"""Digests of model files are remembered in a folder of the test's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from support.tiny_policy import write_byte_level, write_metaspace, write_policy
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="session")
-def policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_policy(tmp_path_factory.mktemp("policy") / "tiny")
-
-
-@pytest.fixture(scope="session")
-def make_policy() -> Callable[..., Path]:
-    return write_policy
-
-
-@pytest.fixture(scope="session")
-def byte_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("byte")
-    write_byte_level(directory)
-    return directory
-
-
-@pytest.fixture(scope="session")
-def metaspace_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("metaspace")
-    write_metaspace(directory)
-    return directory

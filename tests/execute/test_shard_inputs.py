@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from synthflow.contracts import StageInfo
+from support.stages import stage_info
 from synthflow.execute.shard_inputs import ShardInputs
 from synthflow.schema import TABLES
 from synthflow.stores import shards
@@ -27,7 +27,7 @@ def test_its_rows_and_no_others(columns: list[str] | None, tmp_path: Path, monke
     table = TABLES["rejects"]
     shard = write_shard(tmp_path, "rejects", table.from_rows([_reject(p) for p in range(100)]), "w", "part")
     commit = Commit("whole", "f", "e_w", ALL, "k", 1, (shard,), {})
-    info = StageInfo("whole", "any", ("rejects",), (), {})
+    info = stage_info("whole", "any", ("rejects",), (), {})
     inputs = ShardInputs(tmp_path, [info], ["whole"], {"whole": {ALL: commit}}, ["problems"], "q_1")
     inputs._problem_ids = pa.array(["p_010", "p_011", "p_017"])
     found = inputs.of_stage("whole", "rejects", columns)

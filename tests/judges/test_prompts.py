@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.judging import Services, between, inputs_of, rollout, run, verdicts
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.demo import policy_path
 from synthflow.judges import prompts
 from synthflow.judges.prompts import TAGS, Prompt, shipped, shown_answer, within
@@ -50,14 +50,14 @@ def test_no_control_token_comes_out_of_a_value(answer: str) -> None:
     assert [t for t in tokens if t in special] == [t for t in base if t in special]
 
 
-def _renderer() -> Renderer:
+def _renderer() -> PolicyRenderer:
     global _loaded
     if _loaded is None:
-        _loaded = Renderer.load(policy_path())
+        _loaded = PolicyRenderer.load(policy_path())
     return _loaded
 
 
-_loaded: Renderer | None = None
+_loaded: PolicyRenderer | None = None
 
 
 def test_the_renderer_names_its_control_tokens() -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pydantic import Field, field_validator
 
+from support.stages import stage_info
 from synthflow import registry
 from synthflow.contracts import (
     Filter,
@@ -19,7 +20,6 @@ from synthflow.contracts import (
     MemoryInputs,
     Part,
     Question,
-    StageInfo,
     Verifier,
     VerifierConfig,
 )
@@ -140,8 +140,8 @@ ROWS = [
 
 def inputs(problems: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]] = ROWS) -> MemoryInputs:
     ancestors = [
-        StageInfo("a", "source.x", ("problems",)),
-        StageInfo("b", "sample", ("rollouts",), ("a",)),
+        stage_info("a", "source.x", ("problems",)),
+        stage_info("b", "sample", ("rollouts",), ("a",)),
     ]
     tables: dict[str, dict[str, pa.Table]] = {
         "a": {"problems": PROBLEMS.from_rows(problems)},

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from support.stages import stage_info
 from synthflow import ids
 from synthflow.contracts import Inputs, MemoryInputs, StageInfo
 from synthflow.schema import TABLES
@@ -19,14 +20,14 @@ from synthflow.schema import TABLES
 POLICY, SAMPLING, STAGE = "m_demo", "g_one", "a_stage"
 
 ANCESTORS = (
-    StageInfo("problems", "source.jsonl", ("problems",)),
-    StageInfo("rollouts", "sample", ("rollouts",), ("problems",)),
-    StageInfo("verdicts", "verify.math", ("scores",), ("rollouts",)),
-    StageInfo("kept", "filter.length", ("scores",), ("verdicts",)),
-    StageInfo("difficulty", "curriculum.pass_rate", ("problem_stats",), ("kept",)),
-    StageInfo("order", "curriculum.order", ("scores",), ("difficulty",)),
-    StageInfo("steps", "label.monte_carlo", ("rollouts", "steps", "step_values"), ("order",)),
-    StageInfo("pairs", "mine.pairs", ("pairs",), ("steps",)),
+    stage_info("problems", "source.jsonl", ("problems",)),
+    stage_info("rollouts", "sample", ("rollouts",), ("problems",)),
+    stage_info("verdicts", "verify.math", ("scores",), ("rollouts",)),
+    stage_info("kept", "filter.length", ("scores",), ("verdicts",)),
+    stage_info("difficulty", "curriculum.pass_rate", ("problem_stats",), ("kept",)),
+    stage_info("order", "curriculum.order", ("scores",), ("difficulty",)),
+    stage_info("steps", "label.monte_carlo", ("rollouts", "steps", "step_values"), ("order",)),
+    stage_info("pairs", "mine.pairs", ("pairs",), ("steps",)),
 )
 
 

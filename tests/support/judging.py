@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from support.stages import stage_info
 from synthflow import ids
 from synthflow.contracts import (
     Judgement,
@@ -14,7 +15,6 @@ from synthflow.contracts import (
     Question,
     SampleRequest,
     SampleResult,
-    StageInfo,
 )
 from synthflow.schema import ARTIFACTS, PROBLEMS, ROLLOUTS, SCORES
 from synthflow.stages.adapters import stage_class
@@ -108,9 +108,9 @@ def inputs_of(
     artifacts: Sequence[Mapping[str, Any]] = (),
 ) -> MemoryInputs:
     ancestors = [
-        StageInfo("problems", "source.x", ("problems", "artifacts")),
-        StageInfo("rollouts", "sample", ("rollouts",), ("problems",)),
-        StageInfo("reward", "my.reward", ("scores",), ("rollouts",)),
+        stage_info("problems", "source.x", ("problems", "artifacts")),
+        stage_info("rollouts", "sample", ("rollouts",), ("problems",)),
+        stage_info("reward", "my.reward", ("scores",), ("rollouts",)),
     ]
     tables = {
         "problems": {"problems": PROBLEMS.from_rows(problems), "artifacts": ARTIFACTS.from_rows(artifacts)},

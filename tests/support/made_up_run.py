@@ -7,18 +7,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from support.stages import stage_info
 from synthflow import ids
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.schema import PAIRS, PROBLEMS, REJECTS, ROLLOUTS, SCORES, STEP_VALUES, STEPS
 
 ANCESTORS = (
-    StageInfo("problems", "source.jsonl", ("problems",)),
-    StageInfo("rollouts", "sample", ("rollouts",), ("problems",)),
-    StageInfo("verdicts", "verify.math", ("scores",), ("rollouts",)),
-    StageInfo("second", "verify.exact", ("scores",), ("verdicts",)),
-    StageInfo("short", "filter.length", ("scores",), ("second",)),
-    StageInfo("steps", "label.monte_carlo", ("rollouts", "steps", "step_values"), ("short",)),
-    StageInfo("pairs", "mine.pairs", ("pairs",), ("steps",)),
+    stage_info("problems", "source.jsonl", ("problems",)),
+    stage_info("rollouts", "sample", ("rollouts",), ("problems",)),
+    stage_info("verdicts", "verify.math", ("scores",), ("rollouts",)),
+    stage_info("second", "verify.exact", ("scores",), ("verdicts",)),
+    stage_info("short", "filter.length", ("scores",), ("second",)),
+    stage_info("steps", "label.monte_carlo", ("rollouts", "steps", "step_values"), ("short",)),
+    stage_info("pairs", "mine.pairs", ("pairs",), ("steps",)),
 )
 
 

@@ -10,14 +10,15 @@ from typing import Any
 import pyarrow as pa
 
 from support.made_up_run import problem, rollout, score
+from support.stages import stage_info
 from synthflow.contracts import Inputs, MemoryInputs, StageInfo
 from synthflow.schema import PROBLEM_STATS, PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES, STEPS
 
 ABOVE = (
-    StageInfo("problems", "source.jsonl", ("problems",)),
-    StageInfo("rollouts", "sample", ("rollouts",), ("problems",)),
-    StageInfo("verdicts", "verify.math", ("scores",), ("rollouts",)),
-    StageInfo("difficulty", "curriculum.pass_rate", ("problem_stats",), ("verdicts",)),
+    stage_info("problems", "source.jsonl", ("problems",)),
+    stage_info("rollouts", "sample", ("rollouts",), ("problems",)),
+    stage_info("verdicts", "verify.math", ("scores",), ("rollouts",)),
+    stage_info("difficulty", "curriculum.pass_rate", ("problem_stats",), ("verdicts",)),
 )
 
 
@@ -87,7 +88,7 @@ def stage_infos(labelers: Mapping[str, Says], of: Sequence[str] = ("difficulty",
     config = {"segmenter": "lines", "max_steps": 64, "overflow": "even"}
     uses = {"truth": "label.reference"}
     writes = ("steps", "step_values", "scores")
-    return tuple(StageInfo(name, uses.get(name, "label.monte_carlo"), writes, tuple(of), config) for name in labelers)
+    return tuple(stage_info(name, uses.get(name, "label.monte_carlo"), writes, tuple(of), config) for name in labelers)
 
 
 class Labelled(MemoryInputs):

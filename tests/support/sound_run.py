@@ -7,6 +7,7 @@ changes `rows` or `journal` before `write()` to plant a fault that has the right
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthflow import ids
-from synthflow.contracts import SampleResult
+from synthflow.contracts import ExportStage, SampleResult
 from synthflow.schema import TABLES
+from synthflow.stages.adapters import stage_class
 from synthflow.statistics.intervals import wilson
 from synthflow.stores.files import sha256_of, write_text
 from synthflow.stores.journal import JournalWriter
@@ -42,9 +44,12 @@ def record(
     name: str, use: str, parents: tuple[str, ...], writes: tuple[str, ...], covers: Row | None, **config: Any
 ) -> StageRecord:
     scope = "source" if not parents else "whole" if use.startswith(("export.", "curriculum.budget")) else "partition"
+    cls = stage_class(use)
+    account = cls.account if issubclass(cls, ExportStage) else None
     return StageRecord(
-        name, use, "1", ids.content_id("f", name), scope, parents, writes, {"use": use, **config}, covers
-    )
+        name, use, "1", ids.content_id("f", name), scope, parents, writes, {"use": use, **config}, covers,
+        tuple(sorted(cls.capabilities())), None if account is None else asdict(account),
+    )  # fmt: skip
 
 
 def covers(table: str, key: str, **outputs: str) -> Row:

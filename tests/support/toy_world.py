@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from support.stages import stage_info
 from synthflow import ids
 from synthflow.contracts import (
     Judgement,
@@ -205,12 +206,12 @@ def score_row(rollout: Mapping[str, Any], verdict_: str, **changed: Any) -> dict
     } | changed
 
 
-VERIFY = StageInfo(
+VERIFY = stage_info(
     "verdicts", "verify.exact", ("scores",), ("rollouts",), {"use": "verify.exact", "of": ["rollouts"], "strict": True}
 )
 ANCESTORS = (
-    StageInfo("problems", "source.demo", ("problems",)),
-    StageInfo("rollouts", "sample", ("rollouts",), ("problems",)),
+    stage_info("problems", "source.demo", ("problems",)),
+    stage_info("rollouts", "sample", ("rollouts",), ("problems",)),
     VERIFY,
 )
 
@@ -224,7 +225,7 @@ def inputs_of(
 ) -> MemoryInputs:
     """Inputs of a stage that reads `keep`, a filter that reads `verdicts`."""
     return MemoryInputs(
-        [*ANCESTORS[:2], verify, StageInfo("keep", "filter.toy", ("scores",), ("verdicts",))],
+        [*ANCESTORS[:2], verify, stage_info("keep", "filter.toy", ("scores",), ("verdicts",))],
         ["keep"],
         {
             "problems": {"problems": PROBLEMS.from_rows(problems)},

@@ -16,7 +16,7 @@ import orjson
 
 from synthflow.backends.admission import cut_at_stop, refusal
 from synthflow.backends.openai.protocol import Endpoint
-from synthflow.backends.renderer import Renderer, encodable
+from synthflow.backends.renderer import PolicyRenderer, encodable
 from synthflow.contracts import SampleRequest, SampleResult
 
 _INT32 = 2**31 - 1
@@ -60,7 +60,7 @@ def parse(
     request: SampleRequest,
     answer: Any,
     endpoint: Endpoint,
-    renderer: Renderer | None,
+    renderer: PolicyRenderer | None,
     elapsed_s: float,
     *,
     limit: int | None = None,

@@ -21,7 +21,6 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synthflow import ids
-from synthflow.backends import models
 from synthflow.backends.admission import Admitted, admit, done, refusal
 from synthflow.backends.aio import LoopThread
 from synthflow.backends.openai import answer, answer_scores
@@ -30,9 +29,10 @@ from synthflow.backends.openai.client import Client, NoAnswer
 from synthflow.backends.openai.rate_limit import CAP_S, Pace
 from synthflow.backends.openai.serve import ServeOptions, Servers
 from synthflow.backends.openai.server_pool import Fleet
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
+from synthflow.models import directories
 
 REFUSED = frozenset([400, 413, 422])
 HOPELESS = frozenset([401, 402, 403, 404, 405, 407, 410, *range(300, 400)])
@@ -105,9 +105,9 @@ class OpenAIOptions(BaseModel):
 
 def _local_copy(policy: PolicyConfig, options: OpenAIOptions) -> Path | None:
     if options.weights is not None or options.serve is not None:
-        return models.resolve_model(options.weights or policy.model)
+        return directories.resolve_model(options.weights or policy.model)
     try:
-        return models.resolve_model(policy.model)
+        return directories.resolve_model(policy.model)
     except UserError:  # served elsewhere: nobody promised a copy
         return None
 
@@ -142,9 +142,9 @@ class OpenAIBackend(Backend):
         return copy
 
     @cached_property
-    def _renderer(self) -> Renderer | None:
+    def _renderer(self) -> PolicyRenderer | None:
         directory = self.tokenizer_directory(self.policy)
-        return None if directory is None else Renderer.load(directory)
+        return None if directory is None else PolicyRenderer.load(directory)
 
     @cached_property
     def _endpoint(self) -> wire.Endpoint:
@@ -160,13 +160,13 @@ class OpenAIBackend(Backend):
     @cached_property
     def _vocabulary(self) -> int | None:
         directory = self.tokenizer_directory(self.policy)
-        return None if directory is None else models.vocabulary(directory)
+        return None if directory is None else directories.vocabulary(directory)
 
     def identity(self) -> PolicyIdentity:
         """Of the local copy where there is one; else what the spec declares, which nobody can check."""
         copy = _local_copy(self.policy, self.options)
         if copy is not None:
-            return models.identify(copy)
+            return directories.identify(copy)
         declared = f"declared:{self.policy.model}@{self.options.revision}"
         return PolicyIdentity(
             ids.policy_id(declared, declared, declared), declared, declared, declared, {"declared": True}
@@ -214,7 +214,7 @@ class OpenAIBackend(Backend):
     def _serve(self, options: ServeOptions) -> None:
         directory = _local_copy(self.policy, self.options)
         assert directory is not None
-        context = Renderer.load(directory).max_context
+        context = PolicyRenderer.load(directory).max_context
         name = self.options.served_name or self.policy.model
         self._servers = Servers(options, directory, context, name, self.options.api_key_env, self.logs)
         self._servers.start()

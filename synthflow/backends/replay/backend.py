@@ -20,12 +20,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from synthflow.backends import models
 from synthflow.backends.admission import refusal, scored
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.replay.recorded_rollouts import Recorded, Recording
 from synthflow.contracts import Backend, FinishReason, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
+from synthflow.models import directories
 from synthflow.stores.journal import lookup
 
 PROBLEMS = 64
@@ -64,16 +64,16 @@ class ReplayBackend(Backend):
     def tokenizer_directory(policy: PolicyConfig) -> Path | None:
         """Where the tokenizer of this policy is; None if the options name none."""
         options = ReplayOptions.model_validate(policy.options)
-        return None if options.tokenizer is None else models.resolve_model(options.tokenizer)
+        return None if options.tokenizer is None else directories.resolve_model(options.tokenizer)
 
     @cached_property
     def _recording(self) -> Recording:
         return Recording(self.policy.model, self.options.cache_mb * 2**20)
 
     @cached_property
-    def _renderer(self) -> Renderer | None:
+    def _renderer(self) -> PolicyRenderer | None:
         directory = self.tokenizer_directory(self.policy)
-        return None if directory is None else Renderer.load(directory)
+        return None if directory is None else PolicyRenderer.load(directory)
 
     def identity(self) -> PolicyIdentity:
         """The recorded policy, whatever tokenizer the options name."""
@@ -162,7 +162,7 @@ def _as_recorded(row: Recorded) -> SampleResult:
     )
 
 
-def stand_in(request: SampleRequest, recorded: list[Recorded], renderer: Renderer | None) -> SampleResult:
+def stand_in(request: SampleRequest, recorded: list[Recorded], renderer: PolicyRenderer | None) -> SampleResult:
     """A deterministic answer to a rollout that was never recorded.
 
     A first rollout is any recorded one of its problem, chosen by seed. A continuation is what follows its prompt
@@ -201,7 +201,7 @@ def _shared(row: Recorded, prompt: tuple[int, ...]) -> int | None:
     return skipped if fits else None
 
 
-def _cut(request: SampleRequest, row: Recorded, skipped: int, renderer: Renderer | None) -> SampleResult:
+def _cut(request: SampleRequest, row: Recorded, skipped: int, renderer: PolicyRenderer | None) -> SampleResult:
     most = request.params.max_tokens
     truncated = row.n_tokens - skipped > most
     if skipped == 0 and not truncated:

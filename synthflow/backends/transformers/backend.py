@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from synthflow.backends import models
 from synthflow.backends.admission import Admitted, admit, done
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
+from synthflow.models import directories
 
 if TYPE_CHECKING:
     from synthflow.backends.transformers.engine import Engine
@@ -60,18 +60,18 @@ class TransformersBackend(Backend):
 
     @cached_property
     def _directory(self) -> Path:
-        return models.resolve_model(self.policy.model)
+        return directories.resolve_model(self.policy.model)
 
     @cached_property
-    def _renderer(self) -> Renderer:
-        return Renderer.load(self._directory)
+    def _renderer(self) -> PolicyRenderer:
+        return PolicyRenderer.load(self._directory)
 
     @cached_property
     def _context(self) -> int:
         return min(self._renderer.max_context, self.options.max_context or self._renderer.max_context)
 
     def identity(self) -> PolicyIdentity:
-        return models.identify(self._directory)
+        return directories.identify(self._directory)
 
     def default_engines(self) -> int:
         """On CPUs one engine for every `threads` cores, at most eight, as far as memory for the weights goes.
@@ -83,7 +83,7 @@ class TransformersBackend(Backend):
             return 1
         import psutil
 
-        weights = sum(f.stat().st_size for f in models.weight_files(self._directory))
+        weights = sum(f.stat().st_size for f in directories.weight_files(self._directory))
         # float32 weights of a bfloat16 file, once more while they are loaded, and the libraries themselves
         fit = psutil.virtual_memory().available // (4 * weights + ENGINE_BYTES)
         return int(max(1, min(len(os.sched_getaffinity(0)) // self.options.threads, MOST_ENGINES, fit)))

@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicCache
 
 from synthflow.backends.admission import Admitted, cut_at_stop, first_stop
 from synthflow.backends.detokenize import Stream
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.transformers.kv_cache import Slots, probe
 from synthflow.backends.transformers.scoring import Reading, read
 from synthflow.backends.transformers.token_sampling import CHUNK, Knobs, Uniforms, draw
@@ -66,7 +66,7 @@ class Row:
         return params.temperature > 0 and (params.top_p < 1 or params.top_k > 0)
 
 
-def open_row(admitted: Admitted, future: Future[SampleResult], renderer: Renderer) -> Row:
+def open_row(admitted: Admitted, future: Future[SampleResult], renderer: PolicyRenderer) -> Row:
     """A row that has sampled nothing yet."""
     request = admitted.request
     stops = [s for s in request.params.stop if s]
@@ -83,7 +83,9 @@ class Batch:
         context: tokens a row may hold.
     """
 
-    def __init__(self, model: Any, renderer: Renderer, size: int, budget: float, context: int, device: str) -> None:
+    def __init__(
+        self, model: Any, renderer: PolicyRenderer, size: int, budget: float, context: int, device: str
+    ) -> None:
         self.rows: list[Row] = []
         self._model, self._renderer, self._size, self._device = model, renderer, size, device
         stop = sorted(renderer.stop_token_ids)

@@ -25,7 +25,7 @@ from synthflow.contracts import SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError
 
 if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
+    from synthflow.backends.renderer import PolicyRenderer
 
 REFILL = 8
 """Rows enter once a batch_size-th / REFILL of the batch is free."""
@@ -39,7 +39,7 @@ class Engine:
         threads: PyTorch's intra-op threads.
     """
 
-    def __init__(self, make_batch: Callable[[], Batch], renderer: Renderer, size: int, threads: int) -> None:
+    def __init__(self, make_batch: Callable[[], Batch], renderer: PolicyRenderer, size: int, threads: int) -> None:
         self._make_batch, self._renderer, self._size, self._threads = make_batch, renderer, size, threads
         self._queue: deque[Row] = deque()
         self._unread: deque[Reading] = deque()

@@ -2,7 +2,7 @@
 
 Invariant: a request carries its own seed, so the samples of a problem share their prompt's prefill and nothing
 else; tokens, the stop token included, and their raw log probabilities (temperature 1, before truncation) come
-from the engine, the text from the policy's own `Renderer`. When the engine dies, everything in flight is owed.
+from the engine, the text from the policy's own `PolicyRenderer`. When the engine dies, everything in flight is owed.
 
 Given tokens are scored as a prompt whose own log probabilities vLLM tells (`prompt_logprobs`). Such a request reads no
 cached prefix, and one that fills the context to its last token is refused, since vLLM wants room for one more. An
@@ -23,15 +23,15 @@ from typing import Any
 
 from pydantic import Field
 
-from synthflow.backends import models
 from synthflow.backends.admission import Admitted, admit, cut_at_stop, done, refusal, scored
 from synthflow.backends.aio import LoopThread
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.top_logprobs import entropy_floor
 from synthflow.backends.vllm.arguments import EngineOptions, engine_arguments, environment
 from synthflow.backends.vllm.guard import OWNER
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError, UserError
+from synthflow.models import directories
 
 
 class VllmOptions(EngineOptions):
@@ -57,14 +57,14 @@ class VllmBackend(Backend):
 
     @cached_property
     def _directory(self) -> Path:
-        return models.resolve_model(self.policy.model)
+        return directories.resolve_model(self.policy.model)
 
     @cached_property
-    def _renderer(self) -> Renderer:
-        return Renderer.load(self._directory)
+    def _renderer(self) -> PolicyRenderer:
+        return PolicyRenderer.load(self._directory)
 
     def identity(self) -> PolicyIdentity:
-        return models.identify(self._directory)
+        return directories.identify(self._directory)
 
     def gpus_per_engine(self) -> int:
         """GPUs of one copy of the model, times the copies that vLLM itself would run side by side."""

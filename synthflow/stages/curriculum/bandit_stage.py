@@ -74,6 +74,7 @@ class Bandit(Stage):
 
     use = SCORER
     version = "1"
+    orders_problems = True
     Config = BanditConfig
     scope = "whole"
     reads = ("problem_stats", "problems")

@@ -98,6 +98,7 @@ class Budget(Stage):
 
     use = BUDGET
     version = "1"
+    sets_budgets = True
     Config = BudgetConfig
     scope = "whole"
     reads = ("problem_stats", "rollouts")

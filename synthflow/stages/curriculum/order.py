@@ -55,6 +55,7 @@ class Order(Stage):
 
     use = SCORER
     version = "1"
+    orders_problems = True
     Config = OrderConfig
     scope = "whole"
     reads = ("problem_stats",)

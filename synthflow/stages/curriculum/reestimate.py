@@ -39,6 +39,7 @@ class Reestimate(Stage):
 
     use = SCORER
     version = "1"
+    orders_problems = True
     Config = ReestimateConfig
     scope = "whole"
     reads = ("problem_stats",)

@@ -52,6 +52,7 @@ class Repeats(Stage):
 
     use = REPEATS
     version = "1"
+    repeats_problems = True
     Config = RepeatsConfig
     reads = ("problem_stats",)
     writes = ("scores",)

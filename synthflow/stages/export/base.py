@@ -23,8 +23,9 @@ from pydantic import Field
 from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
+from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec
-from synthflow.stages.export.release import About, Release
+from synthflow.stages.export.release import Release
 from synthflow.stages.export.shards import ShardLimits
 from synthflow.stages.export.views import curriculum_ranks, has_stats
 
@@ -215,6 +216,7 @@ class ParquetExport(ExportStage):
             stage=self.name,
             use=self.use,
             version=self.version,
+            for_analysis=self.for_analysis,
             ancestors=tuple(ancestors),
             license=self.config.license,
             summary=self.summary,

@@ -7,13 +7,10 @@ is fatal there. The text is a function of the release, without times or paths.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec, is_reserved
 from synthflow.stages.export.shards import SPLITS, Written
-
-if TYPE_CHECKING:
-    from synthflow.stages.export.release import About
 
 
 def render_card(
@@ -86,7 +83,7 @@ def _config(spec: ConfigSpec, written: Written, about: About) -> Iterator[str]:
     for column in written.columns:
         yield f"| `{column.name}` | `{_plain_type(str(column.type))}` | {column.comment.replace('|', '/')} |"
     yield ""
-    if about.use == "export.graph" and any(is_reserved(c.name) for c in written.columns):
+    if about.for_analysis and any(is_reserved(c.name) for c in written.columns):
         yield from ("Some of these names mean something to trainers: this config is for analysis.", "")
 
 

@@ -69,6 +69,7 @@ class ExportGraph(ParquetExport):
 
     use = "export.graph"
     version = "1"
+    for_analysis = True
     Config = GraphConfig
     summary = "The tables of a run as they are, for analysis."
 

@@ -83,7 +83,7 @@ OFFLINE = ConfigSpec(
 
 
 def advantage_stages(ancestors: Sequence[StageInfo]) -> list[str]:
-    return [a.name for a in ancestors if a.use == "mine.advantages"]
+    return [a.name for a in ancestors if a.has("weighs_rollouts")]
 
 
 def check_advantages(ancestors: Sequence[StageInfo], wanted: str | None) -> Iterator[tuple[str, str, str]]:

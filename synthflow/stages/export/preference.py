@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 from pydantic import Field
 
-from synthflow.contracts import Inputs, Services, StageInfo
+from synthflow.contracts import Account, Inputs, Services, StageInfo
 from synthflow.rollouts.views import check_verdicts, verify_stages
 from synthflow.stages.export.base import (
     ExportConfig,
@@ -161,6 +161,7 @@ class ExportPreference(ParquetExport):
 
     use = "export.preference"
     version = "1"
+    account = Account("preference", "sf_pair_id", "pairs", "pair_id")
     Config = PreferenceConfig
     reads = ("pairs",)
     summary = "Better answers against worse ones, for preference training."

@@ -11,37 +11,22 @@ a time, a path or a host, so that the same rows give the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
-from synthflow.contracts import StageInfo
+from synthflow.stages.export.about import About
 from synthflow.stages.export.card import render_card
 from synthflow.stages.export.columns import ConfigSpec
 from synthflow.stages.export.shards import ShardLimits, Spool, Written
+from synthflow.stores.files import sha256_of
 
 MANIFEST_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class About:
-    """What a release says of itself. `notes` are sentences for the card, `rejected` counts rows by reason."""
-
-    stage: str
-    use: str
-    version: str
-    ancestors: Sequence[StageInfo]
-    license: str | None
-    summary: str
-    notes: Sequence[str]
-    rejected: Mapping[str, int]
 
 
 class Release:
@@ -84,7 +69,7 @@ class Release:
         files = []
         for path in sorted(p for p in self.directory.rglob("*") if p.is_file()):
             name = path.relative_to(self.directory).as_posix()
-            entry: dict[str, Any] = {"path": name, "sha256": sha256(path), "bytes": path.stat().st_size}
+            entry: dict[str, Any] = {"path": name, "sha256": sha256_of(path), "bytes": path.stat().st_size}
             files.append(entry | ({"rows": rows[name]} if name in rows else {}))
         return {
             "format": MANIFEST_FORMAT,
@@ -96,11 +81,6 @@ class Release:
             "rejected": dict(sorted(about.rejected.items())),
             "files": files,
         }
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def llama_factory_info(written: Mapping[str, Written]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
-from synthflow.contracts import Inputs, Services, StageInfo
+from synthflow.contracts import Account, Inputs, Services, StageInfo
 from synthflow.rollouts.problem_measures import REPEATS
 from synthflow.stages.export.base import (
     ExportConfig,
@@ -121,6 +121,7 @@ class ExportRl(ParquetExport):
 
     use = "export.rl"
     version = "1"
+    account = Account("rl", "sf_problem_id", "problems", "problem_id")
     Config = RlConfig
     reads = ("problems",)
     summary = "Problems with gold answers, for reinforcement learning with verifiable rewards."
@@ -131,7 +132,7 @@ class ExportRl(ParquetExport):
             yield "groups", "no stage above knows pass rates", "read a stage such as curriculum.pass_rate"
         if self.config.offline or self.config.advantages is not None:
             yield from check_advantages(ancestors, self.config.advantages)
-        if self.config.repeat and not any(a.use == REPEATS for a in ancestors):
+        if self.config.repeat and not any(a.has("repeats_problems") for a in ancestors):
             yield "repeat", f"no {REPEATS} above this stage", f"read one, such as {{use: {REPEATS}, of: difficulty}}"
 
     def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:

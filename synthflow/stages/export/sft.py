@@ -21,7 +21,7 @@ from typing import Literal
 import polars as pl
 from pydantic import Field
 
-from synthflow.contracts import Inputs, Services, StageInfo
+from synthflow.contracts import Account, Inputs, Services, StageInfo
 from synthflow.rollouts.views import check_verdicts
 from synthflow.stages.export.base import (
     ExportConfig,
@@ -87,6 +87,7 @@ class ExportSft(ParquetExport):
 
     use = "export.sft"
     version = "1"
+    account = Account("sft", "sf_rollout_id", "rollouts", "rollout_id", "c.condition <> 'prefix'")
     Config = SftConfig
     reads = ("rollouts", "scores")
     summary = "Conversations that end with an answer judged correct, for supervised fine-tuning."

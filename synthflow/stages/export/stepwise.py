@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
-from synthflow.contracts import Inputs, Services, StageInfo
+from synthflow.contracts import Account, Inputs, Services, StageInfo
 from synthflow.rollouts.views import check_verdicts, verify_stages
 from synthflow.stages.export.base import ExportConfig, Ledger, ParquetExport, Rule, filter_rules, take
 from synthflow.stages.export.columns import BOOL, F32S, OF_ROLLOUT, STRING, ConfigSpec, ExportColumn
@@ -67,6 +67,7 @@ class ExportStepwise(ParquetExport):
 
     use = "export.stepwise"
     version = "1"
+    account = Account("stepwise", "sf_rollout_id", "rollouts", "rollout_id", "c.condition <> 'prefix'")
     Config = StepwiseConfig
     reads = ("rollouts", "steps", "step_values")
     summary = "Solutions cut into labelled steps, for process reward models."

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo
-from synthflow.rollouts.problem_measures import RANKERS, REPEATS, problem_measure
+from synthflow.rollouts.problem_measures import problem_measure
 from synthflow.rollouts.views import verdicts, verify_stages
 
 GROUP = ("problem_id", "policy_id", "round", "sampling_id")
@@ -35,7 +35,7 @@ def has_stats(ancestors: Sequence[StageInfo]) -> bool:
 
 def curriculum_ranks(part: Inputs) -> pl.DataFrame:
     """problem_id, _place in the last order above (`curriculum.order` or its like); empty where there is none."""
-    stages = [a for a in part.ancestors if a.use in RANKERS]
+    stages = [a for a in part.ancestors if a.has("orders_problems")]
     if not stages:
         return pl.DataFrame(schema={"problem_id": pl.String, "_place": pl.Int64})
     # `detail` is the exact rank; `value` holds whole numbers up to 2**24
@@ -45,10 +45,10 @@ def curriculum_ranks(part: Inputs) -> pl.DataFrame:
 
 def problem_repeats(part: Inputs) -> pl.DataFrame:
     """problem_id, sf_repeats as the last `curriculum.repeats` above says; empty where there is none."""
-    stages = [a.name for a in part.ancestors if a.use == REPEATS]
+    stages = [a for a in part.ancestors if a.has("repeats_problems")]
     if not stages:
         return pl.DataFrame(schema={"problem_id": pl.String, "sf_repeats": pl.Int32})
-    said = problem_measure(part, stages[-1], REPEATS)
+    said = problem_measure(part, stages[-1].name, stages[-1].use)
     return said.select("problem_id", pl.col("value").cast(pl.Int32).alias("sf_repeats"))
 
 
@@ -75,7 +75,7 @@ def dropped(part: Inputs, kind: str, name: str = "dropped") -> pl.DataFrame:
 
 def mined_stages(ancestors: Sequence[StageInfo]) -> list[str]:
     """Names of the stages above that say which rollouts are positives and negatives."""
-    return [a.name for a in ancestors if a.use == "mine.unpaired"]
+    return [a.name for a in ancestors if a.has("marks_examples")]
 
 
 def check_only(ancestors: Sequence[StageInfo], only: str | None) -> Iterator[tuple[str, str, str]]:

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from synthflow.contracts import Inputs, Services
+from synthflow.contracts import Inputs, Renderer, Services
 from synthflow.rollouts.prefixes import Cut
 from synthflow.rollouts.step_rows import step_rows
 from synthflow.segment import Span, segment, token_ranges
 from synthflow.stages.label.config import LabelConfig
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class Cutter:
     @staticmethod
     def of(config: LabelConfig, inputs: Inputs, services: Services) -> Cutter:
         """With the tokenizers of the policies that sampled rollouts above."""
-        names = {str(a.config.get("policy") or "default") for a in inputs.ancestors if a.use.split(".")[0] == "sample"}
+        names = {str(a.config.get("policy") or "default") for a in inputs.ancestors if a.has("writes_rollouts")}
         found = {services.identity(name).policy_id: services.renderer(name) for name in sorted(names)}
         return Cutter(config, {policy_id: renderer for policy_id, renderer in found.items() if renderer is not None})
 

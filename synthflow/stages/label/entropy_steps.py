@@ -7,19 +7,16 @@ several labelers that cut alike under one policy pay for them once, and cut the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from synthflow.contracts import Services
+from synthflow.contracts import Renderer, Services
 from synthflow.rollouts.prefixes import PrefixPlan
 from synthflow.rollouts.scoring import ENTROPY_TOP, ToScore, score
 from synthflow.segment import Segmented
 from synthflow.segment.entropy import segment_by_entropy
 from synthflow.stages.label.config import LabelConfig
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 
 class EntropySteps(BaseModel):

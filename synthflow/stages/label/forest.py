@@ -22,7 +22,7 @@ from synthflow.contracts import Inputs
 from synthflow.rollouts.paths import CutPath, Cutter
 from synthflow.rollouts.tree import Tree
 from synthflow.rollouts.views import WHOLE, filtered_out, verdicts
-from synthflow.stages.sample.tree_config import TreeLabelConfig
+from synthflow.stages.label.tree_config import TreeLabelConfig
 
 COLUMNS = (
     "rollout_id", "problem_id", "policy_id", "round", "stage_id", "condition", "branch_token", "prompt", "completion",

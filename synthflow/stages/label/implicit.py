@@ -12,29 +12,25 @@ rollout's tokens as they were sampled, stop token included, after its own prompt
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Inputs, Renderer, Services, Stage, StageInfo, Volume
 from synthflow.errors import UserError
 from synthflow.rollouts.prefixes import Cut, PrefixPlan
 from synthflow.rollouts.questions import note
 from synthflow.rollouts.scoring import Scored, ToScore, same_vocabulary, score
-from synthflow.rollouts.step_rows import reject_rows, step_rows, value_row
+from synthflow.rollouts.step_rows import Values, reject_rows, step_rows, value_row
 from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import SCORES, STEP_VALUES, STEPS
 from synthflow.stages.label.config import WHICH
 from synthflow.stages.label.entropy_steps import EntropyConfig, note_cuts
 from synthflow.stages.label.implicit_rewards import step_rewards
 from synthflow.stages.label.selection import select
-from synthflow.stages.label.values import Values
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 LABELER, LABELER_VERSION, SCORER = "implicit", "1", "implicit_reward"
 

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from synthflow.rollouts.step_rows import Values
 from synthflow.segment import Span
-from synthflow.stages.label.values import Values
 
 Floats = NDArray[np.float64]
 

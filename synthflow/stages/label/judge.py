@@ -23,6 +23,7 @@ from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.judges import prompts
 from synthflow.judges.client import Ask, Heard, Panel, judge_sampling
+from synthflow.judges.config import reference_text
 from synthflow.rollouts.prefixes import Cut
 from synthflow.rollouts.questions import note, problems_by_id
 from synthflow.rollouts.score_rows import Scorer, plain_measure_row
@@ -35,7 +36,6 @@ from synthflow.stages.label.judge_config import StepJudgeConfig
 from synthflow.stages.label.judge_prompt import indexed
 from synthflow.stages.label.opinions import Opinion, by_earliest, by_scores, nothing
 from synthflow.stages.label.selection import select
-from synthflow.stages.verify.judge import reference_text
 
 LABELER = "judge"
 FIRST_ERROR, PROCESS_SCORE, FLAWED_POSITIVE, FAPO_REWARD = (
@@ -53,6 +53,7 @@ class JudgeSteps(Stage):
 
     use = "label.judge"
     version = f"1+{prompts.shipped_version(prompts.SHIPPED_FOR_STEPS)}"
+    finds_flaws = True
     Config = StepJudgeConfig
     reads = ("rollouts", "scores", "problems")
     writes = ("steps", "step_values", "scores", "artifacts")

@@ -10,9 +10,9 @@ from pydantic import Field
 from synthflow import ids
 from synthflow.judges import prompts
 from synthflow.judges.client import Form
+from synthflow.judges.config import AskConfig, Found, reference_mistakes
 from synthflow.judges.step_parsing import EarliestError, StepScores
 from synthflow.stages.label.config import WHICH, LabelConfig
-from synthflow.stages.verify.config import AskConfig, Found, reference_mistakes
 
 PRINCIPLES = (
     "The step follows from the problem and the steps before it.",

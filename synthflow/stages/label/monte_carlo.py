@@ -16,12 +16,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from synthflow import registry
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Inputs, Renderer, Services, Stage, StageInfo, Volume
+from synthflow.contracts.stage_info import verifier_of
 from synthflow.rollouts import continuations as sampled
 from synthflow.rollouts.continuations import Tally
 from synthflow.rollouts.prefixes import Cut, PrefixKey, PrefixPlan
@@ -30,13 +31,10 @@ from synthflow.rollouts.step_rows import reject_rows, step_rows, value_row
 from synthflow.rollouts.views import check_verdicts, verify_stages
 from synthflow.schema import STEP_VALUES, STEPS
 from synthflow.stages.label.entropy_steps import note_cuts
-from synthflow.stages.label.judge_samples import Search, run_waves, search_of
 from synthflow.stages.label.monte_carlo_config import LABELER_VERSION, SEARCHES, MonteCarloConfig
 from synthflow.stages.label.selection import select
 from synthflow.stages.label.values import Evidence, step_columns
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
+from synthflow.stages.label.waves import Search, run_waves, search_of
 
 GUESSED_STEPS, GUESSED_MIXED, GUESSED_REST = 8, 0.6, 0.5
 """For estimates before a run: steps of a rollout, share of mixed groups, share of max_tokens a continuation takes."""
@@ -174,7 +172,7 @@ def _guessed_tokens(config: MonteCarloConfig, labelled: float, requests: float) 
 
 def _cannot_continue(verify: StageInfo) -> Iterable[tuple[str, str, str]]:
     """A stage that asks a model or a group about whole rollouts has nothing to say about one continuation."""
-    if verify.use.removeprefix("verify.") not in registry.names("verifiers"):
+    if verifier_of(verify.use) not in registry.names("verifiers"):
         what = f"{verify.use} ({verify.name!r}) judges rollouts, and no continuation of one"
         yield "verdicts", what, "name the stage of a verifier, such as verify.math"
 

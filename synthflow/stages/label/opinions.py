@@ -20,7 +20,7 @@ import numpy as np
 from synthflow.judges.client import Heard
 from synthflow.judges.samples import majority
 from synthflow.judges.step_parsing import NO_ERROR
-from synthflow.stages.label.values import Floats, Values
+from synthflow.rollouts.step_rows import Floats, Values
 
 _ROUNDING = 1e-9
 

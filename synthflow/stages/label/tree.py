@@ -21,14 +21,14 @@ import pyarrow as pa
 
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
 from synthflow.rollouts.paths import CutPath, Cutter
-from synthflow.rollouts.step_rows import reject_rows, step_rows, value_row
+from synthflow.rollouts.step_rows import Values, reject_rows, step_rows, value_row
 from synthflow.rollouts.tree import Counts, Node, Tree
 from synthflow.rollouts.views import check_verdicts, verdict_scorers
 from synthflow.schema import STEP_VALUES, STEPS
 from synthflow.stages.label.forest import Grove, groves
+from synthflow.stages.label.tree_config import TreeLabelConfig
 from synthflow.stages.label.tree_values import first_without_hope, rest_mcts, steps_to_correct
-from synthflow.stages.label.values import Evidence, Values, step_columns, without_intervals
-from synthflow.stages.sample.tree_config import TreeLabelConfig
+from synthflow.stages.label.values import Evidence, step_columns, without_intervals
 
 LABELER, LABELER_VERSION = "tree", "1"
 GUESSED_STEPS = 8

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from synthflow.rollouts.step_rows import Floats, Values
 from synthflow.statistics.intervals import difference_error, difference_low, standard_error, wilson
 
-Floats = NDArray[np.float64]
 Source = Literal["continuations", "verdict", "prompt"]
 Label = Literal["soft", "hard"]
 
@@ -35,19 +34,6 @@ class Evidence:
     successes: int
     judged: int
     source: Source = "continuations"
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """Columns of the steps of one rollout; NaN is undecided. `first_error` is an index, -1 for none, None unknown."""
-
-    before: Floats
-    value: Floats
-    low: Floats
-    high: Floats
-    advantage: Floats
-    advantage_se: Floats
-    first_error: int | None
 
 
 def step_columns(prompt: Evidence, steps: Sequence[Evidence], verdict: str, label: Label = "soft") -> Values:

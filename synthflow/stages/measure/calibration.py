@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow.contracts import Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts.stage_info import verifier_of
 from synthflow.errors import NotCalibrated, UserError
 from synthflow.registry import suggest
 from synthflow.rollouts.views import verify_stages
@@ -183,7 +184,7 @@ def _long(part: Inputs, labels: Mapping[str, str]) -> pl.DataFrame:
     """Verdicts on rollouts: rollout_id, scorer, code (of `VERDICTS`), value. One row a scorer and rollout."""
     codes = {verdict: code for code, verdict in enumerate(VERDICTS)}
     frames = [pl.DataFrame(schema=_LONG)]
-    stages = {a.name: a.use.removeprefix("verify.") for a in part.ancestors}
+    stages = {a.name: verifier_of(a.use) for a in part.ancestors}
     for stage in verify_stages(part.ancestors):
         scores = pl.from_arrow(part.of_stage(stage, "scores"))
         assert isinstance(scores, pl.DataFrame)

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthflow.errors import Mistake, Mistakes, UserError
+from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError
 from synthflow.io import files as source_files
 from synthflow.io.rows import RowError
-from synthflow.stages.source.base import MOST_MISTAKES
 from synthflow.stores.files import sha256_of
 
 _SAID: dict[Any, str] = {

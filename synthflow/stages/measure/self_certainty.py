@@ -22,9 +22,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.backends.models import identify, resolve_model
 from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
 from synthflow.errors import UserError
+from synthflow.models.directories import identify, resolve_model
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import split
 from synthflow.rollouts.score_rows import Scorer

@@ -58,6 +58,7 @@ class Advantages(Stage):
 
     use = "mine.advantages"
     version = "1"
+    weighs_rollouts = True
     Config = AdvantagesConfig
     reads = ("rollouts", "scores")
     writes = ("scores",)
@@ -145,5 +146,5 @@ def branch_stages(ancestors: Sequence[StageInfo], wanted: bool | Sequence[str]) 
     """Names of the stages whose continuations join their originals' groups."""
     if not isinstance(wanted, bool):
         return list(wanted)
-    uses = {a.name: a.use for a in ancestors}
-    return [n for n in _sampling_and_judging(ancestors) if not uses[n].startswith("label.")] if wanted else []
+    sampling = {a.name for a in ancestors if a.has("writes_rollouts")}
+    return [name for name in _sampling_and_judging(ancestors) if name in sampling] if wanted else []

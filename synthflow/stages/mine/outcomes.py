@@ -63,11 +63,7 @@ def check_consensus(ancestors: Sequence[StageInfo], consensus: Sequence[str]) ->
 
 
 def check_flawed(ancestors: Sequence[StageInfo], flawed: str) -> Iterable[tuple[str, str, str]]:
-    # The scores of label stages that sample are verdicts on their continuations.
-    telling = [
-        a for a in ancestors if a.use.startswith("label.") and "scores" in a.writes and "rollouts" not in a.writes
-    ]
-    if flawed != "keep" and not telling:
+    if flawed != "keep" and not any(a.has("finds_flaws") for a in ancestors):
         yield "flawed", "no stage above tells flawed positives", "read one such as label.judge, or leave it out"
 
 

@@ -95,6 +95,7 @@ class MinePairs(Stage):
 
     use = "mine.pairs"
     version = "2"
+    mines_pairs = True
     Config = PairsConfig
     reads = ("problems", "rollouts", "scores")
     writes = ("pairs",)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from synthflow import ids
+from synthflow.contracts import Renderer
 from synthflow.rollouts.prefixes import prefix_id
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 POLICY, US = "policy", "synthflow"
 """Authors of spans: the policy, and what we put between."""

@@ -16,23 +16,30 @@ default trains on what comes before the error, which the correct rollout shares.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 from pydantic import Field, field_validator
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, SamplingParams, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import (
+    Coverage,
+    Inputs,
+    Renderer,
+    SamplingParams,
+    Services,
+    Stage,
+    StageConfig,
+    StageInfo,
+    Volume,
+)
 from synthflow.rollouts.labels import check_labels, label_stage, of_stage
 from synthflow.rollouts.rows import sampling_row
 from synthflow.rollouts.step_rows import reject_rows
 from synthflow.rollouts.views import check_verdicts, judged_rollouts
 from synthflow.schema import ARTIFACTS, ROLLOUTS
 from synthflow.stages.mine.splice import Good, Weld, weld
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 TEMPLATE = "{prompt}{prefix}{bad step}{reflection}{path}"
 """What stands for the prompt template in the sampling_id of splices."""

@@ -62,6 +62,7 @@ class Unpaired(Stage):
 
     use = "mine.unpaired"
     version = "1"
+    marks_examples = True
     Config = UnpairedConfig
     reads = ("rollouts", "scores")
     writes = ("scores",)

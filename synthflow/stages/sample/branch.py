@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,7 @@ from synthflow import ids, registry
 from synthflow.contracts import (
     Coverage,
     Inputs,
+    Renderer,
     SampleRequest,
     SamplingParams,
     Services,
@@ -36,6 +37,7 @@ from synthflow.contracts import (
     StageInfo,
     Volume,
 )
+from synthflow.contracts.stage_info import verifier_of
 from synthflow.errors import InvariantBroken
 from synthflow.rollouts import continuations as sampled
 from synthflow.rollouts.prefixes import TEMPLATE, Prefix, prefix_id
@@ -45,9 +47,6 @@ from synthflow.rollouts.step_rows import reject_rows
 from synthflow.rollouts.views import check_verdicts, verify_stages
 from synthflow.schema import SCORES
 from synthflow.segment.entropy import highest, token_starts
-
-if TYPE_CHECKING:
-    from synthflow.backends.renderer import Renderer
 
 SCORER, VERSION = "branch_token", "1"
 
@@ -101,6 +100,7 @@ class Branch(Stage):
 
     use = "sample.branch"
     version = VERSION
+    writes_rollouts = True
     Config = BranchConfig
     reads = ("rollouts", "scores", "problems")
     writes = ("rollouts", "scores")
@@ -117,7 +117,7 @@ class Branch(Stage):
         chosen = known[0] if self.config.verdicts is None and len(known) == 1 else self.config.verdicts
         for stage in ancestors:
             is_chosen = stage.name == chosen and chosen in known
-            if is_chosen and stage.use.removeprefix("verify.") not in registry.names("verifiers"):
+            if is_chosen and verifier_of(stage.use) not in registry.names("verifiers"):
                 what = f"{stage.use} ({stage.name!r}) judges rollouts, and no branch of one"
                 yield "verdicts", what, "name the stage of a verifier, such as verify.math"
 

@@ -120,6 +120,8 @@ class Sample(FirstRollouts):
 
     use = "sample"
     version = "1"
+    writes_rollouts = True
+    samples_groups = True
     Config = SampleConfig
     summary = "Sample n rollouts of every problem."
 

@@ -31,6 +31,8 @@ class SampleMore(FirstRollouts):
 
     use = "sample.more"
     version = "1"
+    writes_rollouts = True
+    enlarges_groups = True
     Config = SampleMoreConfig
     reads = ("problems", "rollouts", "scores")
     summary = "Sample the further rollouts that a budget gives each problem: a second wave."
@@ -39,7 +41,7 @@ class SampleMore(FirstRollouts):
         return [*super().check(ancestors), *self._other_than_first(ancestors)]
 
     def _other_than_first(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
-        budgets = [a for a in ancestors if a.name in self.config.of and a.use == BUDGET]
+        budgets = [a for a in ancestors if a.name in self.config.of and a.has("sets_budgets")]
         if len(budgets) != 1:
             found = f"{len(budgets)} of the stages in `of` are a {BUDGET}"
             yield "of", found, f"name one {BUDGET}, and nothing else that says how much to sample"
@@ -73,7 +75,7 @@ class SampleMore(FirstRollouts):
         Raises:
             InfrastructureError: if some rollouts are still owed.
         """
-        budget = next(a.name for a in inputs.ancestors if a.name in inputs.parents and a.use == BUDGET)
+        budget = next(a.name for a in inputs.ancestors if a.name in inputs.parents and a.has("sets_budgets"))
         asked = problem_measure(inputs, budget, BUDGET).select("problem_id", pl.col("detail").cast(pl.Int64))
         extra = dict(asked.filter(pl.col("detail") > 0).iter_rows())
         start = self._next_indices(inputs, services)

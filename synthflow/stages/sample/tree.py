@@ -35,6 +35,8 @@ class SampleTree(Stage):
 
     use = "sample.tree"
     version = "1"
+    gives_verdicts = True
+    writes_rollouts = True
     Config = TreeSearchConfig
     reads = ("problems",)
     writes = ("rollouts", "scores")

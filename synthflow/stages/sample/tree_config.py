@@ -1,4 +1,4 @@
-"""The fields of `sample.tree` and `label.tree`."""
+"""The fields of `sample.tree`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from synthflow import ids
 from synthflow.contracts import SamplingParams, StageConfig
 from synthflow.rollouts.paths import WHOLE
 from synthflow.rollouts.prefixes import TEMPLATE as CONTINUED
-from synthflow.segment import Overflow, SegmenterName
-from synthflow.stages.label.config import LabelConfig
+from synthflow.segment import SegmenterName
 from synthflow.stages.sample.first import TEMPLATE as FIRST
 from synthflow.stages.sample.tree_select import Selection
 
@@ -68,17 +67,3 @@ class TreeSearchConfig(StageConfig):
     def selection(self) -> Selection:
         rule: Literal["uct", "puct"] = "puct" if self.search == "puct" else "uct"
         return Selection(rule, self.exploration, self.best_share, self.max_depth)
-
-
-class TreeLabelConfig(LabelConfig):
-    """Fields of `label.tree` beside those of every labeler."""
-
-    policy: str = Field("default", description="the policy that wrote the rollouts, whose tokenizer reads their tokens")
-    rule: Literal["mean", "policy", "hard", "rest_mcts"] = Field(
-        "mean",
-        description="mean: of all paths through a step (MCTS); policy: of those sampled at it or above; hard: 1 if one "
-        "is correct; rest_mcts: from the steps to a correct end (ReST-MCTS*)",
-    )
-    overflow: Overflow = Field(
-        "tail", description="how too many steps are merged: the rest into the last (tail) keeps prefixes alike; or even"
-    )

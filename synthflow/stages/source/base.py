@@ -1,4 +1,4 @@
-"""Sources: where problems come from.
+"""What every source is: rows in, problems out, and a word on each that is left out.
 
 Invariants: every row of a source becomes one problem, or a row in `rejects` (an exact copy; a malformed row where
 `on_bad_row: reject`), or a mistake with its file and line; two rows with one prompt and different answers are always
@@ -12,23 +12,18 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from synthflow.contracts import Inputs, Services, Stage, StageConfig, StageInfo, Volume
-from synthflow.errors import Mistake, Mistakes, UserError
-from synthflow.io import files
+from synthflow.contracts import Inputs, Services, Stage, StageConfig, Volume
+from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError
 from synthflow.io.rows import Mapped, Row, RowError, Seen, prompt_column, to_problem
 from synthflow.registry import suggest
 from synthflow.schema import PROBLEMS, REJECTS
 
 BATCH_ROWS = 512
-MOST_MISTAKES = 20
-_PEEKED_ROWS = 50
-_COUNTED_BYTES = 64 * 1024 * 1024
 
 
 class SourceConfig(StageConfig):
@@ -60,40 +55,6 @@ class TableSourceConfig(SourceConfig):
     split: str | None = Field(None, description="split of every problem; null: the row's own `split`")
     require_answer: bool = Field(True, description="whether a row without an answer is malformed")
     on_bad_row: Literal["fail", "reject"] = Field("fail", description="what a malformed row does")
-
-
-class FileSourceConfig(TableSourceConfig):
-    path: tuple[str, ...] = Field(
-        description="a file, a pattern or a list; relative to the pipeline file", min_length=1
-    )
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _one_or_many_paths(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-
-class DatasetsConfig(TableSourceConfig):
-    path: str = Field(description="name on the hub, or a local folder", min_length=1)
-    config: str | None = Field(None, description="configuration (subset) of the data set")
-    split: str = Field("train", description="split to read")
-
-
-class DemoConfig(SourceConfig):
-    world: Literal["short", "long"] = Field(
-        "short", description="short: 1 to 8 operations, for the model demo; long: 8 to 16, for demo-long"
-    )
-    split: Literal["heldout", "train"] = Field("heldout", description="the shipped problems, or newly generated ones")
-    seed: int = Field(0, ge=0, description="of generated problems")
-    ops: tuple[int, ...] | None = Field(None, description="numbers of operations; null: all", min_length=1)
-
-    @model_validator(mode="after")
-    def _fits_the_split(self) -> DemoConfig:
-        if self.split == "train" and self.limit is None:
-            raise ValueError("split: train is generated without end; say how many problems with limit: N")
-        if self.split == "heldout" and self.seed:
-            raise ValueError("split: heldout is a fixed file; seed belongs to split: train")
-        return self
 
 
 class Source(Stage):
@@ -216,7 +177,7 @@ class Source(Stage):
     def _first_bad(self) -> str:
         return f"; the first: {self.bad_rows[0]}" if self.bad_rows else ""
 
-    def _check_columns(self, columns: Sequence[str], answered: bool) -> Iterable[tuple[str, str, str]]:
+    def check_columns(self, columns: Sequence[str], answered: bool) -> Iterable[tuple[str, str, str]]:
         """Mistakes in the column fields, given the columns seen and whether any answer was."""
         how = self.mapped()
         try:
@@ -231,157 +192,3 @@ class Source(Stage):
         for name in how.metadata_columns or ():
             if name not in columns:
                 yield "metadata_columns", f"no column {name!r}", suggest(name, columns)
-
-
-class _FileSource(Source):
-    """A source of files; `path` is resolved against the folder of the spec and is no part of the identity."""
-
-    Config = FileSourceConfig
-    identity_excludes: ClassVar[tuple[str, ...]] = ("path",)
-
-    @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
-        return {key: files.anchored(value, base_dir) if key == "path" else value for key, value in given.items()}
-
-    @abstractmethod
-    def read(self, path: str) -> Iterator[Row]:
-        """Rows of one file."""
-
-    @abstractmethod
-    def peek(self, path: str) -> tuple[list[str], bool]:
-        """Columns of one file, and whether any of the first rows has an answer."""
-
-    def rows(self) -> Iterator[Row]:
-        for path in files.expand(self.config.path):
-            yield from self.read(path)
-
-    def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
-        try:
-            found = files.expand(self.config.path)
-            columns, answered = self.peek(found[0])
-        except UserError as error:
-            return [("path", str(error), "")]
-        if columns:
-            return list(self._check_columns(columns, answered))
-        first = next(self.read(found[0]), None)
-        if first is not None and isinstance(first.values, RowError):
-            return [("path", f"{first.where}: {first.values.what}", first.values.fix)]
-        return [("path", f"{files.label(found[0])} is empty", "")] if len(found) == 1 else []
-
-
-class JsonlSource(_FileSource):
-    """Problems from JSON Lines: one object a line, plain or compressed (.gz, .bz2, .zst, .lz4)."""
-
-    use = "source.jsonl"
-    summary = "problems from JSON Lines, one object a line, also compressed"
-
-    def read(self, path: str) -> Iterator[Row]:
-        return files.json_rows(path)
-
-    def peek(self, path: str) -> tuple[list[str], bool]:
-        rows = [row.values for row in islice(files.json_rows(path), _PEEKED_ROWS) if isinstance(row.values, Mapping)]
-        # One good row is enough to see columns; a malformed first line is reported with its number by `batches`.
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        return columns, any(row.get(self.config.answer_column) not in (None, "") for row in rows)
-
-    def count_rows(self) -> tuple[float, str]:
-        """Lines; estimated from the first ones for large or compressed files."""
-        total, note = 0.0, ""
-        for path in files.expand(self.config.path):
-            local = "://" not in path
-            plain = Path(path).suffix in (".jsonl", ".json", ".ndjson", ".txt", "")
-            if local and plain and Path(path).stat().st_size > _COUNTED_BYTES:
-                with files.open_bytes(path) as stream:
-                    head = [stream.readline(files.MAX_LINE_BYTES) for _ in range(1000)]
-                total += Path(path).stat().st_size / (sum(map(len, head)) / len(head))
-                note = "problems estimated from the size of the file"
-            else:
-                total += sum(1 for _ in islice(files.json_rows(path), self.config.limit))
-        return total, note
-
-
-class ParquetSource(_FileSource):
-    """Problems from Parquet files."""
-
-    use = "source.parquet"
-    summary = "problems from Parquet files"
-
-    def read(self, path: str) -> Iterator[Row]:
-        return files.parquet_rows(path)
-
-    def peek(self, path: str) -> tuple[list[str], bool]:
-        columns, rows = files.parquet_columns(path)
-        if not rows:
-            return [], False
-        head = islice(files.parquet_rows(path), _PEEKED_ROWS)
-        values = [row.values for row in head if isinstance(row.values, Mapping)]
-        return columns, any(row.get(self.config.answer_column) not in (None, "") for row in values)
-
-    def count_rows(self) -> tuple[float, str]:
-        """Rows, from the footers."""
-        return float(sum(files.parquet_columns(path)[1] for path in files.expand(self.config.path))), ""
-
-
-class DemoSource(Source):
-    """Word problems of a demo world: the shipped held-out ones, or newly generated training ones."""
-
-    use = "source.demo"
-    summary = "word problems that a demo policy was trained for; needs no download"
-    Config = DemoConfig
-
-    def __init__(self, name: str, config: Any) -> None:
-        super().__init__(name, config)
-        # The short world was there first: naming it changes no rows, so it changes no fingerprint either.
-        self.identity_excludes = ("world",) if config.world == "short" else ()  # type: ignore[misc]
-
-    def mapped(self) -> Mapped:
-        from synthflow import demo
-
-        split = "test" if self.config.split == "heldout" else "train"
-        fixed = {"domain": self.config.domain, "source": self.config.source, "split": split}
-        return Mapped(
-            source=demo.WORLDS[self.config.world].source,
-            system=self.config.system,
-            template=self.config.template,
-            fixed=fixed,
-            max_prompt_chars=self.config.max_prompt_chars,
-        )
-
-    def rows(self) -> Iterator[Row]:
-        from synthflow import demo
-
-        ops = self.config.ops
-        if self.config.split == "heldout":
-            for row in files.json_rows(str(demo.heldout_path(self.config.world))):
-                if ops is None or (isinstance(row.values, Mapping) and row.values["metadata"]["n_ops"] in ops):
-                    yield row
-            return
-        wanted = {"seed": self.config.seed, "ops": ops, "world": self.config.world}
-        try:
-            made = demo.generate_problems(self.config.limit, split="train", **wanted)
-            for i, problem in enumerate(made, start=1):
-                yield Row("demo", i, problem.to_row(), "problem")
-        except ValueError as error:
-            raise UserError(f"{self.name} (source.demo): {error}") from error
-
-    def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
-        try:
-            next(self.rows(), None)
-        except UserError as error:
-            return [("ops", str(error), "")]
-        return []
-
-    def count_rows(self) -> tuple[float, str]:
-        """Problems, counted or as generated."""
-        if self.config.split == "train":
-            return float(self.config.limit), ""
-        return float(sum(1 for _ in self.rows())), ""
-
-
-def __getattr__(name: str) -> Any:
-    """`DatasetsSource` lives in a module of its own that builds on this one; here is where it is registered."""
-    if name == "DatasetsSource":
-        from synthflow.stages.source.datasets import DatasetsSource
-
-        return DatasetsSource
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,11 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError
 from synthflow.io.files import anchored
 from synthflow.io.rows import Row
-from synthflow.stages.source.base import DatasetsConfig, Source
+from synthflow.stages.source.base import Source, TableSourceConfig
+
+
+class DatasetsConfig(TableSourceConfig):
+    path: str = Field(description="name on the hub, or a local folder", min_length=1)
+    config: str | None = Field(None, description="configuration (subset) of the data set")
+    split: str = Field("train", description="split to read")
 
 
 class DatasetsSource(Source):

@@ -68,6 +68,8 @@ class Combine(Stage):
 
     use = "verify.combine"
     version = "1"
+    gives_verdicts = True
+    combines_verdicts = True
     Config = CombineConfig
     reads = ("rollouts", "scores")
     writes = ("scores",)

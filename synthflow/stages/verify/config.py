@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
 
-from synthflow import ids
-from synthflow.contracts import SamplingParams, StageConfig
+from synthflow.contracts import VerifyConfig
 from synthflow.judges import prompts
-from synthflow.judges.parsing import Answer, Layout
+from synthflow.judges.config import AskConfig, Found, reference_mistakes
+from synthflow.judges.parsing import Answer
 from synthflow.judges.samples import Thresholds
-from synthflow.stages.adapters import VerifyConfig
 
-Found = Iterable[tuple[str, str, str]]
-CONDITION = "judge"
-"""Stands in the sampling_id of what judges write."""
 _VERDICT = (0.5, 0.5)
 _AGAINST = {"reference": (0.5, 0.5), "group": (0.6, 0.4)}
 """Shares of wins from which an answer is correct, and below which it is wrong: our default. As good as the reference is
 good enough; as good as the others says nothing."""
-
-
-class AskConfig(StageConfig):
-    """How a judge is asked, whatever about."""
-
-    k: int = Field(1, ge=1, le=1000, description="samples of each judgement; raising it samples only the new ones")
-    min_agreement: float = Field(
-        0.5, gt=0, le=1, description="share of the k samples that must agree; more than half must anyway"
-    )
-    layout: Layout = Field("line", description="how the judge answers: line (the last line), or json (one object)")
-    prompt: str | None = Field(None, description="the judge's prompt; null: the one that is shipped")
-    max_chars: int = Field(
-        8000, ge=64, le=10_000_000, description="most characters of an answer in a prompt; its middle is left out"
-    )
-    temperature: float = Field(0.0, ge=0.0, le=5.0, description="of the judge; 0 is greedy")
-    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
-    top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
-    max_tokens: int = Field(1024, ge=1, description="most tokens of a judge's completion; a longer one is not read")
-
-    def params(self) -> SamplingParams:
-        names = ("temperature", "top_p", "top_k", "max_tokens")
-        return SamplingParams(**{name: getattr(self, name) for name in names})
-
-    def sampling_id(self, template: str) -> str:
-        return ids.sampling_id(self.params().model_dump(), template, CONDITION)
-
-    def common_mistakes(self, placeholders: Iterable[str]) -> Found:
-        """Mistakes in the form of `Stage.check`."""
-        if self.k > 1 and self.temperature == 0:
-            yield "k", "at temperature 0 all k samples are the same", "give a temperature above 0, or k: 1"
-        if self.prompt is not None:
-            for what, fix in prompts.mistakes(self.prompt, tuple(placeholders)):
-                yield "prompt", what, fix
 
 
 class JudgingConfig(AskConfig, VerifyConfig):
@@ -154,11 +116,3 @@ class JudgeConfig(JudgingConfig):
             yield "opponents", "only a pairwise judge of the group has opponents", "remove it"
         if self.mode == "pairwise" and self.ask == "score":
             yield "ask", "a pairwise judge gives no scores", "remove it, or set mode: pointwise"
-
-
-def reference_mistakes(reference: str | None) -> Found:
-    """Mistakes in a field that says what a judge may take for right."""
-    if reference is not None and reference != "answer":
-        kind, _, key = reference.partition(".")
-        if kind != "metadata" or not key:
-            yield "reference", f"{reference!r} names no column", "write answer, or metadata.KEY"

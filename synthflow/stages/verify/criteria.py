@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from synthflow import registry
 from synthflow.errors import UserError
 from synthflow.judges import prompts
+from synthflow.judges.config import Found
 from synthflow.judges.parsing import Answer
 from synthflow.judges.samples import Thresholds
 from synthflow.rollouts.plugin_options import option_mistakes
-from synthflow.stages.verify.config import Found, JudgingConfig
+from synthflow.stages.verify.config import JudgingConfig
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_OWN = 64

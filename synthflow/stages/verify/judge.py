@@ -10,9 +10,7 @@ with MT-Bench and Chatbot Arena"): where the orders disagree, the comparison has
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -21,36 +19,16 @@ from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, StageInfo, Volume
 from synthflow.judges import prompts
 from synthflow.judges.client import Panel, judge_sampling
+from synthflow.judges.config import reference_text
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import by_its_end, split
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.stages.verify import pairwise, pointwise
+from synthflow.stages.verify.candidate import Candidate
 from synthflow.stages.verify.config import JudgeConfig
-from synthflow.verifiers.answers.extract import extract
-from synthflow.verifiers.math import shown
 
 NAME = "judge"
 _NOT_HASHED = {"use", "of", "policy"}
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A rollout that is judged: its row, and its answer as the judge sees it."""
-
-    row: Mapping[str, Any]
-    text: str
-    question: str
-    reference: str | None
-
-    @property
-    def rollout_id(self) -> str:
-        return str(self.row["rollout_id"])
-
-    @property
-    def extracted(self) -> str | None:
-        """The final answer, for whoever counts answers."""
-        answer = extract(self.row["completion"])
-        return None if answer is None else shown(answer)
 
 
 class Judge(Stage):
@@ -58,6 +36,7 @@ class Judge(Stage):
 
     use = "verify.judge"
     version = f"1+{prompts.shipped_version()}"
+    gives_verdicts = True
     Config = JudgeConfig
     reads = ("rollouts", "problems")
     writes = ("scores", "artifacts")
@@ -144,21 +123,3 @@ def _candidates(
         else:
             candidates.append(Candidate(row, text, prompts.question_text(problem["prompt"]), reference))
     return known, candidates
-
-
-def reference_text(problem: Mapping[str, Any], where: str | None) -> str | None:
-    """The text that the judge may take for right; None where the problem has none."""
-    if where is None:
-        return None
-    if where == "answer":
-        found: Any = problem["answer"]
-    else:
-        found = metadata_of(problem).get(where.partition(".")[2])
-    text = found if isinstance(found, str) else None if found is None else json.dumps(found, ensure_ascii=False)
-    return text if text is not None and text.strip() else None
-
-
-def metadata_of(problem: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the source said beside prompt and answer."""
-    found = json.loads(problem["metadata"] or "{}")
-    return found if isinstance(found, Mapping) else {}

@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from synthflow.contracts import Judgement
 from synthflow.judges.client import Ask, Heard, Panel
 from synthflow.judges.samples import Result, both_orders, majority, verdict_value, win_share
 from synthflow.rollouts.score_rows import GROUP
+from synthflow.stages.verify.candidate import Candidate
 from synthflow.stages.verify.config import JudgeConfig
 from synthflow.stages.verify.pointwise import Judged
-
-if TYPE_CHECKING:
-    from synthflow.stages.verify.judge import Candidate
 
 _REVERSED: dict[Result | None, Result | None] = {"win": "loss", "loss": "win", "tie": "tie", None: None}
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from synthflow.contracts import Judgement
 from synthflow.judges.client import Ask, Heard, Panel
 from synthflow.judges.samples import Opinion, combine
+from synthflow.stages.verify.candidate import Candidate
 from synthflow.stages.verify.config import JudgeConfig
-
-if TYPE_CHECKING:
-    from synthflow.stages.verify.judge import Candidate
 
 Judged = tuple[dict[str, Judgement], list[tuple[str, str, float]], pa.Table]
 """Judgements by rollout; numbers behind them (rollout, name, value); artifacts."""

@@ -19,6 +19,7 @@ from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, St
 from synthflow.errors import InvariantBroken
 from synthflow.judges import prompts
 from synthflow.judges.client import Ask, Heard, Panel, judge_sampling
+from synthflow.judges.config import metadata_of
 from synthflow.judges.samples import Opinion, Thresholds, combine
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import by_its_end, split
@@ -27,7 +28,6 @@ from synthflow.rollouts.score_rows import Scorer
 from synthflow.schema import ARTIFACTS
 from synthflow.stages.verify import rubrics, rules
 from synthflow.stages.verify.criteria import Criterion, Rubric, RubricConfig, own_criteria
-from synthflow.stages.verify.judge import metadata_of
 from synthflow.stages.verify.rubrics import Met
 from synthflow.verifiers.answers.extract import extract
 from synthflow.verifiers.math import shown
@@ -49,6 +49,7 @@ class RubricStage(Stage):
 
     use = "verify.rubric"
     version = f"1+{prompts.shipped_version()}"
+    gives_verdicts = True
     Config = RubricConfig
     reads = ("rollouts", "problems")
     writes = ("scores", "artifacts")

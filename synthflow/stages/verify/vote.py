@@ -16,13 +16,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, StageInfo, VerifyConfig, Volume
 from synthflow.errors import UserError
 from synthflow.judges.samples import verdict_value
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import by_its_end, split
 from synthflow.rollouts.score_rows import Scorer
-from synthflow.stages.adapters import VerifyConfig
 from synthflow.stages.verify.equivalence import Classes, Equivalence, classify
 from synthflow.stages.verify.voting import Election, borda_votes, elect
 from synthflow.verifiers.answers.extract import Extraction
@@ -57,6 +56,7 @@ class Vote(Stage):
 
     use = "verify.vote"
     version = VERSION
+    gives_verdicts = True
     Config = VoteConfig
     reads = ("rollouts",)
     writes = ("scores",)

@@ -188,7 +188,8 @@ def run_pilot(
         Stopped: if `stopper` was asked to stop; the same call again resumes.
         Incomplete: if some work is owed; the same call again resumes.
     """
-    from synthflow.execute.run import full_size, run_pipeline
+    from synthflow.execute.run import run_pipeline
+    from synthflow.execute.sizing import cluster_size
 
     sampling = sampling_stages(pipeline)
     if not sampling:
@@ -213,7 +214,7 @@ def run_pilot(
         measured=measured,
         projection=Projection([measured.of(c) for c in chosen.values()]),
         speed=speed_of(own),
-        size=full_size(pipeline),
+        size=cluster_size(pipeline, {node.name for node in pipeline.nodes}),
         elapsed_s=done.elapsed_s,
         start_s=min(a.at - a.elapsed_s for a in fresh) - started_at if fresh else None,
         sampled_now=len(fresh),

@@ -8,14 +8,15 @@ opens an attempt with the new plan, the run is what it was. Old verdicts stay, a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synthflow.contracts import PolicyIdentity, StageInfo
+from synthflow.contracts import PolicyIdentity
+from synthflow.contracts.stage_info import verifier_of, verifier_stage
 from synthflow.errors import UserError
 from synthflow.execute.services import close_shared
 from synthflow.execute.shard_inputs import ShardInputs
@@ -129,7 +130,7 @@ def rejudge(asked: Rejudge, progress: Callable[[int, int], None] | None = None) 
         identities = recorded_identities(run, pipeline)
         now = {one: _record(manifest, pipeline, identities, one) for one in manifest.graph.stages}
         differ = [one for one, record in now.items() if record.fingerprint != manifest.graph.stages[one].fingerprint]
-        verify = [one for one in differ if now[one].use.startswith("verify.")]
+        verify = [one for one in differ if _judges_again(now[one])]
         for one in verify:
             _check_finished(run, manifest, one)
         context = _context(run, manifest, pipeline, identities)
@@ -140,7 +141,7 @@ def rejudge(asked: Rejudge, progress: Callable[[int, int], None] | None = None) 
             close_shared()
         graph = manifest.graph
         redone = [s for s in graph.stages if s not in verify and {s, *graph.ancestors_of(s)}.intersection(differ)]
-        looked_at = [record for record in now.values() if record.use.startswith("verify.")]
+        looked_at = [record for record in now.values() if _judges_again(record)]
     samplers = [s for s in redone if type(pipeline[s].stage).policies(pipeline[s].config)]
     return Rerun(pipeline, found, tuple(looked_at), tuple(redone) if found else (), tuple(samplers))
 
@@ -162,10 +163,15 @@ def apply_rejudged(
     )
 
 
+def _judges_again(record: StageRecord) -> bool:
+    """Whether a stage judges rollouts of another one; a tree's verdicts are part of how it was sampled."""
+    return record.has("gives_verdicts") and not record.has("writes_rollouts")
+
+
 def _stage(manifest: Manifest, asked: Rejudge) -> str | None:
     if not manifest.graph.stages:
         raise UserError(f"{asked.root}: no attempt was opened here; run its spec first")
-    known = [name for name, record in manifest.graph.stages.items() if record.use.startswith("verify.")]
+    known = [name for name, record in manifest.graph.stages.items() if _judges_again(record)]
     if not known:
         raise UserError(f"{asked.root}: the run has no verify stage, so there is nothing to judge again")
     if asked.stage is not None:
@@ -175,7 +181,7 @@ def _stage(manifest: Manifest, asked: Rejudge) -> str | None:
         return asked.stage
     if asked.verifier is None and not asked.settings:
         return None
-    same = [name for name in known if manifest.graph.stages[name].use == f"verify.{asked.verifier}"]
+    same = [name for name in known if verifier_of(manifest.graph.stages[name].use) == asked.verifier]
     likely = same or known
     if len(likely) > 1:
         raise UserError(f"{asked.root}: several verify stages: {', '.join(likely)}; say which with --stage NAME")
@@ -188,9 +194,9 @@ def _fields(manifest: Manifest, name: str, asked: Rejudge) -> dict[str, Any]:
     for fixed in ("use", "of"):
         if fixed in fields:
             raise UserError(f"--set {fixed}: not a field of the verifier; give --verifier NAME, or change the spec")
-    if asked.verifier is not None and record.use != f"verify.{asked.verifier}":
+    if asked.verifier is not None and verifier_of(record.use) != asked.verifier:
         truncated = {key: value for key, value in record.config.items() if key == "truncated"}
-        return {"use": f"verify.{asked.verifier}", **truncated, **fields}
+        return {"use": verifier_stage(asked.verifier), **truncated, **fields}
     return fields
 
 
@@ -229,7 +235,7 @@ def _compared(
     recorded = graph.stages[name]
     planned = Graph([record if s.name == name else s for s in graph.stages.values()], graph.partitions, graph.left_out)
     flips = run.root / FOLDER / f"{name}-{recorded.fingerprint[2:10]}-{record.fingerprint[2:10]}.parquet"
-    mains = (recorded.use.removeprefix("verify."), record.use.removeprefix("verify."))
+    mains = (verifier_of(recorded.use), verifier_of(record.use))
     units = graph.units(name)
     above = {stage: dict.fromkeys(graph.units(stage)) for stage in graph.ancestors_of(name)}
     with written_aside(flips) as aside:
@@ -272,18 +278,12 @@ def _task(
     return UnitTask(
         context=context,
         record=record,
-        ancestors=tuple(_infos(graph, record.name)),
+        ancestors=tuple(graph.stages[a].info() for a in graph.ancestors_of(record.name)),
         sources=tuple(graph.sources_of(record.name)),
         unit=unit,
         key=planned.key(record.name, unit),
         done=done,
     )
-
-
-def _infos(graph: Graph, name: str) -> Iterator[StageInfo]:
-    for above in graph.ancestors_of(name):
-        record = graph.stages[above]
-        yield StageInfo(above, record.use, record.writes, record.parents, record.config)
 
 
 def _texts(task: UnitTask, flips: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

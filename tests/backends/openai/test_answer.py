@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from synthflow.backends.openai import answer
 from synthflow.backends.openai.answer import BadAnswer
 from synthflow.backends.openai.protocol import Endpoint
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
 from synthflow.stores import journal
 
@@ -24,7 +24,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 3}
 GOOD: dict[str, Any] = {"text": "abc", "finish_reason": "stop", "token_ids": [40, 41, 42], "logprobs": LOGPROBS}
 
 
-def parse(found: Any, endpoint: Endpoint = "completions", renderer: Renderer | None = None) -> SampleResult:
+def parse(found: Any, endpoint: Endpoint = "completions", renderer: PolicyRenderer | None = None) -> SampleResult:
     return answer.parse(REQUEST, found, endpoint, renderer, 0.5, limit=8, vocabulary=344)
 
 
@@ -185,10 +185,10 @@ def test_any_bytes_are_json_or_a_bad_answer(body: bytes) -> None:
     raise AssertionError("60 random bytes are no completion")
 
 
-_loaded: dict[Path, Renderer] = {}
+_loaded: dict[Path, PolicyRenderer] = {}
 
 
-def _renderer(directory: Path) -> Renderer:
+def _renderer(directory: Path) -> PolicyRenderer:
     if directory not in _loaded:
-        _loaded[directory] = Renderer.load(directory)
+        _loaded[directory] = PolicyRenderer.load(directory)
     return _loaded[directory]

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from synthflow.backends import load_renderer, open_backend
-from synthflow.backends.models import identify
 from synthflow.backends.openai import client
 from synthflow.backends.openai import rate_limit as pace
 from synthflow.backends.openai.backend import OpenAIBackend
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, Mistakes, UserError
+from synthflow.models.directories import identify
 
 Reply = tuple[int, dict[str, str], bytes]
 TOKENS = [40, 41, 42, 2]
@@ -154,7 +154,7 @@ def test_token_ids_travel_and_come_back(
     assert (sent["max_tokens"], sent["temperature"], sent["top_k"], sent["seed"]) == (11, 0.5, 3, 9)
     assert sent["stop"] == ["zzz"] and sent["logprobs"] == 0
     assert result.token_ids == tuple(TOKENS) and result.logprobs == (-0.1, -0.2, -0.3, -0.4)
-    assert result.text == Renderer.load(policy_dir).decode(TOKENS), "the text is ours, not the server's"
+    assert result.text == PolicyRenderer.load(policy_dir).decode(TOKENS), "the text is ours, not the server's"
     assert (result.finish_reason, result.n_tokens, result.prompt_tokens) == ("stop", 4, 3)
 
 

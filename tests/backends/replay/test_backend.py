@@ -16,7 +16,7 @@ import pytest
 
 from synthflow import ids
 from synthflow.backends import load_renderer, open_backend
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, UserError
 from synthflow.schema import POLICIES, ROLLOUTS
@@ -61,11 +61,11 @@ def answer(backend: Backend, request: SampleRequest) -> SampleResult:
 
 @pytest.fixture
 def tokens_of(byte_dir: Path) -> Any:
-    return Renderer.load(byte_dir)
+    return PolicyRenderer.load(byte_dir)
 
 
 @pytest.fixture
-def recorded(tokens_of: Renderer) -> list[dict[str, Any]]:
+def recorded(tokens_of: PolicyRenderer) -> list[dict[str, Any]]:
     rows = []
     for p in range(20):
         for i in range(5):
@@ -120,7 +120,7 @@ def test_a_stand_in_is_deterministic_and_of_the_problem(
 
 
 def test_a_continuation_goes_on_where_its_prefix_ends(
-    tmp_path: Path, recorded: list[dict[str, Any]], byte_dir: Path, tokens_of: Renderer
+    tmp_path: Path, recorded: list[dict[str, Any]], byte_dir: Path, tokens_of: PolicyRenderer
 ) -> None:
     backend = start(write(tmp_path / "a.parquet", recorded), missing="resample", tokenizer=str(byte_dir))
     for row in recorded[::7]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from synthflow.backends import open_backend
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, UserError
 
@@ -113,7 +113,7 @@ def test_a_request_alone_and_in_any_batch_gives_the_same(backend: Backend, polic
 
 
 def test_the_stop_token_ends_and_is_kept(backend: Backend, policy_dir: Path) -> None:
-    renderer = Renderer.load(policy_dir)
+    renderer = PolicyRenderer.load(policy_dir)
     results = run(backend, [request(i, prompt=(5, 6), max_tokens=200) for i in range(60)])
     stopped = [r for r in results if r.finish_reason == "stop"]
     assert stopped and any(r.finish_reason == "length" for r in results)
@@ -123,7 +123,7 @@ def test_the_stop_token_ends_and_is_kept(backend: Backend, policy_dir: Path) -> 
 
 
 def test_stop_texts_cut_text_and_tokens(backend: Backend, policy_dir: Path) -> None:
-    renderer = Renderer.load(policy_dir)
+    renderer = PolicyRenderer.load(policy_dir)
     free = run(backend, [request(i, max_tokens=60) for i in range(30)])
     cut = run(backend, [request(i, max_tokens=60, stop=("a", "1", "zzz")) for i in range(30)])
     for whole, part in zip(free, cut, strict=True):
@@ -149,7 +149,7 @@ def test_what_does_not_fit_is_refused_or_clamped(backend: Backend) -> None:
 
 
 def test_messages_are_rendered_where_no_tokens_are_given(backend: Backend, policy_dir: Path) -> None:
-    rendered = tuple(Renderer.load(policy_dir).render([("user", "Tom has 12")]))
+    rendered = tuple(PolicyRenderer.load(policy_dir).render([("user", "Tom has 12")]))
     a, b = run(backend, [request(5, prompt=None, messages=(("user", "Tom has 12"),)), request(5, prompt=rendered)])
     assert content(a) == content(b) and a.prompt_tokens == len(rendered)
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from synthflow.backends import open_backend
-from synthflow.backends.renderer import Renderer
+from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import EngineFailed, UserError
 
@@ -96,7 +96,7 @@ def test_scores_of_sampled_tokens_are_those_of_their_sampling(backend: Backend, 
 
 
 def test_seeds_decide_and_the_stop_token_is_kept(backend: Backend, policy_dir: Path) -> None:
-    renderer = Renderer.load(policy_dir)
+    renderer = PolicyRenderer.load(policy_dir)
     requests = [request(i, max_tokens=120) for i in range(40)]
     first, again = run(backend, requests), run(backend, requests[::-1])[::-1]
     same = sum(a.token_ids == b.token_ids for a, b in zip(first, again, strict=True))
@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_refused_or_clamped(backend: Backend, policy_dir: P
     assert refused.reason == "prompt too long: 256 tokens, the model holds 256"
     tight, rendered = run(backend, [request(4, prompt=tuple([9] * 250), max_tokens=99), request(5, None, max_tokens=3)])
     assert tight.n_tokens <= 6
-    assert rendered.prompt_tokens == len(Renderer.load(policy_dir).render([("user", "Tom has 12")]))
+    assert rendered.prompt_tokens == len(PolicyRenderer.load(policy_dir).render([("user", "Tom has 12")]))
 
 
 def test_a_dead_engine_owes_everything(backend: Backend) -> None:

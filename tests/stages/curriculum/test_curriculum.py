@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from support.stages import stage_info
 from support.toy_world import ToyServices, inputs_of, problem_row, rollout_row, rows, score_row
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.contracts.stage import Volume
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS
@@ -135,7 +136,7 @@ class Parted(MemoryInputs):
             yield of_stats(own)
 
 
-STAGES = [StageInfo("difficulty", PassRate.use, ("problem_stats",))]
+STAGES = [stage_info("difficulty", PassRate.use, ("problem_stats",))]
 
 
 def of_stats(stats, kind=MemoryInputs):

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from support.stages import stage_info
 from support.toy_world import ToyServices, problem_row, rows
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.errors import UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS, PROBLEMS
@@ -156,9 +157,9 @@ def stat(problem, correct, wrong, policy="m", round_=0):
 
 
 INFOS = [
-    StageInfo("problems", "source.demo", ("problems",)),
-    StageInfo("before", PassRate.use, ("problem_stats",), ("problems",)),
-    StageInfo("now", PassRate.use, ("problem_stats",), ("before",)),
+    stage_info("problems", "source.demo", ("problems",)),
+    stage_info("before", PassRate.use, ("problem_stats",), ("problems",)),
+    stage_info("now", PassRate.use, ("problem_stats",), ("before",)),
 ]
 
 

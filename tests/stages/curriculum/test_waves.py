@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from support.stages import stage_info
 from support.toy_world import ToyRenderer, ToyServices, problem_row, rows
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.contracts.stage import Volume
 from synthflow.errors import Mistakes, UserError
 from synthflow.execute.coverage import check_coverage, check_keys
@@ -35,7 +36,7 @@ class Run:
     def __init__(self, n_problems=6):
         self.services = ToyServices(Renderer())
         problems = PROBLEMS.from_rows([problem_row(str(i)) for i in range(n_problems)])
-        self.infos = [StageInfo("problems", "source.demo", ("problems",))]
+        self.infos = [stage_info("problems", "source.demo", ("problems",))]
         self.tables = {"problems": {"problems": problems}}
 
     def inputs(self, *of):
@@ -68,7 +69,7 @@ class Run:
         self._keep(name, "verify.exact", ("scores",), of, {"scores": SCORES.from_rows(scores)}, {})
 
     def _keep(self, name, use, writes, parents, tables, config):
-        self.infos.append(StageInfo(name, use, tuple(writes), tuple(parents), config))
+        self.infos.append(stage_info(name, use, tuple(writes), tuple(parents), config))
         self.tables[name] = dict(tables)
 
     def first(self, n=4):
@@ -176,8 +177,8 @@ def budget_of(stats, tokens=10, **fields):
         for s in stats if s["sampling_id"] == "g" and s["policy_id"] == "m" for i in range(s["n"])
     ]  # fmt: skip
     infos = [
-        StageInfo("rollouts", "sample", ("rollouts",), (), {"n": 2}),
-        StageInfo("rates", PassRate.use, ("problem_stats",), ("rollouts",)),
+        stage_info("rollouts", "sample", ("rollouts",), (), {"n": 2}),
+        stage_info("rates", PassRate.use, ("problem_stats",), ("rollouts",)),
     ]
     tables = {
         "rollouts": {"rollouts": ROLLOUTS.from_rows(rollouts)},
@@ -297,7 +298,7 @@ def test_bounds_must_fit():
 def test_of_a_group_that_two_stages_counted_the_larger_count_stands():
     from synthflow.stages.curriculum.rates import largest_groups
 
-    infos = [StageInfo(n, PassRate.use, ("problem_stats",)) for n in ("one", "two")]
+    infos = [stage_info(n, PassRate.use, ("problem_stats",)) for n in ("one", "two")]
     tables = {
         "one": {"problem_stats": PROBLEM_STATS.from_rows([stat("p_a", 1, 1)])},
         "two": {"problem_stats": PROBLEM_STATS.from_rows([stat("p_a", 2, 4)])},

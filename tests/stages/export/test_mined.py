@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from support.stages import stage_info
 from synthflow.contracts import StageInfo
 from synthflow.schema import TABLES
 from synthflow.stages.export.columns import is_reserved
@@ -29,7 +30,7 @@ def mined(world: Any, tables: Any, name: str, stage: Any, **options: Any) -> tup
     inputs = world.PartitionedInputs(world.ANCESTORS[:4], ("kept",), tables, 1)
     services = world.NoServices()
     written = made.run(inputs, services)
-    info = StageInfo(name, stage.use, ("scores",), ("kept",), dict(options))
+    info = stage_info(name, stage.use, ("scores",), ("kept",), dict(options))
     return info, tables | {name: {"scores": written["scores"]}}
 
 
@@ -141,7 +142,7 @@ def test_offline_is_written_where_it_can_be(world: Any, tables: Any, tmp_path: P
     export(world, told, tmp_path / "on", ExportRl, [info])
     row = read(tmp_path / "on", "offline")[0]
     assert "sf_advantage_rloo" in row and "sf_advantage_grpo" not in row and "sf_tokens" not in row
-    two = (*world.ANCESTORS, info, StageInfo("more", Advantages.use, ("scores",), ("kept",)))
+    two = (*world.ANCESTORS, info, stage_info("more", Advantages.use, ("scores",), ("kept",)))
     for options, mistakes in (
         ({}, ["advantages"]),
         ({"advantages": "more"}, []),

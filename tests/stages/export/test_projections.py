@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from support.stages import stage_info
 from synthflow.contracts import StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
@@ -440,8 +441,8 @@ def mistakes(stage: Any, ancestors: tuple[StageInfo, ...], **options: Any) -> li
 
 def test_planning(world: Any) -> None:
     full = world.ANCESTORS
-    bare = (*full[:2], StageInfo("pairs", "mine.pairs", ("pairs", "steps", "step_values")))
-    two = (*full, StageInfo("again", "verify.exact", ("scores",)), StageInfo("prm", "label.prm", ("step_values",)))
+    bare = (*full[:2], stage_info("pairs", "mine.pairs", ("pairs", "steps", "step_values")))
+    two = (*full, stage_info("again", "verify.exact", ("scores",)), stage_info("prm", "label.prm", ("step_values",)))
     for stage in (ExportSft, ExportPreference, ExportRl, ExportStepwise, ExportGraph):
         assert mistakes(stage, full) == []
     assert mistakes(ExportSft, bare) == ["of"]

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from synthflow.contracts import MemoryInputs, StageInfo
+from support.stages import stage_info
+from synthflow.contracts import MemoryInputs
 from synthflow.stages.curriculum.repeats import Repeats
 from synthflow.stages.export.rl import ExportRl
 
@@ -31,7 +32,7 @@ def repeated(world: Any, tables: Any) -> Any:
     stage = Repeats("repeats", Repeats.Config(use=Repeats.use, of=("order",)))
     inputs = MemoryInputs(world.ANCESTORS[:6], ("order",), tables)
     made = {**tables, "repeats": stage.run(inputs, Services())}
-    infos = (*world.ANCESTORS[:6], StageInfo("repeats", Repeats.use, ("scores",), ("order",)))
+    infos = (*world.ANCESTORS[:6], stage_info("repeats", Repeats.use, ("scores",), ("order",)))
     return MemoryInputs(infos, ("repeats",), made)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from support.classifier import write_classifier
+from support.stages import stage_info
 from support.step_judges import JudgedServices
 from support.toy_world import ANCESTORS, STOP, ToyRenderer, problem_row, rollout_row, score_row, solution, verdict
 from synthflow.contracts import (
@@ -153,7 +154,7 @@ def label(
     }
     chain = [*ANCESTORS[:-1], verify]
     if "labelled" in tables:
-        chain.append(StageInfo("labelled", "label.judge", ("steps", "step_values", "scores"), (verify.name,)))
+        chain.append(stage_info("labelled", "label.judge", ("steps", "step_values", "scores"), (verify.name,)))
         given["labelled"] = {name: TABLES[name].from_rows(tables["labelled"][name]) for name in chain[-1].writes}
     inputs = MemoryInputs(chain, [chain[-1].name], given)
     cls = stage_class(use)
@@ -287,7 +288,9 @@ def test_a_value_model_that_returns_nan_decides_nothing(labeler: Labeler, nan_mo
     verdicts = verify.run(MemoryInputs(ANCESTORS[:-1], ["rollouts"], given), services)
     assert {row["verdict"] for row in verdicts["scores"].to_pylist()} == {"unknown"}
     assert {row["reason"] for row in verdicts["scores"].to_pylist()} == {"not_finite", "empty"}
-    info = StageInfo("verdicts", "verify.reward_model", ("scores",), ("rollouts",), {**config, "use": "x", "of": ["r"]})
+    info = stage_info(
+        "verdicts", "verify.reward_model", ("scores",), ("rollouts",), {**config, "use": "x", "of": ["r"]}
+    )
     out = label(use, {**EVERY, **fields, "max_steps": 3}, services, info, scores=verdicts["scores"])
     assert_sound(out)
     if use == "label.monte_carlo":

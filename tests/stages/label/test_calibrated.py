@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.stages import stage_info
 from support.step_judges import JudgedServices, between, shown_steps, stage
 from support.toy_world import ANCESTORS, ToyServices, problem_row, rollout_row, score_row, world
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES
 from synthflow.stages.label.calibrated import Calibrated, calibrate
 from synthflow.stages.label.judge import JudgeSteps
 
-LABELS = StageInfo("labels", "label.judge", ("steps", "step_values", "scores", "artifacts"), ("verdicts",))
+LABELS = stage_info("labels", "label.judge", ("steps", "step_values", "scores", "artifacts"), ("verdicts",))
 
 
 def value_row(rollout, index, value, **changed):
@@ -107,7 +108,7 @@ def test_advantages_add_up_to_the_outcome_whatever_the_scores(made_up, weight):
 def chain(problems, rollouts, scores, labels):
     """Inputs of a stage that reads a label stage which reads the verdicts."""
     return MemoryInputs(
-        [*ANCESTORS, StageInfo("keep", "filter.toy", ("scores",), ("verdicts",)), LABELS],
+        [*ANCESTORS, stage_info("keep", "filter.toy", ("scores",), ("verdicts",)), LABELS],
         ["labels"],
         {
             "problems": {"problems": PROBLEMS.from_rows(problems)},
@@ -194,6 +195,6 @@ def test_mistakes_are_told_before_anything_runs():
 
     assert told([*ANCESTORS, LABELS]) == {}
     assert "no label stage above" in told(ANCESTORS)["of"]
-    assert "several label stages" in told([*ANCESTORS, LABELS, StageInfo("b", "x", ("step_values",))])["values"]
+    assert "several label stages" in told([*ANCESTORS, LABELS, stage_info("b", "x", ("step_values",))])["values"]
     assert "no label stage above" in told([*ANCESTORS, LABELS], values="rollouts")["values"]
     assert JudgeSteps.use == "label.judge"

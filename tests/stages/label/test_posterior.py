@@ -13,10 +13,10 @@ from support.search_world import Game, exact, play
 from synthflow.rollouts.prefixes import Cut
 from synthflow.segment import Span
 from synthflow.stages.label.error_model import _log_gamma, information, predict, suspicion
-from synthflow.stages.label.judge_samples import _prior
 from synthflow.stages.label.monte_carlo_config import MonteCarloConfig
 from synthflow.stages.label.posterior import PosteriorSearch
 from synthflow.stages.label.searchers import Bisection, Target
+from synthflow.stages.label.waves import _prior
 
 
 def found_by_posterior(game: Game, budget: int, **options: float):

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.stages import stage_info
 from support.toy_world import ANCESTORS, ToyServices, rows, world
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
 from synthflow.stages.label import training_signals as s
 from synthflow.stages.label.monte_carlo import MonteCarlo
@@ -104,7 +105,7 @@ def valued(**fields):
     config = {"use": "label.monte_carlo", "of": "verdicts", **fields}
     before = MemoryInputs(ANCESTORS, ["verdicts"], source)
     labels = MonteCarlo("labels", MonteCarloConfig.model_validate(config)).run(before, ToyServices())
-    labeler = StageInfo("labels", MonteCarlo.use, MonteCarlo.writes, ("verdicts",))
+    labeler = stage_info("labels", MonteCarlo.use, MonteCarlo.writes, ("verdicts",))
     made = {name: table for name, table in labels.items() if name in MonteCarlo.writes}
     return MemoryInputs([*ANCESTORS, labeler], ["labels"], source | {"labels": made}), labels, rollouts
 
@@ -152,10 +153,10 @@ def test_what_is_undecided_says_so_and_nothing_is_lost():
 
 def test_nothing_labelled_and_planning():
     source = {"problems": {"problems": PROBLEMS.empty()}}
-    labeler = StageInfo("labels", MonteCarlo.use, MonteCarlo.writes, ("verdicts",))
+    labeler = stage_info("labels", MonteCarlo.use, MonteCarlo.writes, ("verdicts",))
     empty = MemoryInputs([*ANCESTORS, labeler], ["labels"], source)
     assert rows(signals(empty), "scores") == []
     stage = Signals("signals", SignalsConfig.model_validate({"use": "label.signals", "of": "verdicts"}))
     assert [m[0] for m in stage.check(ANCESTORS)] == ["of"]
-    two = [*ANCESTORS, labeler, StageInfo("more", MonteCarlo.use, MonteCarlo.writes, ("verdicts",))]
+    two = [*ANCESTORS, labeler, stage_info("more", MonteCarlo.use, MonteCarlo.writes, ("verdicts",))]
     assert [m[0] for m in stage.check(two)] == ["labels"]

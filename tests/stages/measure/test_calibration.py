@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from support.made_up_run import FakeServices, problem, rollout, score
+from support.stages import stage_info
 from synthflow.contracts import Inputs, MemoryInputs, StageInfo
 from synthflow.errors import ExitCode, Mistakes, NotCalibrated, UserError
 from synthflow.schema import PROBLEM_STATS, PROBLEMS, ROLLOUTS, SCORES, STAGES
@@ -23,11 +24,11 @@ from synthflow.stores.catalog.sql import query
 from synthflow.stores.shards import write_shard
 
 ANCESTORS = (
-    StageInfo("problems", "source.jsonl", ("problems",)),
-    StageInfo("rollouts", "sample", ("rollouts",), ("problems",)),
-    StageInfo("fast", "verify.exact", ("scores",), ("rollouts",)),
-    StageInfo("slow", "verify.math", ("scores",), ("fast",)),
-    StageInfo("difficulty", "curriculum.pass_rate", ("problem_stats",), ("slow",)),
+    stage_info("problems", "source.jsonl", ("problems",)),
+    stage_info("rollouts", "sample", ("rollouts",), ("problems",)),
+    stage_info("fast", "verify.exact", ("scores",), ("rollouts",)),
+    stage_info("slow", "verify.math", ("scores",), ("fast",)),
+    stage_info("difficulty", "curriculum.pass_rate", ("problem_stats",), ("slow",)),
 )
 Value = float | None
 Said = Sequence[tuple[str, str, Value, Value]]

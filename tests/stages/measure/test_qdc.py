@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from support.made_up_run import FakeServices, World, pair, rollout, score
-from synthflow.contracts import MemoryInputs, StageInfo
+from support.stages import stage_info
+from synthflow.contracts import MemoryInputs
 from synthflow.schema import STATS
 from synthflow.stages.measure import observations
 from synthflow.stages.measure.metrics import metric_of
@@ -116,7 +117,7 @@ def test_every_metric_is_declared_and_nothing_is_blended(world: World, services:
 
 
 def test_an_export_retains_what_it_does_not_reject(world: World, services: FakeServices) -> None:
-    export = StageInfo("dpo", "export.preference", ("rejects",), ("pairs",))
+    export = stage_info("dpo", "export.preference", ("rejects",), ("pairs",))
     world.rows["pairs"]["pairs"].append(pair("a", "a3", "a2"))
     world.rows["dpo"] = {
         "rejects": [

@@ -11,9 +11,9 @@ import pytest
 from support.judging import Services, inputs_of, mistakes, rollout
 from support.judging import run as run_stage
 from synthflow.backends import load_renderer
-from synthflow.backends.models import identify, resolve_model
 from synthflow.contracts import PolicyConfig
 from synthflow.errors import UserError
+from synthflow.models.directories import identify, resolve_model
 from synthflow.stages.measure.self_certainty import self_certainty
 
 DEMO = PolicyConfig(backend="transformers", model="demo")

@@ -11,6 +11,7 @@ import pytest
 
 from support.made_up_run import FakeServices
 from support.made_up_steps import ABOVE, Labelled, Row, Says, Solution, noise, solutions, stage_infos, truth
+from support.stages import stage_info
 from synthflow.contracts import Inputs, StageInfo
 from synthflow.errors import UserError
 from synthflow.report.agreement_page import agreement_of, page, truth_rows
@@ -226,7 +227,7 @@ def test_nothing_labelled_is_no_error() -> None:
     assert measured(Labelled([], MANY)) == []
 
 
-OTHER_CUT = StageInfo("other", "label.monte_carlo", ("step_values",), ("verdicts",), {"segmenter": "sentences"})
+OTHER_CUT = stage_info("other", "label.monte_carlo", ("step_values",), ("verdicts",), {"segmenter": "sentences"})
 
 
 @pytest.mark.parametrize(

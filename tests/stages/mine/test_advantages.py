@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from support.stages import stage_info
 from support.toy_world import ANCESTORS, ToyServices, inputs_of, problem_row, rollout_row, rows, score_row
 from synthflow import ids
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.errors import UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
@@ -83,7 +84,7 @@ def test_hinted_rollouts_are_in_no_group():
     assert rejects == {hinted["rollout_id"]: "not_first_rollout"}
 
 
-FLAWED = StageInfo("judged", "label.judge", ("steps", "step_values", "scores"), ("verdicts",))
+FLAWED = stage_info("judged", "label.judge", ("steps", "step_values", "scores"), ("verdicts",))
 
 
 def with_flaws(problem, made, scores, flawed, scorer="flawed_positive"):
@@ -117,8 +118,8 @@ def test_flawed_positives(scorer):
 
 # -- branches ---------------------------------------------------------------------------------------------------------
 
-BRANCH = StageInfo("branches", "sample.branch", ("rollouts", "scores"), ("verdicts",))
-LABELS = StageInfo("labels", "label.monte_carlo", ("steps", "rollouts", "scores", "step_values"), ("branches",))
+BRANCH = stage_info("branches", "sample.branch", ("rollouts", "scores"), ("verdicts",))
+LABELS = stage_info("labels", "label.monte_carlo", ("steps", "rollouts", "scores", "step_values"), ("branches",))
 
 
 def branch(parent, index, **changed):
@@ -195,7 +196,7 @@ def test_a_branch_that_leads_nowhere_is_a_reject():
 
 # -- rewards of other stages ------------------------------------------------------------------------------------------
 
-RANKED = StageInfo("ranked", "measure.self_certainty", ("scores",), ("verdicts",))
+RANKED = stage_info("ranked", "measure.self_certainty", ("scores",), ("verdicts",))
 
 
 def scored(problem, made, scores, numbers, scorers=("sure",)):

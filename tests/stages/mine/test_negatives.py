@@ -7,16 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from support.stages import stage_info
 from support.toy_world import ANCESTORS, ToyServices, problem_row, rollout_row, rows, score_row
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
 from synthflow.stages.mine.negatives import ranked
 from synthflow.stages.mine.pairs import MinePairs
 
-SECOND = StageInfo("second", "verify.math", ("scores",), ("rollouts",))
-RANKED = StageInfo("ranked", "measure.self_certainty", ("scores",), ("rollouts",))
-JUDGED = StageInfo("judged", "label.judge", ("steps", "step_values", "scores"), ("verdicts",))
+SECOND = stage_info("second", "verify.math", ("scores",), ("rollouts",))
+RANKED = stage_info("ranked", "measure.self_certainty", ("scores",), ("rollouts",))
+JUDGED = stage_info("judged", "label.judge", ("steps", "step_values", "scores"), ("verdicts",))
 C, W, U = "correct", "wrong", "unknown"
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from support.stages import stage_info
 from support.toy_world import (
     ANCESTORS,
     ToyRenderer,
@@ -23,7 +24,7 @@ from support.toy_world import (
     world,
 )
 from synthflow import ids
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES, STEPS
 from synthflow.stages.label.monte_carlo import MonteCarlo
@@ -139,14 +140,14 @@ def test_properties_of_response_pairs(sides, most, ratio, random):
 
 # -- steps ------------------------------------------------------------------------------------------------------------
 
-LABELS = StageInfo(
+LABELS = stage_info(
     "labels", MonteCarlo.use, ("steps", "rollouts", "scores", "step_values"), ("verdicts",), {"segmenter": "lines"}
 )
 
 
 def labelled(problems, rollouts, scores, renderer=None, filters=(), **fields):
     """Inputs of a miner that reads a label stage which has run."""
-    keep = StageInfo("keep", "filter.toy", ("scores",), ("labels",))
+    keep = stage_info("keep", "filter.toy", ("scores",), ("labels",))
     stage = MonteCarlo("labels", MonteCarlo.Config.model_validate({"use": MonteCarlo.use, "of": "verdicts", **fields}))
     tables = {
         "problems": {"problems": PROBLEMS.from_rows(problems)},
@@ -325,7 +326,7 @@ def test_planning_wants_labels():
     def mistakes(ancestors, **fields):
         return [m[0] for m in MinePairs("p", MinePairs.Config(use=MinePairs.use, **fields)).check(ancestors)]
 
-    second = StageInfo("more", MonteCarlo.use, LABELS.writes, ("verdicts",))
+    second = stage_info("more", MonteCarlo.use, LABELS.writes, ("verdicts",))
     assert mistakes(ANCESTORS, level="step") == ["level"]
     assert mistakes([*ANCESTORS, LABELS, second], level="step") == ["labels"]
     assert mistakes([*ANCESTORS, LABELS, second], level="step", labels="more") == []

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.stages import stage_info
 from support.toy_world import ANCESTORS, ToyServices, problem_row, rollout_row, rows, score_row
 from synthflow import ids
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES, STEPS
 from synthflow.stages.mine.choose import Candidate, Side
 from synthflow.stages.mine.pairs import MinePairs
@@ -68,7 +69,7 @@ def test_agreement_of_the_verifiers_that_judged_both():
     problem = problem_row("a")
     made = [rollout_row(problem, i, text) for i, text in enumerate("xy")]
     said = {"verdicts": (C, W), "b": (C, W), "c": (C, C), "d": (C, U)}
-    stages = [StageInfo(name, "verify.toy", ("scores",), ("rollouts",)) for name in ("b", "c", "d")]
+    stages = [stage_info(name, "verify.toy", ("scores",), ("rollouts",)) for name in ("b", "c", "d")]
     inputs = MemoryInputs(
         [*ANCESTORS, *stages],
         ["verdicts", "b", "c", "d"],
@@ -104,7 +105,7 @@ def test_earlier_rounds_by_hand():
     assert round_consistency(pairs, history.filter(pl.col("round") == 3)).is_empty()
 
 
-LABELS = [StageInfo(name, "label.toy", ("steps", "step_values"), ("verdicts",)) for name in ("one", "two")]
+LABELS = [stage_info(name, "label.toy", ("steps", "step_values"), ("verdicts",)) for name in ("one", "two")]
 
 
 def test_step_pairs_ask_the_other_labelers_and_the_other_rounds():

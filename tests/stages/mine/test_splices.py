@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from support.stages import stage_info
 from support.toy_world import (
     STOP,
     ToyRenderer,
@@ -17,13 +18,13 @@ from support.toy_world import (
     verdict,
 )
 from synthflow import ids
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import TABLES
 from synthflow.stages.label.tree import LabelTree
 from synthflow.stages.mine.splices import REFLECTIONS, MineSplices
 
-LABELS = StageInfo("labels", "label.tree", ("steps", "step_values"), ("keep",))
+LABELS = stage_info("labels", "label.tree", ("steps", "step_values"), ("keep",))
 
 
 def labelled(*texts, renderer=None, **changed):

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from support.stages import stage_info
 from support.toy_world import ANCESTORS, ToyServices, problem_row, rollout_row, rows, score_row
-from synthflow.contracts import MemoryInputs, StageInfo
+from synthflow.contracts import MemoryInputs
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
 from synthflow.stages.mine.unpaired import Unpaired
 
-SECOND = StageInfo("second", "verify.math", ("scores",), ("rollouts",))
+SECOND = stage_info("second", "verify.math", ("scores",), ("rollouts",))
 
 
 def world(groups, filters=(), second=None):
@@ -31,7 +32,7 @@ def world(groups, filters=(), second=None):
                 others.append(score_row(rollouts[-1], second[number][i], scorer="math"))
     dropped = [score_row(rollouts[i], "wrong", kind="filter", scorer="toy", verdict=None, value=0.0) for i in filters]
     more = [SECOND] if second is not None else []
-    keep = StageInfo("keep", "filter.toy", ("scores",), ("verdicts", *(a.name for a in more)))
+    keep = stage_info("keep", "filter.toy", ("scores",), ("verdicts", *(a.name for a in more)))
     inputs = MemoryInputs(
         [*ANCESTORS, *more, keep],
         ["keep"],

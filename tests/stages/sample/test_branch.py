@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from support.stages import stage_info
 from support.toy_world import (
     STOP,
     ToyRenderer,
@@ -21,7 +22,7 @@ from support.toy_world import (
     verdict,
 )
 from synthflow import ids
-from synthflow.contracts import SampleResult, StageInfo
+from synthflow.contracts import SampleResult
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import TABLES
 from synthflow.stages.sample.branch import Branch
@@ -179,6 +180,6 @@ def test_what_is_not_branched_says_why():
 
 def test_a_stage_that_judges_groups_cannot_judge_a_branch():
     stage = Branch("b", Branch.Config.model_validate({"use": "sample.branch", "of": "v"}))
-    vote = StageInfo("v", "verify.vote", ("scores",), ("rollouts",))
+    vote = stage_info("v", "verify.vote", ("scores",), ("rollouts",))
     [(field, what, _)] = stage.check([vote])
     assert field == "verdicts" and "no branch of one" in what

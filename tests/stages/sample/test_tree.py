@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
+from support.stages import stage_info
 from support.toy_world import (
     ANCESTORS,
     STOP,
@@ -20,7 +21,7 @@ from support.toy_world import (
     world,
 )
 from synthflow import ids
-from synthflow.contracts import Judgement, MemoryInputs, StageInfo
+from synthflow.contracts import Judgement, MemoryInputs
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.rollouts.views import verify_stages
 from synthflow.schema import PROBLEMS, TABLES
@@ -53,7 +54,7 @@ def grow(n_problems=3, services=None, names=None, **fields):
 
 def above(problems, tables, *more, parents=("tree",)):
     """Inputs of a stage that reads the tree (and what `more` names as (info, tables))."""
-    infos = [ANCESTORS[0], StageInfo("tree", "sample.tree", ("rollouts", "scores"), ("problems",))]
+    infos = [ANCESTORS[0], stage_info("tree", "sample.tree", ("rollouts", "scores"), ("problems",))]
     made = {"problems": {"problems": PROBLEMS.from_rows(problems)}, "tree": without_extras(tables)}
     for info, own in more:
         infos.append(info)
@@ -77,7 +78,7 @@ def label(inputs, **fields):
     return tables
 
 
-LABELS = StageInfo("labels", "label.tree", ("steps", "step_values"), ("tree",))
+LABELS = stage_info("labels", "label.tree", ("steps", "step_values"), ("tree",))
 
 
 # -- the search --------------------------------------------------------------------------------------------------------
@@ -202,7 +203,7 @@ def test_planning_names_mistakes():
     assert [m[0] for m in tree_stage(verifier_options={"nope": 1}).check(ANCESTORS[:1])] == ["verifier_options.nope"]
     with pytest.raises(ValueError, match="temperature 0"):
         tree_stage(temperature=0)
-    assert verify_stages([StageInfo("t", "sample.tree", ("rollouts", "scores"))]) == ["t"]
+    assert verify_stages([stage_info("t", "sample.tree", ("rollouts", "scores"))]) == ["t"]
     assert "+" in tree_stage().full_version() and "verifier_options" in tree_stage().identity()
     from synthflow.contracts.stage import Volume
 

@@ -25,7 +25,10 @@ from synthflow.io.rows import ExactFloat, RowError
 from synthflow.plan.records import identity_config
 from synthflow.schema import PROBLEMS
 from synthflow.spec import Pipeline
-from synthflow.stages.source.base import DatasetsSource, DemoSource, JsonlSource, ParquetSource, Source
+from synthflow.stages.source.base import Source
+from synthflow.stages.source.datasets import DatasetsSource
+from synthflow.stages.source.demo import DemoSource
+from synthflow.stages.source.files import JsonlSource, ParquetSource
 
 FUNCTION_FIXTURES = [HealthCheck.function_scoped_fixture]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from synthflow.contracts import MemoryInputs, StageInfo
+from support.stages import stage_info
+from synthflow.contracts import MemoryInputs
 from synthflow.schema import ROLLOUTS, SCORES
 from synthflow.stages.adapters import stage_class
 
@@ -42,8 +43,8 @@ def score(name: str, letter: str, kind: str = "verdict") -> dict[str, Any]:
 
 
 def combine(said: Mapping[str, Sequence[dict[str, Any]]], rows: Sequence[dict[str, Any]], **config: Any) -> Any:
-    ancestors = [StageInfo("roll", "sample", ("rollouts",))]
-    ancestors += [StageInfo(name, "verify.x", ("scores",), ("roll",)) for name in said]
+    ancestors = [stage_info("roll", "sample", ("rollouts",))]
+    ancestors += [stage_info(name, "verify.x", ("scores",), ("roll",)) for name in said]
     tables = {name: {"scores": SCORES.from_rows(scores)} for name, scores in said.items()}
     inputs = MemoryInputs(ancestors, list(said), {"roll": {"rollouts": ROLLOUTS.from_rows(rows)}, **tables})
     cls = stage_class("verify.combine")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synthflow.errors import UserError
 from synthflow.plan.records import identity_config, scope_of
-from synthflow.stages.source.base import JsonlSource
+from synthflow.stages.source.files import JsonlSource
 from synthflow.workflows.pilot.choose import Chosen, ChosenProblems, choose_problems
 
 

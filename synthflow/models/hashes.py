@@ -7,14 +7,14 @@ nothing else.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-CHUNK = 1 << 22
+from synthflow.stores.files import sha256_of
+
 MEMO_SIZE = 4096
 
 
@@ -44,15 +44,6 @@ def _write_memo(path: Path, memo: dict[str, str]) -> None:
         return
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of one file in hex, read in chunks of 4 MiB."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
-
-
 def hash_files(paths: Iterable[Path]) -> list[str]:
     """SHA-256 of each file in hex, from the memo where size and time have not changed.
 
@@ -69,7 +60,7 @@ def hash_files(paths: Iterable[Path]) -> list[str]:
         key = f"{os.path.realpath(path)}|{state.st_size}|{state.st_mtime_ns}"
         digest = memo.get(key)
         if digest is None:
-            digest = fresh[key] = hash_file(path)
+            digest = fresh[key] = sha256_of(path)
         found.append(digest)
     if fresh and where != Path(os.devnull):
         _write_memo(where, {**_read_memo(where), **fresh})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthflow.contracts import Inputs, Judgement, Services
-from synthflow.contracts.stage import StageInfo
+from synthflow.contracts.stage_info import StageInfo
 from synthflow.rollouts.continuations import Continuation, Tally, Verdicts, Wanted, judge, sample, tally
 from synthflow.rollouts.prefixes import Cut, Prefix, PrefixKey
 from synthflow.stages.label.error_model import suspicion
@@ -117,7 +117,7 @@ def run_waves(
             break
         asked_for = sorted(most, key=order.__getitem__)
         wanted = [Wanted(key, prefixes[key], sampled.get(key, 0), most[key]) for key in asked_for]
-        found = sample(wanted, config, policy_id, services)
+        found = sample(wanted, config.policy, policy_id, config.params(), config.sampling_id(), services)
         verdicts = judge(found, verify, inputs, services)  # of nothing, too: it tells the scorer's version
         waves.append((found, verdicts))
         told = tally(found, verdicts.judgements)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from synthflow import ids
-from synthflow.backends.hashes import hash_files
 from synthflow.contracts import PolicyIdentity
 from synthflow.errors import UserError
+from synthflow.models.hashes import hash_files
 
 SHIPPED = {"demo": "short", "demo-long": "long"}
 """Names of the policies that come with the package, and the demo world that each was trained for."""

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from synthflow.backends import hashes, load_renderer, open_backend
-from synthflow.backends.models import identify, resolve_model
+from synthflow.backends import load_renderer, open_backend
 from synthflow.contracts import PolicyConfig
 from synthflow.errors import Mistakes, UserError
+from synthflow.models import hashes
+from synthflow.models.directories import identify, resolve_model
+from synthflow.stores.files import sha256_of
 
 
 def copy(policy_dir: Path, to: Path) -> Path:
@@ -82,14 +84,14 @@ def test_hashes_are_remembered_and_forgotten(tmp_path: Path, monkeypatch: pytest
     [first] = hashes.hash_files([file])
     assert first == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with monkeypatch.context() as m:
-        m.setattr(hashes, "hash_file", lambda _: pytest.fail("hashed again"))
+        m.setattr(hashes, "sha256_of", lambda _: pytest.fail("hashed again"))
         assert hashes.hash_files([file]) == [first]
     file.write_bytes(b"abd")
     assert hashes.hash_files([file]) != [first]
     hashes.memo_path().write_text("{torn")
-    assert hashes.hash_files([file]) == [hashes.hash_file(file)]
+    assert hashes.hash_files([file]) == [sha256_of(file)]
     monkeypatch.setenv("XDG_CACHE_HOME", str(file))  # no directory can be made under a file
-    assert hashes.hash_files([file]) == [hashes.hash_file(file)]
+    assert hashes.hash_files([file]) == [sha256_of(file)]
 
 
 def test_a_model_is_found_in_the_hub_cache(policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,55 @@
+"""What manifests of Synthflow 0.1 leave unsaid of a stage, told from its `use`.
+
+Later manifests record what a stage is able to do (`contracts.stage_info`) and what an export accounts for. This is the
+only place that knows stages by the text after `use`, and only to read old runs: a new stage is never added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_CAPABILITIES: Mapping[str, tuple[str, ...]] = {
+    "sample": ("writes_rollouts", "samples_groups"),
+    "sample.more": ("writes_rollouts", "enlarges_groups"),
+    "sample.branch": ("writes_rollouts",),
+    "sample.tree": ("writes_rollouts", "gives_verdicts"),
+    "verify.combine": ("gives_verdicts", "combines_verdicts"),
+    "label.judge": ("finds_flaws",),
+    "mine.pairs": ("mines_pairs",),
+    "mine.unpaired": ("marks_examples",),
+    "mine.advantages": ("weighs_rollouts",),
+    "curriculum.order": ("orders_problems",),
+    "curriculum.bandit": ("orders_problems",),
+    "curriculum.reestimate": ("orders_problems",),
+    "curriculum.repeats": ("repeats_problems",),
+    "curriculum.budget": ("sets_budgets",),
+}
+_WHOLE = {"table": "rollouts", "key": "rollout_id", "column": "sf_rollout_id", "when": "c.condition <> 'prefix'"}
+_ACCOUNTS: Mapping[str, Mapping[str, Any]] = {
+    "export.sft": {"config": "sft", **_WHOLE},
+    "export.stepwise": {"config": "stepwise", **_WHOLE},
+    "export.preference": {
+        "config": "preference", "table": "pairs", "key": "pair_id", "column": "sf_pair_id", "when": "true",
+    },
+    "export.rl": {
+        "config": "rl", "table": "problems", "key": "problem_id", "column": "sf_problem_id", "when": "true",
+    },
+}  # fmt: skip
+
+
+def capabilities_of(use: str) -> tuple[str, ...]:
+    """What a stage of version 0.1 is able to do, sorted."""
+    verdicts = ("gives_verdicts",) if use.startswith("verify.") else ()
+    return tuple(sorted({*_CAPABILITIES.get(use, ()), *verdicts}))
+
+
+def account_of(use: str) -> Mapping[str, Any] | None:
+    """What an export of version 0.1 accounts for, as `StageRecord.account` holds it."""
+    return _ACCOUNTS.get(use)
+
+
+def told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded stage with what its manifest leaves unsaid."""
+    use = str(record["use"])
+    return {"capabilities": capabilities_of(use), "account": account_of(use), **record}

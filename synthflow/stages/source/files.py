@@ -1,0 +1,124 @@
+"""`source.jsonl`, `source.parquet`: problems from files, here or at a URL.
+
+Invariant: `path` is resolved against the folder of the spec and is no part of the identity; a malformed row is named by
+its file and line.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from synthflow.contracts import StageInfo
+from synthflow.errors import UserError
+from synthflow.io import files
+from synthflow.io.rows import Row, RowError
+from synthflow.stages.source.base import Source, TableSourceConfig
+
+_PEEKED_ROWS = 50
+_COUNTED_BYTES = 64 * 1024 * 1024
+
+
+class FileSourceConfig(TableSourceConfig):
+    path: tuple[str, ...] = Field(
+        description="a file, a pattern or a list; relative to the pipeline file", min_length=1
+    )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _one_or_many_paths(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class FileSource(Source):
+    """A source of files: what the formats share."""
+
+    Config = FileSourceConfig
+    identity_excludes: ClassVar[tuple[str, ...]] = ("path",)
+
+    @classmethod
+    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+        return {key: files.anchored(value, base_dir) if key == "path" else value for key, value in given.items()}
+
+    @abstractmethod
+    def read(self, path: str) -> Iterator[Row]:
+        """Rows of one file."""
+
+    @abstractmethod
+    def peek(self, path: str) -> tuple[list[str], bool]:
+        """Columns of one file, and whether any of the first rows has an answer."""
+
+    def rows(self) -> Iterator[Row]:
+        for path in files.expand(self.config.path):
+            yield from self.read(path)
+
+    def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
+        try:
+            found = files.expand(self.config.path)
+            columns, answered = self.peek(found[0])
+        except UserError as error:
+            return [("path", str(error), "")]
+        if columns:
+            return list(self.check_columns(columns, answered))
+        first = next(self.read(found[0]), None)
+        if first is not None and isinstance(first.values, RowError):
+            return [("path", f"{first.where}: {first.values.what}", first.values.fix)]
+        return [("path", f"{files.label(found[0])} is empty", "")] if len(found) == 1 else []
+
+
+class JsonlSource(FileSource):
+    """Problems from JSON Lines: one object a line, plain or compressed (.gz, .bz2, .zst, .lz4)."""
+
+    use = "source.jsonl"
+    summary = "problems from JSON Lines, one object a line, also compressed"
+
+    def read(self, path: str) -> Iterator[Row]:
+        return files.json_rows(path)
+
+    def peek(self, path: str) -> tuple[list[str], bool]:
+        rows = [row.values for row in islice(files.json_rows(path), _PEEKED_ROWS) if isinstance(row.values, Mapping)]
+        # One good row is enough to see columns; a malformed first line is reported with its number by `batches`.
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        return columns, any(row.get(self.config.answer_column) not in (None, "") for row in rows)
+
+    def count_rows(self) -> tuple[float, str]:
+        """Lines; estimated from the first ones for large or compressed files."""
+        total, note = 0.0, ""
+        for path in files.expand(self.config.path):
+            local = "://" not in path
+            plain = Path(path).suffix in (".jsonl", ".json", ".ndjson", ".txt", "")
+            if local and plain and Path(path).stat().st_size > _COUNTED_BYTES:
+                with files.open_bytes(path) as stream:
+                    head = [stream.readline(files.MAX_LINE_BYTES) for _ in range(1000)]
+                total += Path(path).stat().st_size / (sum(map(len, head)) / len(head))
+                note = "problems estimated from the size of the file"
+            else:
+                total += sum(1 for _ in islice(files.json_rows(path), self.config.limit))
+        return total, note
+
+
+class ParquetSource(FileSource):
+    """Problems from Parquet files."""
+
+    use = "source.parquet"
+    summary = "problems from Parquet files"
+
+    def read(self, path: str) -> Iterator[Row]:
+        return files.parquet_rows(path)
+
+    def peek(self, path: str) -> tuple[list[str], bool]:
+        columns, rows = files.parquet_columns(path)
+        if not rows:
+            return [], False
+        head = islice(files.parquet_rows(path), _PEEKED_ROWS)
+        values = [row.values for row in head if isinstance(row.values, Mapping)]
+        return columns, any(row.get(self.config.answer_column) not in (None, "") for row in values)
+
+    def count_rows(self) -> tuple[float, str]:
+        """Rows, from the footers."""
+        return float(sum(files.parquet_columns(path)[1] for path in files.expand(self.config.path))), ""
