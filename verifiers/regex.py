@@ -61,8 +61,10 @@ def compiled(pattern: str, ignore_case: bool) -> Any | str:
 
 
 class RegexVerifier(Verifier):
-    """A regular expression, matched in linear time. Unknown reasons: empty, parse_failure, no_gold, gold_unparsable,
-    too_large."""
+    """A regular expression, matched in linear time.
+
+    Unknown reasons: empty, parse_failure, no_gold, gold_unparsable, too_large.
+    """
 
     name = "regex"
     version = "1"

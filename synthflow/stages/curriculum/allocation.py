@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from synthflow.stages.curriculum.budget import (
+from synthflow.stages.curriculum.knapsack import (
     JEFFREYS,
     MOST_CELLS,
     Floats,

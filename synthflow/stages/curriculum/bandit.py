@@ -1,107 +1,161 @@
-"""SEC's bandit over categories of problems, as a pure function: which problem comes when, and what each arm was worth.
+"""`curriculum.bandit`: an order in which a bandit over categories decides what comes next (SEC).
 
-Invariants: every problem is drawn once; the trace is a function of the arms, the pass rates, the settings and the seed;
-Q of an arm changes only by a batch in which it was drawn.
-
-Source: Self-Evolving Curriculum (SEC): a non-stationary bandit whose arms are categories of problems, rewarded with
-the absolute advantage and updated by TD(0), Q <- (1 - a) Q + a r. Ours: with a binary reward and advantages normalised
-by the group's standard deviation, E|A| = 2 sqrt(p (1 - p)) for pass rate p, so that rewards follow from pass rates
-without a trainer; arms are drawn from the Boltzmann distribution exp(Q / temperature) over those that have problems
-left; Q begins at 0 or at what an earlier round ended with.
+Invariants: ranks as in `ranks`; beside its rank every problem has two measures that together are the bandit's record:
+`curriculum.bandit.p`, the chance with which its category was drawn, and `curriculum.bandit.q`, the category's Q after
+the problem's batch. The `detail` of both is JSON, {"arm": category, "batch": number}. A problem without a pass rate has
+no reward: it has no rank and stands in `rejects`. Memory is one row a problem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+import polars as pl
+import pyarrow as pa
+from pydantic import Field, field_validator, model_validator
 
-from synthflow.ids import digest
-from synthflow.stages.curriculum.budget import Floats, Ints
+from synthflow import ids
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
+from synthflow.errors import UserError
+from synthflow.rollouts.problem_measures import measure_rows, problem_rejects, rank_rows
+from synthflow.rollouts.rows import utf8
+from synthflow.schema import SCORES
+from synthflow.stages.curriculum.arms import Settings, expected_advantage, play
+from synthflow.stages.curriculum.bins import DEFAULT_BINS, bin_names, bin_problem
+from synthflow.stages.curriculum.orders import uniforms
+from synthflow.stages.curriculum.rates import RATES, largest_groups, latest_rates
 
-
-def expected_advantage(p: ArrayLike) -> Floats:
-    """2 sqrt(p (1 - p)): mean absolute group-normalised advantage of binary rewards (our derivation).
-
-    The right ones, a share p, have advantage (1 - p) / s and the wrong ones -p / s with s = sqrt(p (1 - p)); so the
-    mean of |A| is 2 p (1 - p) / s. 0 at p = 0 and 1, largest, 1, at 1/2.
-    """
-    rate = np.asarray(p, np.float64)
-    return np.asarray(2.0 * np.sqrt(rate * (1.0 - rate)), np.float64)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Of the bandit: step size a of the update, temperature of the draw, problems a batch, Q to begin with."""
-
-    learning_rate: float
-    temperature: float
-    batch: int
-    seed: int
-    start: Mapping[str, float]
+SCORER = "curriculum.bandit"
+NONE = "none"
+"""The category of problems that have no domain, or whose metadata do not say."""
+MOST_ARMS = 1000
+"""A bandit learns nothing of an arm that it draws once; our default."""
+MAX_ARM_CHARS = 200
 
 
-@dataclass(frozen=True)
-class Trace:
-    """One entry a draw, in order. Shape of all arrays: (problems,).
+class BanditConfig(StageConfig):
+    """Fields of `curriculum.bandit`."""
 
-    `problem` is the index drawn, `arm` its arm's index, `p` the chance with which the arm was drawn, `q` the arm's Q
-    after the batch, `batch` its number.
-    """
+    arms: Literal["difficulty_bin", "domain", "metadata"] = Field(
+        "difficulty_bin", description="categories: bins of the pass rate, the domain, or a field of the metadata"
+    )
+    metadata_key: str | None = Field(None, description="of arms: metadata: the field, such as family")
+    bins: dict[str, float] = Field(
+        dict(DEFAULT_BINS), description="of arms: difficulty_bin: name of each bin to its upper edge"
+    )
+    learning_rate: float = Field(0.5, gt=0, le=1, description="a of Q <- (1 - a) Q + a reward")
+    temperature: float = Field(0.2, gt=0, le=1000, description="of the Boltzmann distribution over Q")
+    batch: int = Field(32, ge=1, le=1_000_000, description="problems drawn before Q is updated")
+    start: dict[str, float] = Field({}, description="Q of arms to begin with, from an earlier round; others 0")
+    seed: int = Field(0, ge=0, description="another seed is another draw")
 
-    problem: Ints
-    arm: Ints
-    p: Floats
-    q: Floats
-    batch: Ints
+    @field_validator("bins")
+    @classmethod
+    def _usable(cls, bins: dict[str, float]) -> dict[str, float]:
+        problem = bin_problem(bins)
+        if problem is not None:
+            raise ValueError(problem)
+        return bins
 
-
-def play(queues: Sequence[Ints], names: Sequence[str], rewards: Floats, settings: Settings) -> Trace:
-    """Draw every problem once, batch by batch.
-
-    Args:
-        queues: of each arm the indices of its problems, in the order in which they are taken.
-        names: of the arms, for `settings.start`.
-        rewards: of each problem.
-    """
-    q = np.array([settings.start.get(name, 0.0) for name in names], np.float64)
-    left = np.array([len(queue) for queue in queues], np.int64)
-    taken = np.zeros_like(left)
-    total = int(left.sum())
-    problem, arm, batch = (np.zeros(total, np.int64) for _ in range(3))
-    chance, after = np.zeros(total), np.zeros(total)
-    at = 0
-    while at < total:
-        first = at
-        sums, drawn = np.zeros(len(q)), np.zeros(len(q))
-        while at < min(total, first + settings.batch):  # one after the other: an arm may run out within a batch
-            p = boltzmann(q, settings.temperature, left > 0)
-            chosen = _draw(p, settings.seed, at)
-            index = int(queues[chosen][taken[chosen]])
-            problem[at], arm[at], chance[at], batch[at] = index, chosen, p[chosen], first // settings.batch
-            taken[chosen] += 1
-            left[chosen] -= 1
-            sums[chosen] += rewards[index]
-            drawn[chosen] += 1
-            at += 1
-        seen = drawn > 0
-        a = settings.learning_rate
-        q[seen] = (1 - a) * q[seen] + a * sums[seen] / drawn[seen]
-        after[first:at] = q[arm[first:at]]
-    return Trace(problem, arm, chance, after, batch)
+    @model_validator(mode="after")
+    def _fits(self) -> BanditConfig:
+        if (self.arms == "metadata") != (self.metadata_key is not None):
+            raise ValueError("metadata_key goes with arms: metadata, and with nothing else")
+        if not all(np.isfinite(list(self.start.values()))):
+            raise ValueError("start: Q must be numbers")
+        return self
 
 
-def boltzmann(q: Floats, temperature: float, open_: ArrayLike) -> Floats:
-    """exp(Q / temperature) over the open arms, normalised; 0 for the others. At least one is open."""
-    scaled = np.where(open_, q / temperature, -np.inf)
-    weights = np.exp(scaled - scaled.max())
-    return np.asarray(weights / weights.sum(), np.float64)
+class Bandit(Stage):
+    """Order all problems of the run by a bandit over categories, rewarded with the expected absolute advantage."""
+
+    use = SCORER
+    version = "1"
+    orders_problems = True
+    Config = BanditConfig
+    scope = "whole"
+    reads = ("problem_stats", "problems")
+    writes = ("scores",)
+    covers = Coverage("problem_stats", "problem_id", {"scores": "target_id"})
+    summary = "Order problems by a bandit over categories, rewarded with the absolute advantage (SEC)."
+
+    def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
+        if self.config.arms == "difficulty_bin":
+            known = {*self.config.bins, "impossible", "perfect"}
+            for arm in sorted(set(self.config.start) - known):
+                yield "start", f"{arm!r} is not a bin", f"known: {', '.join(sorted(known))}"
+
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": 3 * upstream.problems})
+
+    def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
+        """Ranks, the bandit's record, and rejects.
+
+        Raises:
+            UserError: if there are more arms than `MOST_ARMS`.
+        """
+        parts = [self._categories(part) for part in inputs.partitions()]
+        empty = pl.DataFrame(schema={**RATES, "category": pl.String})
+        every = pl.concat([empty, *parts]).unique("problem_id", keep="first").sort("problem_id")
+        known = every.filter(pl.col("rate").is_not_null())
+        unknown = every.filter(pl.col("rate").is_null())["problem_id"].to_list()
+        played = self._play(known)
+        services.count(rows=played.height, arms=known["category"].n_unique())
+        own = ids.content_id("c", self.config.model_dump(mode="json", exclude={"use", "of"}))
+        common = (self.version, own)
+        drawn = pl.struct(pl.col("category").alias("arm"), "batch").struct.json_encode()
+        scores = [
+            rank_rows(played, SCORER, *common, services),
+            measure_rows(played, f"{SCORER}.p", *common, pl.col("p"), drawn, services),
+            measure_rows(played, f"{SCORER}.q", *common, pl.col("q"), drawn, services),
+        ]
+        return {
+            "scores": SCORES.conform(pl.concat(scores).to_arrow()),
+            "rejects": problem_rejects(unknown, ["no_pass_rate"] * len(unknown), services.stage_id),
+        }
+
+    def _play(self, known: pl.DataFrame) -> pl.DataFrame:
+        """`known` in the order drawn, with p, q and batch. Within an arm problems come in a shuffled order."""
+        config: BanditConfig = self.config
+        names = sorted(known["category"].unique())
+        if len(names) > MOST_ARMS:
+            raise UserError(
+                f"stage {self.name!r}: {len(names)} arms, such as {names[0]!r}; at most {MOST_ARMS}: choose arms that "
+                "hold many problems each"
+            )
+        draw = uniforms(known["problem_id"], config.seed, "bandit queue")
+        arm = known["category"].to_numpy()
+        queues = [np.flatnonzero(arm == name) for name in names]
+        queues = [queue[np.argsort(draw[queue], kind="stable")] for queue in queues]
+        settings = Settings(config.learning_rate, config.temperature, config.batch, config.seed, config.start)
+        trace = play(queues, names, expected_advantage(known["rate"].to_numpy()), settings)
+        drawn = known.select(pl.all().gather(trace.problem.tolist()))
+        return drawn.with_columns(pl.Series("p", trace.p), pl.Series("q", trace.q), pl.Series("batch", trace.batch))
+
+    def _categories(self, part: Inputs) -> pl.DataFrame:
+        """problem_id, rate, category of one partition."""
+        rates = latest_rates(largest_groups(part))
+        if self.config.arms == "difficulty_bin":
+            return rates.with_columns(bin_names(pl.col("rate"), self.config.bins).alias("category"))
+        column = "domain" if self.config.arms == "domain" else "metadata"
+        problems = part.frame("problems", ["problem_id", column]).unique("problem_id", keep="first")
+        joined = rates.join(problems, on="problem_id", how="left", maintain_order="left")
+        said = joined[column].to_list()
+        names = said if column == "domain" else [_field(text, str(self.config.metadata_key)) for text in said]
+        category = pl.Series("category", names, pl.String).fill_null(NONE).str.slice(0, MAX_ARM_CHARS)
+        return joined.select("problem_id", "rate", category)
 
 
-def _draw(p: Floats, seed: int, number: int) -> int:
-    """The arm of draw `number`: a uniform number from H(seed, number) against the cumulated chances."""
-    u = (int(digest(f"bandit:{seed}:{number}")[:13], 16) + 0.5) / 2.0**52
-    chosen = int(np.searchsorted(np.cumsum(p), u, side="right"))
-    return min(chosen, int(np.flatnonzero(p)[-1]))  # the sum may fall short of 1 by rounding
+def _field(metadata: str | None, key: str) -> str | None:
+    """A field of a JSON object as text that Arrow can hold; None where there is none, or nothing that has a text."""
+    try:
+        found: Any = json.loads(metadata or "{}")
+        value = found.get(key) if isinstance(found, dict) else None
+        if value is None:
+            return None
+        return utf8(value if isinstance(value, str) else ids.canonical(value))
+    except (ValueError, RecursionError):
+        return None

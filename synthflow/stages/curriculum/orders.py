@@ -17,7 +17,7 @@ import polars as pl
 
 from synthflow.ids import digest
 from synthflow.stages.curriculum.bins import IMPOSSIBLE, PERFECT, bin_names
-from synthflow.stages.curriculum.budget import Floats
+from synthflow.stages.curriculum.knapsack import Floats
 
 
 def uniforms(problems: pl.Series, seed: int, purpose: str) -> Floats:

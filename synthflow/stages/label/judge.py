@@ -49,7 +49,7 @@ GUESSED_STEPS = 8
 
 
 class JudgeSteps(Stage):
-    """JudgeQuestion a language model about the steps of a rollout."""
+    """Ask a language model about the steps of a rollout."""
 
     use = "label.judge"
     version = f"1+{prompts.shipped_version(prompts.SHIPPED_FOR_STEPS)}"

@@ -2,7 +2,7 @@
 
 Invariants: every criterion of every judged rollout has a row of its own (kind `measure`, scorer `rubric:NAME`), so that
 another weighting is a query and costs nothing; the verdict is one row more. A criterion that could not be judged is
-null with its reason, and makes the verdict unknown only where it could change it (`verifiers.rubrics`).
+null with its reason, and makes the verdict unknown only where it could change it (`rubrics`).
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _principles(
     panel: JudgeClient | None,
     values: Values,
 ) -> tuple[dict[str, float], pa.Table]:
-    """JudgeQuestion the judge about every principle of every rollout; seconds by rollout, and what the judge wrote."""
+    """Ask the judge about every principle of every rollout; seconds by rollout, and what the judge wrote."""
     wanted = [
         (row, criterion)
         for row in rows

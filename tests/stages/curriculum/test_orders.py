@@ -18,8 +18,8 @@ from synthflow.contracts import MemoryInputs
 from synthflow.errors import UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS, PROBLEMS
-from synthflow.stages.curriculum import bandit, bandit_stage, orders
-from synthflow.stages.curriculum.bandit_stage import Bandit
+from synthflow.stages.curriculum import arms, bandit, orders
+from synthflow.stages.curriculum.bandit import Bandit
 from synthflow.stages.curriculum.bins import DEFAULT_BINS
 from synthflow.stages.curriculum.order import Order
 from synthflow.stages.curriculum.pass_rate import PassRate
@@ -103,44 +103,44 @@ def test_rank_correlation_by_hand():
 
 
 def test_expected_advantage_by_hand():
-    assert bandit.expected_advantage([0, 0.5, 1, 0.1]) == pytest.approx([0, 1, 0, 0.6])
+    assert arms.expected_advantage([0, 0.5, 1, 0.1]) == pytest.approx([0, 1, 0, 0.6])
     for right, n in ((1, 4), (3, 4), (2, 10)):  # against the mean of |(r - mean) / std| itself
         rewards = np.array([1.0] * right + [0.0] * (n - right))
         wanted = np.abs((rewards - rewards.mean()) / rewards.std()).mean()
-        assert bandit.expected_advantage(right / n) == pytest.approx(wanted)
+        assert arms.expected_advantage(right / n) == pytest.approx(wanted)
 
 
 def test_boltzmann_by_hand():
-    p = bandit.boltzmann(np.array([0.0, 0.2 * math.log(3), 9.0]), 0.2, np.array([True, True, False]))
+    p = arms.boltzmann(np.array([0.0, 0.2 * math.log(3), 9.0]), 0.2, np.array([True, True, False]))
     assert p == pytest.approx([0.25, 0.75, 0])
-    assert bandit.boltzmann(np.array([1e6, 0.0]), 1e-3, np.array([True, True])) == pytest.approx([1, 0])
+    assert arms.boltzmann(np.array([1e6, 0.0]), 1e-3, np.array([True, True])) == pytest.approx([1, 0])
 
 
 def settings_of(**changed):
-    return bandit.Settings(**{"learning_rate": 0.5, "temperature": 0.2, "batch": 2, "seed": 0, "start": {}, **changed})
+    return arms.Settings(**{"learning_rate": 0.5, "temperature": 0.2, "batch": 2, "seed": 0, "start": {}, **changed})
 
 
 def test_two_batches_by_hand():
     queues = [np.array([0, 1, 2, 3])]
-    trace = bandit.play(queues, ["a"], np.array([1.0, 0.5, 0.0, 0.2]), settings_of())
+    trace = arms.play(queues, ["a"], np.array([1.0, 0.5, 0.0, 0.2]), settings_of())
     assert trace.problem.tolist() == [0, 1, 2, 3] and trace.batch.tolist() == [0, 0, 1, 1]
     # Q: .5 x 0 + .5 x .75 = .375; then .5 x .375 + .5 x .1 = .2375.
     assert trace.q == pytest.approx([0.375, 0.375, 0.2375, 0.2375]) and (trace.p == 1).all()
-    begun = bandit.play(queues, ["a"], np.array([1.0, 0.5, 0.0, 0.2]), settings_of(start={"a": 1.0}))
+    begun = arms.play(queues, ["a"], np.array([1.0, 0.5, 0.0, 0.2]), settings_of(start={"a": 1.0}))
     assert begun.q[0] == pytest.approx(0.5 + 0.375)
 
 
 def test_arms_worth_more_come_sooner_and_the_draw_is_replayed():
     queues = [np.arange(100), np.arange(100, 200)]
     rewards = np.repeat([0.0, 1.0], 100)
-    trace = bandit.play(queues, ["flat", "steep"], rewards, settings_of(batch=10))
+    trace = arms.play(queues, ["flat", "steep"], rewards, settings_of(batch=10))
     assert sorted(trace.problem.tolist()) == list(range(200))
     place = np.empty(200)
     place[trace.problem] = np.arange(200)
     assert place[100:].mean() < place[:100].mean() - 60
-    again = bandit.play(queues, ["flat", "steep"], rewards, settings_of(batch=10))
+    again = arms.play(queues, ["flat", "steep"], rewards, settings_of(batch=10))
     assert (again.problem == trace.problem).all() and (again.p == trace.p).all()
-    other = bandit.play(queues, ["flat", "steep"], rewards, settings_of(batch=10, seed=1))
+    other = arms.play(queues, ["flat", "steep"], rewards, settings_of(batch=10, seed=1))
     assert (other.problem != trace.problem).any()
     assert trace.p[trace.arm == 0][-1] == 1  # the other arm is empty by then
 
@@ -238,11 +238,11 @@ def test_the_bandit_says_what_it_did():
     ],
 )  # fmt: skip
 def test_arms_from_hostile_metadata(metadata, wanted):
-    assert bandit_stage._field(metadata, "k") == wanted
+    assert bandit._field(metadata, "k") == wanted
 
 
 def test_arms_that_hold_one_problem_each_are_refused(monkeypatch):
-    monkeypatch.setattr("synthflow.stages.curriculum.bandit_stage.MOST_ARMS", 3)
+    monkeypatch.setattr("synthflow.stages.curriculum.bandit.MOST_ARMS", 3)
     problems = [problem_row(str(i)) | {"domain": f"d{i}"} for i in range(4)]
     with pytest.raises(UserError, match="stage 's': 4 arms, such as 'd0'; at most 3"):
         made(Bandit, inputs_of([stat(p["problem_id"], 1, 1) for p in problems], problems=problems), arms="domain")

@@ -17,7 +17,7 @@ from synthflow.errors import Mistakes, UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS, PROBLEMS, ROLLOUTS, SCORES
 from synthflow.spec import Pipeline
-from synthflow.stages.curriculum.budget_stage import Budget
+from synthflow.stages.curriculum.budget import Budget
 from synthflow.stages.curriculum.pass_rate import PassRate
 from synthflow.stages.sample.first import Sample
 from synthflow.stages.sample.more import SampleMore

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.stages.curriculum import budget as b
-from synthflow.stages.curriculum.budget import Room, fresh_value, knapsack_exact, knapsack_greedy, seen_value, uniform
+from synthflow.stages.curriculum import knapsack as b
+from synthflow.stages.curriculum.knapsack import Room, fresh_value, knapsack_exact, knapsack_greedy, seen_value, uniform
 
 
 def brute_force(value, room, budget):
