@@ -58,11 +58,11 @@ def entries(kind: str) -> list[dict[str, Any]]:
 
 
 def _entry(name: str, describe: Callable[[], str | None]) -> dict[str, Any]:
-    """One line on a thing; what cannot be imported here is listed all the same, with what it needs."""
+    """One line on a thing; what cannot be used here is listed all the same, with the reason."""
     try:
         return {"name": name, "summary": _line(describe())}
     except UserError as error:
-        return {"name": name, "summary": f"not installed: {_line(str(error))}"}
+        return {"name": name, "summary": f"not usable: {_line(str(error))}"}
 
 
 def fields_of(kind: str, name: str) -> list[dict[str, Any]]:

@@ -107,6 +107,8 @@ class FakeFilter(Filter):
 
 
 class FakeBackend:
+    name = "transformers"
+
     class Options(BaseModel):
         model_config = ConfigDict(extra="forbid")
         dtype: Literal["auto", "bfloat16"] = "auto"
@@ -116,7 +118,7 @@ class FakeBackend:
 class Entry:
     """Stands for an entry point."""
 
-    dist = None
+    dist, module = None, "fakes"
 
     def __init__(self, value: Any) -> None:
         self.value = value
