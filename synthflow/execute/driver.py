@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from synthflow.errors import Incomplete, InfrastructureError
+from synthflow.errors import Incomplete, InfrastructureError, InvariantBroken
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import CPU, PROGRESS, RunContext, UnitTask
 from synthflow.execute.unit import run_unit
@@ -63,7 +63,8 @@ class Driver:
         Raises:
             Stopped: if the run was asked to stop before its end.
             Incomplete: if units failed for reasons of infrastructure; the others are committed.
-            SynthflowError: the first error that is a user's to mend, or a broken invariant.
+            InvariantBroken: if a unit was neither committed nor failed, so that no run ends as done and owes work.
+            SynthflowError: the first error that is a user's to mend, or a broken invariant of a stage.
         """
         self.client.subscribe_topic(PROGRESS, lambda event: self.watcher.counted(event[1]))
         try:
@@ -81,6 +82,10 @@ class Driver:
             raise Incomplete(
                 f"{len(self.failures)} units of work failed, the first in stage {stage!r}: {error}\n"
                 f"what was finished is kept; {owed} units are owed: run again to resume"
+            )
+        if left := self.manifest.owed():
+            raise InvariantBroken(
+                f"{sum(left.values())} units of work were passed over, the first in stage {next(iter(left))!r}"
             )
 
     def _run_wave(self, stages: Sequence[str]) -> None:
