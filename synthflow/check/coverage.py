@@ -62,8 +62,9 @@ def _check_group_sizes(rows: Rows, stage: str, n: int) -> None:
         "coverage",
         "problem_id",
         f"""SELECT min(c.sf_path) AS sf_path, c.problem_id AS id,
-                   {quoted(f"stage {stage} has ")} || count(DISTINCT c."index") || {quoted(f" of the {n} rollouts")}
-                   || ' of this problem' AS what
+                   {quoted(f"stage {stage} has ")} || count(DISTINCT c."index")
+                   || {quoted(f" rollouts of this problem, and says that it samples 0 to {n - 1} (samples_groups)")}
+                   AS what
             FROM {rows.view("rollouts", [stage])} c
             ANTI JOIN {rows.view("rejects", [stage])} x ON c.problem_id = x.target_id
             WHERE {rows.whole("c", ("rollouts", [stage]))}

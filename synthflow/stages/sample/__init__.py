@@ -1,4 +1,5 @@
 """`sample`, `sample.*`: what asks a policy for rollouts. Every one writes rows of `rollouts`.
 
-Copy `first` for a stage that samples from problems, `branch` for one that continues prefixes.
+Copy `first` for a stage that samples from problems, `branch` for one that continues prefixes. Of
+the capabilities copy those that hold of yours; `contracts.stage` explains each.
 """
