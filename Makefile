@@ -5,6 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINS := --constraint constraints.txt
 RUN ?= runs/quickstart
 PYTEST_ARGS ?=
+TWO := --numprocesses=2 --dist=worksteal
 
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
@@ -43,14 +44,27 @@ demo: .venv/demo ## Install and run the main job into runs/quickstart
 
 # --- checks -----------------------------------------------------------------------------------------------------
 
-test: .venv/test lint typecheck ## Install and run the tests (about 28 minutes on two cores)
-	$(BIN)/pytest $(PYTEST_ARGS)
+# Two processes share what starts no cluster. The end-to-end tests follow one by one: a run takes both cores itself.
+# Given PYTEST_ARGS, one call takes them, so that `-k` may choose from either part.
+test: .venv/test lint typecheck ## Install and run the tests of the core (under 10 minutes on two cores)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(BIN)/pytest -m "not long and not extended" --ignore=tests/e2e $(TWO)
+	$(BIN)/pytest -m "not long and not extended" tests/e2e
+else
+	$(BIN)/pytest -m "not long and not extended" $(PYTEST_ARGS)
+endif
+
+test-extended: .venv/test ## What `make test` leaves out: every recipe, vLLM, trainers, clusters, kills
+	$(BIN)/pytest -m "extended and not long" $(PYTEST_ARGS)
+
+test-all: .venv/test lint typecheck ## Everything but the long suites
+	$(BIN)/pytest -m "not long" $(PYTEST_ARGS)
 
 test-fast: .venv/test ## Only the tests that take seconds
-	$(BIN)/pytest -m "not slow and not vllm and not trainer" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not slow and not long and not extended" $(TWO) $(PYTEST_ARGS)
 
 test-long: .venv/test ## The long suites as well: more kills, more of everything
-	$(BIN)/pytest -m "long" -o addopts="--import-mode=importlib --strict-markers -ra" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "long" $(PYTEST_ARGS)
 
 lint: .venv/test layers ## Lint, check the format and that imports go down the layers
 	$(BIN)/ruff check .
@@ -79,4 +93,5 @@ demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one
 clean: ## Remove environments, runs and caches
 	rm -rf .venv .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install install-dev demo test test-fast test-long lint format .typecheck layers typecheck demo-policy clean
+.PHONY: help install install-dev demo test test-extended test-all test-fast test-long lint format .typecheck layers typecheck \
+	demo-policy clean
