@@ -66,7 +66,7 @@ test-fast: .venv/test ## Only the tests that take seconds
 test-long: .venv/test ## The long suites as well: more kills, more of everything
 	$(BIN)/pytest -m "long" $(PYTEST_ARGS)
 
-lint: .venv/test ## Lint and check the format
+lint: .venv/test layers ## Lint, check the format and that imports go down the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -74,11 +74,16 @@ format: .venv/test ## Format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The type checker sees the folders under their import names through a tree of links.
-typecheck: .venv/test ## Check types, strictly
+# Tools that read the code see the folders under their import names through a tree of links.
+.typecheck:
 	@rm -rf .typecheck && mkdir -p .typecheck/synthflow
 	@for x in synthflow/*; do ln -sfn ../../$$x .typecheck/$$x; done
 	@for d in filters pipelines stores verifiers; do ln -sfn ../../$$d .typecheck/synthflow/$$d; done
+
+layers: .venv/test .typecheck ## Check that imports go down the layers
+	cd .typecheck && ../$(BIN)/lint-imports --no-logo --no-cache ../pyproject.toml
+
+typecheck: .venv/test .typecheck ## Check types, strictly
 	$(BIN)/mypy .typecheck/synthflow
 
 demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one core)
@@ -88,4 +93,5 @@ demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one
 clean: ## Remove environments, runs and caches
 	rm -rf .venv .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install install-dev demo test test-extended test-all test-fast test-long lint format typecheck demo-policy clean
+.PHONY: help install install-dev demo test test-extended test-all test-fast test-long lint format .typecheck layers typecheck \
+	demo-policy clean

@@ -38,7 +38,7 @@ def _lives(owner: str) -> bool:
         return False
 
 
-class OpenedLog:
+class InFlightLog:
     """The notes beside one journal segment. Thread-safe: a note is one write."""
 
     def __init__(self, segment: Path) -> None:

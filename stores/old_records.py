@@ -1,13 +1,17 @@
-"""What manifests of Synthflow 0.1 leave unsaid of a stage, told from its `use`.
+"""How runs of Synthflow 0.1 are read: what their manifests leave unsaid of a stage, and words that have changed since.
 
 Later manifests record what a stage is able to do (`contracts.stage_info`) and what an export accounts for. This is the
-only place that knows stages by the text after `use`, and only to read old runs: a new stage is never added here.
+only place that knows stages by the text after `use`, and only to read old runs: a new stage is never added here. Shards
+are never rewritten: whoever reads one is given the words of today.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     "sample": ("writes_rollouts", "samples_groups"),
@@ -36,6 +40,25 @@ _ACCOUNTS: Mapping[str, Mapping[str, Any]] = {
         "config": "rl", "table": "problems", "key": "problem_id", "column": "sf_problem_id", "when": "true",
     },
 }  # fmt: skip
+
+
+ALL_RIGHT, ALL_CORRECT = "all_right", "all_correct"
+_WORDS = (("problem_stats", "group_state"), ("rejects", "reason"))
+"""Columns in which a group whose rollouts are all correct was called `ALL_RIGHT`."""
+
+
+def in_todays_words(table: str, rows: pa.Table) -> pa.Table:
+    """Rows of a shard of `table`, whichever columns were read."""
+    for column in (c for t, c in _WORDS if t == table and c in rows.column_names):
+        at = rows.schema.get_field_index(column)
+        words = pc.replace_substring(rows.column(column), ALL_RIGHT, ALL_CORRECT)
+        rows = rows.set_column(at, rows.schema.field(at), words)
+    return rows
+
+
+def todays_words_sql(table: str) -> dict[str, str]:
+    """SQL expressions of the columns of `table` in which words have changed, by column."""
+    return {c: f"replace(\"{c}\", '{ALL_RIGHT}', '{ALL_CORRECT}')" for t, c in _WORDS if t == table}
 
 
 def capabilities_of(use: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from synthflow.schema import TABLES
 from synthflow.stores.files import sha256_of, written_aside
+from synthflow.stores.old_records import in_todays_words
 
 _ROW_GROUP_BYTES = 64 << 20  # readers fail above 2 GiB of nested strings in a row group
 _ROW_GROUP_ROWS = 1 << 14  # a partition's share of a large shard is read without the rest
@@ -77,7 +78,7 @@ def read_shard(
     spec = TABLES[shard.table]
     file = pq.ParquetFile(root / shard.path)
     groups = [g for g in range(file.num_row_groups) if problems is None or _may_hold(file, g, *problems)]
-    table = file.read_row_groups(groups, columns=columns)
+    table = in_todays_words(shard.table, file.read_row_groups(groups, columns=columns))
     return table.select(columns) if columns is not None else table.select(list(spec.names)).cast(spec.schema)
 
 

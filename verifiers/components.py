@@ -21,7 +21,7 @@ from synthflow.errors import InvariantBroken, UserError
 from synthflow.ids import canonical, content_id
 from synthflow.registry import load, names, suggest
 from synthflow.verifiers.opening import open_verifier
-from synthflow.verifiers.workers.sharing import Lent, borrow, give_back
+from synthflow.verifiers.workers.sharing import SharedVerifier, acquire, release
 
 
 def _checked(value: Any) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def anchored(value: Any, base_dir: Path) -> Any:
         cls: type[Verifier] = load("verifiers", value["use"])
     except UserError:
         return value
-    return {"use": value["use"], **cls.anchor({k: v for k, v in value.items() if k != "use"}, base_dir)}
+    return {"use": value["use"], **cls.resolve_paths({k: v for k, v in value.items() if k != "use"}, base_dir)}
 
 
 @dataclass(slots=True)
@@ -132,14 +132,14 @@ class Asked:
     """One component, opened."""
 
     use: str
-    lent: Lent
+    lent: SharedVerifier
     version: str
     config_hash: str
 
     @classmethod
     def open(cls, component: Mapping[str, Any]) -> Asked:
         use = component["use"]
-        lent = borrow(use, {key: value for key, value in component.items() if key != "use"})
+        lent = acquire(use, {key: value for key, value in component.items() if key != "use"})
         return cls(use, lent, lent.verifier.full_version(), content_id("c", use, lent.verifier.identity()))
 
     def ask(self, questions: Sequence[Question]) -> list[Judgement]:
@@ -219,4 +219,4 @@ class Components:
     def close(self) -> None:
         opened, self._opened = list(self._opened.values()), {}
         for component in opened:
-            give_back(component.lent)
+            release(component.lent)

@@ -34,7 +34,7 @@ class Composition(Verifier):
         self.components = Components([*single, *(c for name in self.lists for c in getattr(self.config, name))])
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         found = dict(given)
         for name in cls.singles:
             if name in found:

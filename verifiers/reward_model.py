@@ -66,7 +66,7 @@ class RewardModelVerifier(Verifier):
         self._loaded: Classifier | None = None
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         model = given.get("model")
         if not isinstance(model, str) or not model or "\0" in model:
             return dict(given)

@@ -39,7 +39,7 @@ class RouteVerifier(Verifier):
         self._components = Components([*self.config.routes.values(), *last])
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         found = dict(given)
         if isinstance(found.get("routes"), Mapping):
             found["routes"] = {key: anchored(value, base_dir) for key, value in found["routes"].items()}

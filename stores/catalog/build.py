@@ -19,6 +19,7 @@ from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import TABLES, TableSpec
 from synthflow.stores.catalog.views import MACROS, VIEWS, View
 from synthflow.stores.files import written_aside
+from synthflow.stores.old_records import todays_words_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -113,7 +114,8 @@ def _rows(table: TableSpec, shards: Sequence[str]) -> str:
     if not shards:
         columns = ", ".join(f"CAST(NULL AS {_duckdb_type(c.type)}) AS {_name(c.name)}" for c in table.columns)
         return f"SELECT {columns} WHERE false"
-    columns = ", ".join(_name(c.name) for c in table.columns)
+    words = todays_words_sql(table.name)
+    columns = ", ".join(f"{words[c.name]} AS {c.name}" if c.name in words else _name(c.name) for c in table.columns)
     paths = ", ".join(_text(_unglobbed(path)) for path in shards)
     anchored = f"list_transform([{paths}], lambda p: coalesce(getvariable('run'), '') || p)"
     return f"SELECT {columns} FROM read_parquet({anchored}, hive_partitioning = false)"

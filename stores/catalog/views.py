@@ -69,7 +69,7 @@ GROUPS = View(
     "groups",
     "first rollouts of one problem by one policy, round and sampling, counted by verdict; one row a verify stage",
     f"""SELECT v.*, ps.difficulty_bin, coalesce(pc.group_state, CASE WHEN n_judged < 2 THEN 'undecided'
-            WHEN n_wrong = 0 THEN 'all_right' WHEN n_correct = 0 THEN 'all_wrong' ELSE 'mixed' END) AS group_state
+            WHEN n_wrong = 0 THEN 'all_correct' WHEN n_correct = 0 THEN 'all_wrong' ELSE 'mixed' END) AS group_state
     FROM (
         SELECT *, n_correct + n_wrong AS n_judged, n_correct / nullif(n_correct + n_wrong, 0) AS pass_rate,
             wilson(n_correct, n_correct + n_wrong, -1) AS pass_low,

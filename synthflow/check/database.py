@@ -19,6 +19,7 @@ from synthflow.check.report import Finding, Findings, Severity
 from synthflow.check.shards import Placed
 from synthflow.schema import TABLES
 from synthflow.stores.manifest import ALL, Graph
+from synthflow.stores.old_records import todays_words_sql
 
 _MEMORY = "1GB"
 _THREADS = 4
@@ -100,7 +101,7 @@ class Rows:
             if files:
                 listed = ", ".join(map(quoted, files))
                 body = (
-                    f"SELECT r.* EXCLUDE (filename), {', '.join(f'p.{c}' for c in _OWN)} FROM "
+                    f"SELECT r.* EXCLUDE (filename){_replaced(table)}, {', '.join(f'p.{c}' for c in _OWN)} FROM "
                     f"read_parquet([{listed}], filename = true) r JOIN placed p ON r.filename = p.sf_file"
                 )
             else:
@@ -154,3 +155,8 @@ class Rows:
         for number, (path, id_, what, total) in enumerate(rows):
             more = total - len(rows) if number == len(rows) - 1 else 0
             self.found.add(Finding(severity, kind, f"{path} {key}={id_}", what, fix), more)
+
+
+def _replaced(table: str) -> str:
+    words = [f"{sql} AS {column}" for column, sql in todays_words_sql(table).items()]
+    return f" REPLACE ({', '.join(words)})" if words else ""

@@ -39,7 +39,7 @@ def _check_counts(rows: Rows) -> None:
                    || ' do not fit together' AS what
             FROM {rows.view("problem_stats")} c
             WHERE n <> n_correct + n_wrong + n_unknown OR least(n_correct, n_wrong, n_unknown, n_truncated) < 0
-               OR n_truncated > n OR NOT CASE group_state WHEN 'all_right' THEN n_correct > 0 AND n_wrong = 0
+               OR n_truncated > n OR NOT CASE group_state WHEN 'all_correct' THEN n_correct > 0 AND n_wrong = 0
                   WHEN 'all_wrong' THEN n_wrong > 0 AND n_correct = 0 WHEN 'mixed' THEN n_correct > 0 AND n_wrong > 0
                   ELSE group_state = 'undecided' END""",
         _FIX,

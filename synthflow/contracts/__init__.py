@@ -12,7 +12,17 @@ from synthflow.contracts.backend import (
 from synthflow.contracts.filter import Filter, FilterConfig
 from synthflow.contracts.inputs import Inputs, MemoryInputs
 from synthflow.contracts.renderer import Renderer
-from synthflow.contracts.stage import Account, Coverage, ExportStage, Services, Stage, StageConfig, VerifyConfig, Volume
+from synthflow.contracts.stage import (
+    Account,
+    Coverage,
+    Estimate,
+    ExportStage,
+    Services,
+    Stage,
+    StageConfig,
+    VerifyConfig,
+    Volume,
+)
 from synthflow.contracts.stage_info import Capability, StageInfo
 from synthflow.contracts.step_checker import StepChecker, StepKind, StepTruth
 from synthflow.contracts.verifier import Judgement, Part, Question, Verifier, VerifierConfig
@@ -22,6 +32,7 @@ __all__ = [
     "Backend",
     "Capability",
     "Coverage",
+    "Estimate",
     "ExportStage",
     "Filter",
     "FilterConfig",

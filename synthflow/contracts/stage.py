@@ -77,7 +77,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class Estimate:
     """How much flows: an estimate before a run. Counts are rows; tokens are sampled tokens.
 
     `asked` is what a budget tells the stages that read it to sample: `rollouts`, or `tokens`.
@@ -90,6 +90,10 @@ class Volume:
     rows: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     asked: Mapping[str, float] = field(default_factory=dict)
+
+
+Volume = Estimate
+"""Its name until 0.1; plug-ins may use it until 0.3."""
 
 
 class Services(Protocol):
@@ -190,7 +194,7 @@ class Stage(ABC):
         return ()
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         """`given` with paths that are relative to the spec made absolute, before it is validated."""
         return dict(given)
 
@@ -210,7 +214,7 @@ class Stage(ABC):
         """Rows of the samplings table for what this stage samples."""
         return ()
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         """What this stage will produce from `upstream` (the sum over its parents)."""
         return upstream
 

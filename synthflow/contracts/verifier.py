@@ -87,7 +87,7 @@ class Verifier(ABC):
         self.config: Any = config if config is not None else self.Config()
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         """`given` with paths that are relative to the spec made absolute, before it is validated."""
         return dict(given)
 

@@ -59,7 +59,7 @@ class Slots:
             self._changed.wait_for(lambda: self._open < self._most)
             self._open += 1
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         with self._changed:
             self._open -= 1
             self._changed.notify_all()

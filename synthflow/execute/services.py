@@ -15,7 +15,7 @@ from synthflow.ids import canonical, content_id
 from synthflow.stores.journal import attempt_of, lookup
 
 if TYPE_CHECKING:
-    from synthflow.verifiers.workers.sharing import Lent
+    from synthflow.verifiers.workers.sharing import SharedVerifier
 
 
 _HAND_OVERS = 5
@@ -29,7 +29,7 @@ class _Shared:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.renderers: dict[str, Renderer | None] = {}
-        self.verifiers: dict[str, Lent] = {}
+        self.verifiers: dict[str, SharedVerifier] = {}
 
 
 _shared = _Shared()
@@ -102,17 +102,17 @@ class WorkerServices:
     def judge(
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
     ) -> tuple[list[Judgement], str, str]:
-        from synthflow.verifiers.workers.sharing import borrow
-        from synthflow.verifiers.workers.unique import judge_once
+        from synthflow.verifiers.workers.sharing import acquire
+        from synthflow.verifiers.workers.unique import judge_unique
 
         key = canonical([verifier, dict(config)])
         with _shared.lock:
             if key not in _shared.verifiers:
-                _shared.verifiers[key] = borrow(verifier, config)
+                _shared.verifiers[key] = acquire(verifier, config)
             lent = _shared.verifiers[key]
         opened = lent.verifier
         with lent.turn:
-            judgements = judge_once(opened, questions)
+            judgements = judge_unique(opened, questions)
         return judgements, opened.full_version(), content_id("c", verifier, opened.identity())
 
     def count(self, **counts: float) -> None:
@@ -130,9 +130,9 @@ class WorkerServices:
 
 def close_shared() -> None:
     """Close this process's verifiers. Idempotent."""
-    from synthflow.verifiers.workers.sharing import give_back
+    from synthflow.verifiers.workers.sharing import release
 
     with _shared.lock:
         for lent in _shared.verifiers.values():
-            give_back(lent)
+            release(lent)
         _shared.verifiers.clear()

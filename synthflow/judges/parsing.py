@@ -26,7 +26,7 @@ _DRESSING = " \t\r*_`"  # what chat models set a statement in
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedJudgement:
     """A choice, a score or several; None where nothing can be read, and then `problem` says why."""
 
     value: str | float | tuple[float, ...] | None
@@ -59,46 +59,52 @@ class Answer:
             )
         return f"Give your reasons first. The last line must be {self.label}: followed by {what}, and nothing else."
 
-    def read(self, completion: str) -> Reading:
+    def read(self, completion: str) -> ParsedJudgement:
         """What a completion states."""
         text = after_thinking(completion).strip()
         if not text:
-            return Reading(None, "empty")
+            return ParsedJudgement(None, "empty")
         return self._read_json(text) if self.layout == "json" else self._read_lines(text)
 
-    def _read_lines(self, text: str) -> Reading:
+    def _read_lines(self, text: str) -> ParsedJudgement:
         begins = re.compile(rf"[\s*_`#>-]*{re.escape(self.label)}[ \t*_`]*[:：](.*)", re.IGNORECASE)
         lines = [line for line in text.splitlines() if line.strip()]
         stated = [begins.fullmatch(line) for line in lines]
         if stated[-1] is None:
-            return Reading(None, f"the last line does not begin with {self.label}:")
+            return ParsedJudgement(None, f"the last line does not begin with {self.label}:")
         readings = [self._value(match.group(1)) for match in stated if match is not None]
         for reading in readings:
             if reading.value is None:
                 return reading
         if len({reading.value for reading in readings}) > 1:
-            return Reading(None, f"several lines begin with {self.label}: and contradict each other")
+            return ParsedJudgement(None, f"several lines begin with {self.label}: and contradict each other")
         return readings[-1]
 
-    def _value(self, written: str) -> Reading:
+    def _value(self, written: str) -> ParsedJudgement:
         text = written.strip(_DRESSING).removesuffix(".").strip(_DRESSING)
         if self.scale is None:
             folded = {choice.casefold(): choice for choice in self.choices}
             found = folded.get(text.casefold())
-            return Reading(found) if found is not None else Reading(None, f"{self.label}: is followed by no choice")
+            if found is None:
+                return ParsedJudgement(None, f"{self.label}: is followed by no choice")
+            return ParsedJudgement(found)
         of = _OUT_OF.fullmatch(text)
         if of is not None and float(of.group(2)) == self.scale[1]:
             text = of.group(1)
         if not _NUMBER.fullmatch(text):
-            return Reading(None, f"{self.label}: is followed by no single number")
+            return ParsedJudgement(None, f"{self.label}: is followed by no single number")
         return on_scale(float(text), self.scale)
 
-    def _read_json(self, text: str) -> Reading:
+    def _read_json(self, text: str) -> ParsedJudgement:
         value, problem = value_in_object(text, self.label.lower())
         if problem is not None:
-            return Reading(None, problem)
+            return ParsedJudgement(None, problem)
         if self.scale is None:
-            return Reading(value) if value in self.choices else Reading(None, f"{self.label.lower()!r} holds no choice")
+            return (
+                ParsedJudgement(value)
+                if value in self.choices
+                else ParsedJudgement(None, f"{self.label.lower()!r} holds no choice")
+            )
         return number_on_scale(value, self.label.lower(), self.scale)
 
 
@@ -116,22 +122,22 @@ def value_in_object(text: str, key: str) -> tuple[Any, str | None]:
     return said[key], None
 
 
-def number_on_scale(value: Any, key: str, scale: tuple[float, float]) -> Reading:
+def number_on_scale(value: Any, key: str, scale: tuple[float, float]) -> ParsedJudgement:
     """A number out of JSON, if it is one and lies on the scale."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return Reading(None, f"{key!r} holds no number")
+        return ParsedJudgement(None, f"{key!r} holds no number")
     if isinstance(value, float) and not math.isfinite(value):
-        return Reading(None, f"{key!r} holds no finite number")
+        return ParsedJudgement(None, f"{key!r} holds no finite number")
     if abs(value) > 1e9:
-        return Reading(None, "the number is not on the scale")
+        return ParsedJudgement(None, "the number is not on the scale")
     return on_scale(float(value), scale)
 
 
-def on_scale(number: float, scale: tuple[float, float]) -> Reading:
+def on_scale(number: float, scale: tuple[float, float]) -> ParsedJudgement:
     low, high = scale
     if not low <= number <= high:
-        return Reading(None, f"{number:g} is not on the scale from {low:g} to {high:g}")
-    return Reading(number + 0.0)  # no negative zero
+        return ParsedJudgement(None, f"{number:g} is not on the scale from {low:g} to {high:g}")
+    return ParsedJudgement(number + 0.0)  # no negative zero
 
 
 class _Twice(ValueError):

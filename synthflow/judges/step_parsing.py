@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from synthflow.judges.parsing import Answer, Layout, Reading, number_on_scale, value_in_object
+from synthflow.judges.parsing import Answer, Layout, ParsedJudgement, number_on_scale, value_in_object
 from synthflow.verifiers.answers.extract import after_thinking
 
 NO_ERROR = -1
@@ -33,11 +33,11 @@ class EarliestError:
             )
         return f"Give your reasons first. The last line must be Earliest: followed by {what}, and nothing else."
 
-    def read(self, completion: str) -> Reading:
+    def read(self, completion: str) -> ParsedJudgement:
         answer = Answer("Earliest", scale=(float(NO_ERROR), float(self.n_steps - 1)), layout=self.layout)
         reading = answer.read(completion)
         if isinstance(reading.value, float) and not reading.value.is_integer():
-            return Reading(None, f"{reading.value:g} is no index")
+            return ParsedJudgement(None, f"{reading.value:g} is no index")
         return reading
 
 
@@ -61,17 +61,17 @@ class StepScores:
             f"{self.n_steps - 1}: Score of step 0: followed by {what}, and so on. Nothing may follow them."
         )
 
-    def read(self, completion: str) -> Reading:
+    def read(self, completion: str) -> ParsedJudgement:
         text = after_thinking(completion).strip()
         if not text:
-            return Reading(None, "empty")
+            return ParsedJudgement(None, "empty")
         return self._read_json(text) if self.layout == "json" else self._read_lines(text)
 
-    def _read_lines(self, text: str) -> Reading:
+    def _read_lines(self, text: str) -> ParsedJudgement:
         lines = [line for line in text.splitlines() if line.strip()]
         stated = [_SCORED.fullmatch(line) for line in lines]
         if stated[-1] is None:
-            return Reading(None, "the last line does not begin with Score of step")
+            return ParsedJudgement(None, "the last line does not begin with Score of step")
         number = Answer("Score", scale=self.scale)
         found: dict[int, float] = {}
         for match in stated:
@@ -79,28 +79,28 @@ class StepScores:
                 continue
             step, reading = int(match.group(1)), number.read(f"Score: {match.group(2)}")
             if not isinstance(reading.value, float):
-                return Reading(None, f"step {step}: {reading.problem}")
+                return ParsedJudgement(None, f"step {step}: {reading.problem}")
             if found.setdefault(step, reading.value) != reading.value:
-                return Reading(None, f"several scores of step {step} contradict each other")
+                return ParsedJudgement(None, f"several scores of step {step} contradict each other")
         return self._all(found)
 
-    def _all(self, found: dict[int, float]) -> Reading:
+    def _all(self, found: dict[int, float]) -> ParsedJudgement:
         unknown = next((step for step in found if step >= self.n_steps), None)
         if unknown is not None:
-            return Reading(None, f"there is no step {unknown}")
+            return ParsedJudgement(None, f"there is no step {unknown}")
         missing = next((step for step in range(self.n_steps) if step not in found), None)
         if missing is not None:
-            return Reading(None, f"step {missing} has no score")
-        return Reading(tuple(found[step] for step in range(self.n_steps)))
+            return ParsedJudgement(None, f"step {missing} has no score")
+        return ParsedJudgement(tuple(found[step] for step in range(self.n_steps)))
 
-    def _read_json(self, text: str) -> Reading:
+    def _read_json(self, text: str) -> ParsedJudgement:
         values, problem = value_in_object(text, "scores")
         if problem is not None:
-            return Reading(None, problem)
+            return ParsedJudgement(None, problem)
         if not isinstance(values, list) or len(values) != self.n_steps:
-            return Reading(None, f"'scores' holds no list of {self.n_steps}")
+            return ParsedJudgement(None, f"'scores' holds no list of {self.n_steps}")
         readings = [number_on_scale(value, "scores", self.scale) for value in values]
         lost = next((reading for reading in readings if reading.value is None), None)
         if lost is not None:
             return lost
-        return Reading(tuple(reading.value for reading in readings if isinstance(reading.value, float)))
+        return ParsedJudgement(tuple(reading.value for reading in readings if isinstance(reading.value, float)))

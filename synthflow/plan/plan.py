@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import Volume
+from synthflow.contracts import Estimate
 from synthflow.plan.planned import plan_run
 from synthflow.plan.volumes import volumes
 from synthflow.stages.source.base import Source
@@ -88,5 +88,5 @@ def _count(source: Source) -> int:
     return sum(batch.num_rows for batch in source.batches())
 
 
-def _stage_plan(name: str, use: str, units: int, done: int, volume: Volume) -> StagePlan:
+def _stage_plan(name: str, use: str, units: int, done: int, volume: Estimate) -> StagePlan:
     return StagePlan(name, use, units, done, dict(volume.rows), volume.requests, volume.tokens, volume.note)

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from synthflow.contracts import Volume
+from synthflow.contracts import Estimate
 from synthflow.stages.source.base import Source
 
 if TYPE_CHECKING:
     from synthflow.spec.pipeline import Pipeline
 
 
-def _sum(volumes: list[Volume]) -> Volume:
+def _sum(volumes: list[Estimate]) -> Estimate:
     """Upstream of a stage: parents share their problems and rollouts, so the largest counts."""
     if not volumes:
-        return Volume()
-    return Volume(
+        return Estimate()
+    return Estimate(
         problems=max(v.problems for v in volumes),
         rollouts=max(v.rollouts for v in volumes),
         rows=_largest([v.rows for v in volumes]),
@@ -36,17 +36,17 @@ def _largest(counts: list[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
-def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Volume]:
-    """Volume of every stage.
+def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Estimate]:
+    """Estimate of every stage.
 
     Args:
         problems: number of problems of every source, by stage name.
     """
-    found: dict[str, Volume] = {}
+    found: dict[str, Estimate] = {}
     for node in pipeline.nodes:
         if isinstance(node.stage, Source):
             n = problems.get(node.name, 0)
-            found[node.name] = Volume(problems=n, rows={"problems": n})
+            found[node.name] = Estimate(problems=n, rows={"problems": n})
         else:
             found[node.name] = node.stage.estimate(_sum([found[p] for p in node.parents]))
     return found

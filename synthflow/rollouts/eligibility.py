@@ -27,7 +27,7 @@ def split(rollouts: pl.DataFrame, stage_id: str) -> tuple[pl.DataFrame, pa.Table
     return rollouts.filter(~is_continuation), REJECTS.conform(rejects.to_arrow())
 
 
-def by_its_end(finish_reason: str | None, truncated: str) -> Judgement | None:
+def verdict_from_finish_reason(finish_reason: str | None, truncated: str) -> Judgement | None:
     """What a rollout's ending says already; None if somebody is to be asked.
 
     Args:

@@ -7,6 +7,9 @@ say what to train on, not what the policy can do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import polars as pl
 
 GROUP = ("problem_id", "policy_id", "round", "sampling_id")
@@ -25,7 +28,7 @@ def group_counts(rollouts: pl.DataFrame, min_judged: int = MIN_JUDGED) -> pl.Dat
         min_judged: fewest judged rollouts for a state other than undecided.
 
     Returns:
-        The columns of `GROUP`, n, n_correct, n_wrong, n_unknown, n_truncated and group_state (all_right, mixed,
+        The columns of `GROUP`, n, n_correct, n_wrong, n_unknown, n_truncated and group_state (all_correct, mixed,
         all_wrong or undecided), one row a group, sorted by `GROUP`.
     """
     correct, wrong = pl.col("n_correct"), pl.col("n_wrong")
@@ -43,7 +46,7 @@ def group_counts(rollouts: pl.DataFrame, min_judged: int = MIN_JUDGED) -> pl.Dat
             pl.when(correct + wrong < min_judged)
             .then(pl.lit("undecided"))
             .when(wrong == 0)
-            .then(pl.lit("all_right"))
+            .then(pl.lit("all_correct"))
             .when(correct == 0)
             .then(pl.lit("all_wrong"))
             .otherwise(pl.lit("mixed"))
@@ -51,3 +54,11 @@ def group_counts(rollouts: pl.DataFrame, min_judged: int = MIN_JUDGED) -> pl.Dat
         )
         .sort(GROUP)
     )
+
+
+def by_group(rows: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Rows of each group, in order."""
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in GROUP), []).append(row)
+    return list(found.values())

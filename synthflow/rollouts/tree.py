@@ -58,7 +58,7 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Node:
+class TreeNode:
     """A prefix.
 
     `end` is its length in tokens, and `path` the first path through it: where its tokens are read. `all` counts the
@@ -67,12 +67,12 @@ class Node:
     """
 
     index: int
-    parent: Node | None
+    parent: TreeNode | None
     depth: int
     end: int
     path: Path | None
     prior: float
-    children: dict[Tokens, Node] = field(default_factory=dict)
+    children: dict[Tokens, TreeNode] = field(default_factory=dict)
     all: Counts = field(default_factory=Counts)
     fair: Counts = field(default_factory=Counts)
     ended: Counts = field(default_factory=Counts)
@@ -103,11 +103,11 @@ class Tree:
 
     def __init__(self, length_power: float = 1.0) -> None:
         self._power = length_power
-        self.root = Node(0, None, 0, 0, None, 1.0, expanded=True)
-        self.nodes: list[Node] = [self.root]
+        self.root = TreeNode(0, None, 0, 0, None, 1.0, expanded=True)
+        self.nodes: list[TreeNode] = [self.root]
         """Parents before their children."""
 
-    def add(self, path: Path) -> list[Node]:
+    def add(self, path: Path) -> list[TreeNode]:
         """Add a path; its nodes, one a step, the leaf last."""
         node, start, found = self.root, 0, []
         self._count(node, path)
@@ -122,20 +122,20 @@ class Tree:
         node.ended.add(path.verdict)
         return found
 
-    def _grow(self, parent: Node, step: Tokens, path: Path, start: int, end: int) -> Node:
+    def _grow(self, parent: TreeNode, step: Tokens, path: Path, start: int, end: int) -> TreeNode:
         prior = step_prior(None if path.logprobs is None else path.logprobs[start:end], self._power)
-        node = Node(len(self.nodes), parent, parent.depth + 1, end, path, 1.0 if prior is None else prior)
+        node = TreeNode(len(self.nodes), parent, parent.depth + 1, end, path, 1.0 if prior is None else prior)
         parent.children[step] = node
         self.nodes.append(node)
         return node
 
     @staticmethod
-    def _count(node: Node, path: Path) -> None:
+    def _count(node: TreeNode, path: Path) -> None:
         node.all.add(path.verdict)
         if path.sampled_from <= node.end:
             node.fair.add(path.verdict)
 
-    def way(self, path: Path) -> Iterator[Node]:
+    def way(self, path: Path) -> Iterator[TreeNode]:
         """Nodes of a path that was added, one a step.
 
         Raises:

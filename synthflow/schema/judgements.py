@@ -123,7 +123,7 @@ PROBLEM_STATS = TableSpec(
         Column("pass_rate", F32, "correct / (correct + wrong); null if none was judged", True),
         Column("pass_low", F32, "lower end of its Wilson 95% interval", True),
         Column("pass_high", F32, "upper end", True),
-        Column("group_state", STRING, "all_right, mixed, all_wrong or undecided (too few judged)"),
+        Column("group_state", STRING, "all_correct, mixed, all_wrong or undecided (too few judged)"),
         Column("difficulty", F32, "1 - pass_rate", True),
         Column("difficulty_bin", STRING, "named bin of the pass rate; undecided if there is none"),
         Column("curriculum_rank", I64, "place in the order; null until an order is asked for", True),

@@ -170,7 +170,7 @@ def _anchored(
 ) -> dict[str, Any]:
     """Paths in the file are relative to the file; one given with -o to the folder in which it was typed."""
     typed = {k: v for k, v in fields.items() if document.places.get(("stages", name, k), "").startswith("-o ")}
-    return cls.anchor(fields, base_dir) | cls.anchor(typed, Path.cwd())
+    return cls.resolve_paths(fields, base_dir) | cls.resolve_paths(typed, Path.cwd())
 
 
 def _check_policies(document: Document, node: Node, policies: set[str]) -> None:

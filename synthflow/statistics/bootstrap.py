@@ -30,7 +30,7 @@ _CELLS = 4_000_000
 """Weights held at once: draws times observations."""
 
 
-class Estimate(NamedTuple):
+class BootstrapEstimate(NamedTuple):
     """A statistic with its 95% interval; None where it is not defined, or cannot be told."""
 
     value: float | None
@@ -46,7 +46,7 @@ class Bootstrap:
 
     draws: int
 
-    def estimate(self, statistic: Statistic, problem: I64) -> Estimate:
+    def estimate(self, statistic: Statistic, problem: I64) -> BootstrapEstimate:
         """A statistic and its interval.
 
         Args:
@@ -57,14 +57,14 @@ class Bootstrap:
         n, problems = len(code), len(names)
         value = float(statistic(np.ones((1, n)))[0]) if n else float("nan")
         if np.isnan(value):
-            return Estimate(None, None, None, n, problems)
+            return BootstrapEstimate(None, None, None, n, problems)
         found = self._drawn(statistic, code, problems) if problems > 1 else np.empty(0)
         found = found[~np.isnan(found)]
         if not self.draws or len(found) < self.draws / 2:
-            return Estimate(value, None, None, n, problems)
+            return BootstrapEstimate(value, None, None, n, problems)
         low, high = np.quantile(found, [0.025, 0.975])
         # The bootstrap of a statistic that resampling biases, such as ece, may leave the estimate out.
-        return Estimate(value, min(float(low), value), max(float(high), value), n, problems)
+        return BootstrapEstimate(value, min(float(low), value), max(float(high), value), n, problems)
 
     def _drawn(self, statistic: Statistic, code: I64, problems: int) -> F64:
         rng = np.random.default_rng(SEED)

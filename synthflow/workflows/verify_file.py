@@ -23,10 +23,10 @@ from synthflow.io import readers
 from synthflow.io.columns import ASKED, Chosen, choose_columns, clash
 from synthflow.io.rows import Row, RowError, answer_text
 from synthflow.io.writers import Added, is_there, plain, writing
-from synthflow.rollouts.eligibility import by_its_end
+from synthflow.rollouts.eligibility import verdict_from_finish_reason
 from synthflow.rollouts.questions import note
 from synthflow.verifiers.opening import open_verifier
-from synthflow.verifiers.workers.unique import judge_once
+from synthflow.verifiers.workers.unique import judge_unique
 
 FINISH = "finish_reason"
 """The column that says how a completion ended, where a file has one."""
@@ -242,7 +242,7 @@ class _Judge:
                 what = f"{source_files.label(self.asked.path)}, and perhaps more"
                 raise Mistakes(self.mistakes[:MOST_MISTAKES], what)
             return []
-        answers = judge_once(self.verifier, questions) if questions else []
+        answers = judge_unique(self.verifier, questions) if questions else []
         if len(answers) != len(questions):
             what = f"{len(questions)} questions, {len(answers)} judgements"
             raise InvariantBroken(f"verifier {self.asked.verifier!r}: {what}")
@@ -275,7 +275,7 @@ class _Judge:
         if not self.asked.overwrite and clash(list(values)):
             raise RowError(f"it has a field {clash(list(values))!r} already", "give --overwrite to replace it")
         completion = _completion(values.get(self.chosen.answer), self.chosen.answer)
-        cut = by_its_end(_word(values.get(FINISH)), self.asked.truncated)
+        cut = verdict_from_finish_reason(_word(values.get(FINISH)), self.asked.truncated)
         gold = answer_text(values.get(self.chosen.gold), self.chosen.gold) if self.chosen.gold else None
         if cut is not None:
             return cut

@@ -394,7 +394,7 @@ def test_counts_of_a_group(world: World) -> None:
 
 
 def test_state_of_a_group(world: World) -> None:
-    first(world, "difficulty", "problem_stats", group_state="mixed")["group_state"] = "all_right"
+    first(world, "difficulty", "problem_stats", group_state="mixed")["group_state"] = "all_correct"
     only(check_run(world.write()), "stats_counts", "")
 
 

@@ -43,7 +43,7 @@ def test_every_table_has_rows_and_counts_reconcile(small_run: Path) -> None:
         pl.col("target_kind") == "rollout", pl.col("target_id").is_in(first["rollout_id"].to_list())
     )
     by_label_stage = left_out.filter(
-        pl.col("reason").is_in(["group_all_right", "group_all_wrong", "group_undecided", "not_selected", "filtered"])
+        pl.col("reason").is_in(["group_all_correct", "group_all_wrong", "group_undecided", "not_selected", "filtered"])
     )
     assert labelled + by_label_stage["target_id"].n_unique() == first.height
 

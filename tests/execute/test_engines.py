@@ -45,17 +45,17 @@ def test_slots_bound_what_is_open_and_tell_when_nothing_is() -> None:
     slots.take()
     slots.take()
     waiting = [
-        threading.Thread(target=lambda: (slots.take(), seen.append("third"), slots.give_back())),
+        threading.Thread(target=lambda: (slots.take(), seen.append("third"), slots.release())),
         threading.Thread(target=lambda: (slots.wait_until_none(), seen.append("none"))),
     ]
     for thread in waiting:
         thread.start()
     time.sleep(0.05)
     assert seen == []
-    slots.give_back()
+    slots.release()
     waiting[0].join(10)
     assert seen == ["third"]
-    slots.give_back()
+    slots.release()
     waiting[1].join(10)
     assert seen == ["third", "none"]
 

@@ -20,13 +20,14 @@ from support.fake_engine import FakeEngine, answer, host_of, requests
 from synthflow.contracts import PolicyConfig, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute import engines, sampling
+from synthflow.execute.one_pass import Pass
 from synthflow.execute.reporting import Reporter
-from synthflow.execute.sampling import run_engine_task, sample_once
+from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.stopping import Stopped, StopWatch, stop_file
 from synthflow.execute.suspects import Group
 from synthflow.execute.tasks import EngineTask, RunContext
 from synthflow.ids import canonical
-from synthflow.stores.in_flight import OpenedLog, deaths
+from synthflow.stores.in_flight import InFlightLog, deaths
 from synthflow.stores.journal import JournalWriter, lookup
 
 POLICY = PolicyConfig(backend="fake", model="fake")
@@ -51,9 +52,9 @@ def run(root: Path, engine: FakeEngine, asked: list[SampleRequest], slots: int =
 
 def one_pass(host: Any, root: Path, asked: list[SampleRequest]) -> Any:
     writer = JournalWriter(root / "journal", {r.problem_id for r in asked}, 1)
-    log = OpenedLog(writer.path)
+    log = InFlightLog(writer.path)
     try:
-        return sample_once(host, writer, log, Reporter("rollouts"), Group(asked, False), StopWatch(root, 1))
+        return Pass(host, writer, log, Reporter("rollouts"), Group(asked, False), StopWatch(root, 1)).run()
     finally:
         writer.close()
         log.close()
@@ -241,7 +242,7 @@ def test_notes_tell_who_was_in_flight_when_a_process_died(tmp_path: Path) -> Non
     asked, context = requests(0, 5), multiprocessing.get_context("fork")
 
     def life() -> None:
-        log = OpenedLog(JournalWriter(tmp_path / "journal", {"p_0"}, 1).path)
+        log = InFlightLog(JournalWriter(tmp_path / "journal", {"p_0"}, 1).path)
         log.loading()
         log.opened("r_0_0")
         log.opened("r_0_1", alone=True)
@@ -255,7 +256,7 @@ def test_notes_tell_who_was_in_flight_when_a_process_died(tmp_path: Path) -> Non
         process.join(30)
     [one, *_] = sorted((tmp_path / "journal").glob("*.open"))
     one.write_bytes(one.read_bytes() + b"+r_0_3")  # torn: no note
-    mine = OpenedLog(JournalWriter(tmp_path / "journal", {"p_0"}, 1).path)
+    mine = InFlightLog(JournalWriter(tmp_path / "journal", {"p_0"}, 1).path)
     mine.opened("r_0_4")  # this process lives: nothing of its died
     found = deaths(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked], 1)
     assert +found.seen == {"r_0_0": 2, "r_0_1": 2} and +found.alone == {"r_0_1": 2} and found.loading == 2

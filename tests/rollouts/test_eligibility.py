@@ -9,21 +9,21 @@ import pytest
 
 from synthflow.contracts import Judgement
 from synthflow.contracts.backend import FinishReason
-from synthflow.rollouts.eligibility import by_its_end, split
+from synthflow.rollouts.eligibility import split, verdict_from_finish_reason
 
 UNKNOWN, WRONG = Judgement.unknown("truncated"), Judgement("wrong", 0.0, "truncated")
 
 
 @pytest.mark.parametrize(("truncated", "cut"), [("unknown", UNKNOWN), ("wrong", WRONG), ("judge", None)])
 def test_every_ending(truncated: str, cut: Judgement | None) -> None:
-    said = {reason: by_its_end(reason, truncated) for reason in get_args(FinishReason)}
+    said = {reason: verdict_from_finish_reason(reason, truncated) for reason in get_args(FinishReason)}
     assert said == {
         "stop": None,
         "length": cut,
         "refused": Judgement.unknown("refused"),
         "poison": Judgement.unknown("poison"),
     }
-    assert by_its_end(None, truncated) is None
+    assert verdict_from_finish_reason(None, truncated) is None
 
 
 def test_continuations_are_rejects_of_the_stage() -> None:

@@ -33,7 +33,7 @@ class FakeSource(Source):
         raise AssertionError("planning reads no rows of this one")
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Any) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Any) -> dict[str, Any]:
         path = given.get("path")
         return {**given, "path": str(base_dir / path)} if isinstance(path, str) else dict(given)
 

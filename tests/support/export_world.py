@@ -241,7 +241,7 @@ def make_tables(n_problems: int = 12, n: int = 4) -> dict[str, dict[str, pa.Tabl
 
 def problem_stat(row: Mapping[str, Any], n: int, n_right: int) -> dict[str, Any]:
     rate = n_right / n
-    state = "all_right" if rate == 1 else "all_wrong" if rate == 0 else "mixed"
+    state = "all_correct" if rate == 1 else "all_wrong" if rate == 0 else "mixed"
     return {
         "problem_id": row["problem_id"],
         "policy_id": POLICY,

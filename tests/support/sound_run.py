@@ -164,7 +164,7 @@ class World:
         right, wrong = verdicts.count("correct"), verdicts.count("wrong")
         low, high = wilson(right, right + wrong)
         rate = right / (right + wrong)
-        state = "mixed" if right and wrong else "all_right" if right else "all_wrong"
+        state = "mixed" if right and wrong else "all_correct" if right else "all_wrong"
         self.add("difficulty", "problem_stats", {
             "problem_id": problem, "policy_id": POLICY, "round": 0, "sampling_id": SAMPLING, "n": 3, "n_correct": right,
             "n_wrong": wrong, "n_unknown": 3 - right - wrong, "n_truncated": 3 - right - wrong, "pass_rate": rate,

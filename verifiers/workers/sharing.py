@@ -18,7 +18,7 @@ from synthflow.verifiers.opening import open_verifier
 
 
 @dataclass(slots=True)
-class Lent:
+class SharedVerifier:
     """A shared verifier; whoever asks it holds its `turn`."""
 
     verifier: Verifier
@@ -27,11 +27,11 @@ class Lent:
     users: int = 0
 
 
-_lent: dict[str, Lent] = {}
+_lent: dict[str, SharedVerifier] = {}
 _guard = threading.RLock()  # opening a composition borrows its components
 
 
-def borrow(name: str, config: Mapping[str, Any]) -> Lent:
+def acquire(name: str, config: Mapping[str, Any]) -> SharedVerifier:
     """The verifier of that name and configuration, opened if nobody has it yet.
 
     Raises:
@@ -40,12 +40,12 @@ def borrow(name: str, config: Mapping[str, Any]) -> Lent:
     with _guard:
         key = canonical([name, dict(config)])
         if key not in _lent:
-            _lent[key] = Lent(open_verifier(name, config), key)
+            _lent[key] = SharedVerifier(open_verifier(name, config), key)
         _lent[key].users += 1
         return _lent[key]
 
 
-def give_back(lent: Lent) -> None:
+def release(lent: SharedVerifier) -> None:
     """One user less; the last one closes it."""
     with _guard:
         lent.users -= 1

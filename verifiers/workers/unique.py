@@ -13,7 +13,7 @@ from synthflow.contracts import Judgement, Question, Verifier
 from synthflow.errors import InvariantBroken
 
 
-def judge_once(verifier: Verifier, questions: Sequence[Question]) -> list[Judgement]:
+def judge_unique(verifier: Verifier, questions: Sequence[Question]) -> list[Judgement]:
     """`verifier.judge` on the questions that differ in more than their ids.
 
     Raises:

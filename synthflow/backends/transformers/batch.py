@@ -20,7 +20,7 @@ from synthflow.backends.admission import Admitted, cut_at_stop, first_stop
 from synthflow.backends.detokenize import Stream
 from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.transformers.kv_cache import Slots, probe
-from synthflow.backends.transformers.scoring import Reading, read
+from synthflow.backends.transformers.scoring import Scoring, read
 from synthflow.backends.transformers.token_sampling import CHUNK, Knobs, Uniforms, draw
 from synthflow.contracts import SampleResult
 
@@ -191,7 +191,7 @@ class Batch:
     def _longest(self) -> int:
         return int(self._position[: len(self.rows)].max()) + 1 if self.rows else 0
 
-    def read(self, readings: Sequence[Reading]) -> None:
+    def read(self, readings: Sequence[Scoring]) -> None:
         """Score given tokens in one teacher-forced pass, beside the live rows, and resolve their futures."""
         read(self._model, readings, self._device, self._float)
 

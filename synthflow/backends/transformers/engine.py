@@ -20,7 +20,7 @@ import torch
 
 from synthflow.backends.admission import Admitted
 from synthflow.backends.transformers.batch import Batch, Row, open_row
-from synthflow.backends.transformers.scoring import Reading, take
+from synthflow.backends.transformers.scoring import Scoring, take
 from synthflow.contracts import SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError
 
@@ -42,7 +42,7 @@ class Engine:
     def __init__(self, make_batch: Callable[[], Batch], renderer: PolicyRenderer, size: int, threads: int) -> None:
         self._make_batch, self._renderer, self._size, self._threads = make_batch, renderer, size, threads
         self._queue: deque[Row] = deque()
-        self._unread: deque[Reading] = deque()
+        self._unread: deque[Scoring] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._ready: Future[None] = Future()
@@ -61,13 +61,13 @@ class Engine:
     def submit(self, requests: Sequence[Admitted]) -> list[Future[SampleResult]]:
         """Queue requests. Thread-safe."""
         made = [
-            open_row(r, Future(), self._renderer) if r.request.score is None else Reading(r, Future()) for r in requests
+            open_row(r, Future(), self._renderer) if r.request.score is None else Scoring(r, Future()) for r in requests
         ]
         with self._wake:
             if self._closing:
                 raise InfrastructureError("the transformers engine is closed")
             self._queue.extend(m for m in made if isinstance(m, Row))
-            self._unread.extend(m for m in made if isinstance(m, Reading))
+            self._unread.extend(m for m in made if isinstance(m, Scoring))
             self._wake.notify()
         return [m.future for m in made]
 
@@ -125,7 +125,7 @@ class Engine:
                 self._fail(list(rows), cause)
             self.busy_s += time.monotonic() - started
 
-    def _read(self, batch: Batch, unread: list[Reading]) -> None:
+    def _read(self, batch: Batch, unread: list[Scoring]) -> None:
         try:
             batch.read(unread)
             self.finished += len(unread)

@@ -28,7 +28,7 @@ LOGITS = 1 << 25
 
 
 @dataclass(slots=True)
-class Reading:
+class Scoring:
     """Tokens to read, and the future that waits for them."""
 
     admitted: Admitted
@@ -43,9 +43,9 @@ class Reading:
         return len(self.admitted.prompt) + len(self.score)
 
 
-def take(queue: deque[Reading], most: int) -> list[Reading]:
+def take(queue: deque[Scoring], most: int) -> list[Scoring]:
     """The next readings of a queue, as one pass takes them: at most `most`, and `PASS_TOKENS` with padding, but one."""
-    taken: list[Reading] = []
+    taken: list[Scoring] = []
     longest = 0
     while queue and len(taken) < most:
         longest = max(longest, queue[0].length)
@@ -57,7 +57,7 @@ def take(queue: deque[Reading], most: int) -> list[Reading]:
     return taken
 
 
-def read(model: Any, readings: Sequence[Reading], device: str, dtype: torch.dtype) -> None:
+def read(model: Any, readings: Sequence[Scoring], device: str, dtype: torch.dtype) -> None:
     """Read `readings` in one pass and resolve their futures.
 
     Args:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.errors import UserError
 from synthflow.rollouts.problem_measures import measure_rows, problem_rejects, rank_rows
 from synthflow.rollouts.rows import utf8
@@ -88,8 +88,8 @@ class Bandit(Stage):
             for arm in sorted(set(self.config.start) - known):
                 yield "start", f"{arm!r} is not a bin", f"known: {', '.join(sorted(known))}"
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": 3 * upstream.problems})
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": 3 * upstream.problems})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Ranks, the bandit's record, and rejects.

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.errors import UserError
 from synthflow.rollouts.first_wave import BUDGET, FORECAST, check_first_wave, first_wave, group_costs
 from synthflow.rollouts.groups import GROUP
@@ -120,11 +120,11 @@ class Budget(Stage):
             what = f"{self.config.n_min} of every problem are more than the {n} of {first.name!r} and {given:g} further"
             yield "n_min", what, f"lower it to {n + int(given)}, or raise rollouts_per_problem"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         per, tokens = self.config.rollouts_per_problem, self.config.tokens_per_problem
         asked = {"rollouts": upstream.problems * per} if per is not None else {"tokens": upstream.problems * tokens}
         rows = {"scores": 2 * upstream.problems}
-        return Volume(upstream.problems, upstream.rollouts, rows=rows, asked=asked)
+        return Estimate(upstream.problems, upstream.rollouts, rows=rows, asked=asked)
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Measures of every problem with a pass rate, and rejects.

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig
 from synthflow.rollouts.problem_measures import problem_rejects, rank_rows
 from synthflow.schema import SCORES
 from synthflow.stages.curriculum import orders
@@ -69,8 +69,8 @@ class Order(Stage):
             if self.config.by not in kinds and not is_default:
                 yield field, f"by: {self.config.by} does not read it", f"remove it, or say by: {' or '.join(kinds)}"
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": upstream.problems})
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": upstream.problems})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         rates = rates_of_run(inputs)

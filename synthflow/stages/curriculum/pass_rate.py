@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.groups import GROUP, MIN_JUDGED, group_counts
 from synthflow.rollouts.views import check_verdicts, first_rollouts, verdicts
 from synthflow.schema import PROBLEM_STATS, REJECTS
@@ -55,8 +55,8 @@ class PassRate(Stage):
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return check_verdicts(ancestors, self.config.verdicts)
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, rows={"problem_stats": upstream.problems})
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"problem_stats": upstream.problems})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         rollouts = first_rollouts(inputs, ["rollout_id", *GROUP, "finish_reason"]).unique("rollout_id")

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.problem_measures import measure_rows, problem_rejects, rank_rows
 from synthflow.schema import SCORES
 from synthflow.stages.curriculum.orders import rank_correlation, reestimated
@@ -53,8 +53,8 @@ class Reestimate(Stage):
         if self.config.before == self.config.now:
             yield "now", "it is the stage that `before` names", "name one that counts other rollouts"
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": 2 * upstream.problems})
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": 2 * upstream.problems})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         now = rates_of_run(inputs, self.config.now).rename({"rate": "now"})

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig
 from synthflow.rollouts.problem_measures import REPEATS, measure_rows, problem_rejects
 from synthflow.schema import SCORES
 from synthflow.stages.curriculum.rates import largest_groups, latest_rates
@@ -59,8 +59,8 @@ class Repeats(Stage):
     covers = Coverage("problem_stats", "problem_id", {"scores": "target_id"})
     summary = "How often to repeat each problem in training, by its pass rate (OREAL)."
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": upstream.problems})
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": upstream.problems})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         rates = latest_rates(largest_groups(inputs))

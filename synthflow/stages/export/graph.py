@@ -13,11 +13,12 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow.contracts import Inputs, Services, StageInfo
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import check_verdicts, verdicts, verify_stages
 from synthflow.schema import TABLES
 from synthflow.stages.export.base import ExportConfig, Ledger, ParquetExport, no_rejects
 from synthflow.stages.export.columns import BOOL, F32, F32S, I32, MESSAGES, STRING, ConfigSpec, ExportColumn
-from synthflow.stages.export.views import GROUP, group_stats
+from synthflow.stages.export.views import group_stats
 
 RAW = ("problems", "rollouts", "scores", "steps", "step_values", "pairs", "problem_stats", "rejects")
 _SPAN = pa.struct([pa.field("start", I32), pa.field("end", I32)])
@@ -49,7 +50,7 @@ FLAT = ConfigSpec(
         ExportColumn("finish_reason", STRING, "stop, length (truncated), refused, or poison (it kills the engine)"),
         ExportColumn("n_tokens", I32, "tokens of the response"),
         ExportColumn("pass_rate", F32, "of its (problem, policy, round, sampling)", "if_any"),
-        ExportColumn("group_state", STRING, "all_right, mixed, all_wrong or undecided", "if_any"),
+        ExportColumn("group_state", STRING, "all_correct, mixed, all_wrong or undecided", "if_any"),
         ExportColumn("labeler", STRING, "who valued the steps", "if_any"),
         ExportColumn("step_spans", pa.list_(_SPAN), "half-open spans in code points of the response", "if_any"),
         ExportColumn("step_values", F32S, "value of the prefix that ends with each step", "if_any"),

@@ -13,16 +13,17 @@ written unless `groups` says otherwise.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from synthflow.contracts import Account, Inputs, Services, StageInfo
 from synthflow.rollouts.problem_measures import REPEATS
+from synthflow.rollouts.views import dropped
 from synthflow.stages.export.base import (
     ExportConfig,
     Ledger,
@@ -50,9 +51,10 @@ from synthflow.stages.export.columns import (
     ExportColumn,
 )
 from synthflow.stages.export.offline import OFFLINE, advantage_stages, check_advantages, offline
-from synthflow.stages.export.views import blank, dropped, has_stats, main_group, problem_repeats, user_text
+from synthflow.stages.export.views import blank, has_stats, main_group, problem_repeats, user_text
+from synthflow.stores.old_records import ALL_CORRECT, ALL_RIGHT
 
-GroupState = Literal["all_right", "mixed", "all_wrong", "undecided"]
+GroupState = Literal["all_correct", "mixed", "all_wrong", "undecided"]
 
 _REWARD_MODEL = pa.struct([pa.field("style", STRING), pa.field("ground_truth", STRING)])
 _EXTRA_INFO = pa.struct(
@@ -77,7 +79,7 @@ RL = ConfigSpec(
         *OF_PROBLEM,
         PASS_RATE,
         DIFFICULTY_BIN,
-        ExportColumn("sf_group_state", STRING, "mixed, all_right, all_wrong or undecided", "if_any"),
+        ExportColumn("sf_group_state", STRING, "mixed, all_correct, all_wrong or undecided", "if_any"),
         POLICY_ID,
         ROUND,
         SAMPLING_ID,
@@ -103,6 +105,13 @@ class RlConfig(ExportConfig):
     groups: tuple[GroupState, ...] | None = Field(
         None, description="states of a problem's group that are written; default mixed where pass rates are known"
     )
+
+    @field_validator("groups", mode="before")
+    @classmethod
+    def _todays_words(cls, value: Any) -> Any:
+        known = isinstance(value, list | tuple)
+        return [ALL_CORRECT if group == ALL_RIGHT else group for group in value] if known else value
+
     min_pass_rate: float | None = Field(None, ge=0, le=1, description="least pass rate of the problem's group")
     max_pass_rate: float | None = Field(None, ge=0, le=1, description="largest pass rate of the problem's group")
     repeat: bool = Field(False, description="write a problem as often as the curriculum.repeats above says")
@@ -152,6 +161,11 @@ class ExportRl(ParquetExport):
         if not self.config.offline:
             return None
         return self.config.advantages or next(reversed(advantage_stages(ancestors)), None)
+
+    def identity(self) -> Mapping[str, Any]:
+        """A run whose spec has the old word for `all_correct` is the same run."""
+        groups = self.config.groups
+        return {} if groups is None else {"groups": [ALL_RIGHT if g == ALL_CORRECT else g for g in groups]}
 
     def _groups(self, ancestors: Sequence[StageInfo]) -> tuple[str, ...] | None:
         if self.config.groups is not None:

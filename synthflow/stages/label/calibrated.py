@@ -25,7 +25,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.groups import GROUP, group_counts
 from synthflow.rollouts.step_rows import reject_rows
 from synthflow.rollouts.views import check_verdicts, first_rollouts, verdicts
@@ -63,9 +63,9 @@ class Calibrated(Stage):
         elif wanted is None and len(known) > 1:
             yield "values", f"several label stages above: {', '.join(known)}", "say which with values: NAME"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = {name: upstream.rows.get(name, 0.0) for name in self.writes}
-        return Volume(upstream.problems, upstream.rollouts, rows=rows, note="samples nothing")
+        return Estimate(upstream.problems, upstream.rollouts, rows=rows, note="samples nothing")
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """The steps again, their calibrated values, and rejects."""

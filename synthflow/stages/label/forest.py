@@ -6,7 +6,7 @@ reason. What a filter drops still counts in its tree: filters say what to train 
 
 Reasons, the first that applies. Not in a tree: continuation (its whole path is), other_condition, no_verdict,
 other_policy, no_token_ids, tokens_do_not_spell_text. In one, but not labelled: filtered, no_steps, unknown_verdict
-(under rules that know right and wrong only), tree_all_right, tree_all_wrong or tree_undecided (where mixed ones are
+(under rules that know right and wrong only), tree_all_correct, tree_all_wrong or tree_undecided (where mixed ones are
 asked for), no_correct_path, not_selected.
 """
 
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from synthflow import ids
-from synthflow.contracts import Inputs
-from synthflow.rollouts.paths import CutPath, Cutter
+from synthflow.contracts import Inputs, Renderer
+from synthflow.rollouts.paths import CutPath, cut_path
 from synthflow.rollouts.tree import Tree
-from synthflow.rollouts.views import WHOLE, filtered_out, verdicts
+from synthflow.rollouts.views import WHOLE, dropped, verdicts
 from synthflow.stages.label.tree_config import TreeLabelConfig
 
 COLUMNS = (
@@ -33,28 +33,28 @@ Rejected = list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Grove:
+class LabelledTree:
     """A tree and those of its paths that are labelled."""
 
     tree: Tree
-    labelled: Sequence[CutPath]
+    paths: Sequence[CutPath]
 
 
-def groves(
-    inputs: Inputs, config: TreeLabelConfig, policy_id: str, cutter: Cutter | None
-) -> tuple[list[Grove], Rejected]:
+def labelled_trees(
+    inputs: Inputs, config: TreeLabelConfig, policy_id: str, renderer: Renderer | None
+) -> tuple[list[LabelledTree], Rejected]:
     """Trees in the order of their problems, and what is left out.
 
     Args:
         policy_id: of the policy whose rollouts are labelled.
-        cutter: None where nobody has the policy's tokenizer.
+        renderer: None where nobody has the policy's tokenizer.
     """
     read = (
         inputs.frame("rollouts", COLUMNS, nearest=True)
         .unique("rollout_id", keep="first", maintain_order=True)
         .join(verdicts(inputs, config.verdicts).select("rollout_id", "verdict"), on="rollout_id", how="left")
-        .join(filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped")), on="rollout_id", how="left")
-        .with_columns(_outside(policy_id, cutter is not None).alias("outside"), _silent(config).alias("silent"))
+        .join(dropped(inputs), on="rollout_id", how="left")
+        .with_columns(_outside(policy_id, renderer is not None).alias("outside"), _silent(config).alias("silent"))
         .sort("problem_id", "rollout_id")
     )
     left_out: Rejected = (
@@ -62,7 +62,7 @@ def groves(
     )
     members: dict[tuple[str, str, int, str, str], list[tuple[CutPath, str | None]]] = {}
     for row in read.filter(pl.col("outside").is_null()).iter_rows(named=True):
-        cut = cutter.cut(row, row["verdict"]) if cutter is not None else None
+        cut = None if renderer is None else cut_path(row, row["verdict"], config.cutter(), renderer)
         if cut is None:
             left_out.append((row["problem_id"], row["rollout_id"], "tokens_do_not_spell_text"))
         else:
@@ -83,7 +83,7 @@ def groves(
             if path.path.rollout_id not in chosen
         ]
         if kept:
-            found.append(Grove(tree, kept))
+            found.append(LabelledTree(tree, kept))
     return found, left_out
 
 
@@ -116,7 +116,7 @@ def _first(*rules: tuple[pl.Expr, str]) -> pl.Expr:
 def _tree_reason(tree: Tree, config: TreeLabelConfig) -> str | None:
     counts = tree.root.all
     if config.groups == "mixed" and not (counts.correct and counts.wrong):
-        state = "undecided" if counts.judged < 2 else "all_right" if counts.correct else "all_wrong"
+        state = "undecided" if counts.judged < 2 else "all_correct" if counts.correct else "all_wrong"
         return f"tree_{state}"
     return "no_correct_path" if config.rule == "rest_mcts" and not counts.correct else None
 

@@ -19,9 +19,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Renderer, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Renderer, Services, Stage, StageInfo
 from synthflow.errors import UserError
-from synthflow.rollouts.prefixes import Cut, PrefixPlan
+from synthflow.rollouts.cutting import Cut
+from synthflow.rollouts.prefixes import PrefixCut, PrefixPlan
 from synthflow.rollouts.questions import note
 from synthflow.rollouts.scoring import Scored, ToScore, same_vocabulary, score
 from synthflow.rollouts.step_rows import Values, reject_rows, step_rows, value_row
@@ -79,7 +80,7 @@ class Implicit(Stage):
             what = f"{self.config.reference!r} is the policy itself, and every reward would be 0"
             yield "reference", what, "name another entry of policies, such as the model that policy was trained from"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         config: ImplicitConfig = self.config
         labelled = upstream.rollouts * (GUESSED_MIXED if config.groups == "mixed" else 1.0)
         if config.rollouts_per_problem is not None:
@@ -87,7 +88,7 @@ class Implicit(Stage):
         steps = min(GUESSED_STEPS, config.max_steps) * labelled
         rows = {"steps": steps, "step_values": steps, "scores": labelled, "rejects": upstream.rollouts - labelled}
         note_ = f"guessed: {labelled:.0f} rollouts labelled; each is read twice, and nothing is sampled"
-        return Volume(upstream.problems, upstream.rollouts, rows=rows, note=note_)
+        return Estimate(upstream.problems, upstream.rollouts, rows=rows, note=note_)
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Steps, their values, the rewards of whole responses, and rejects.
@@ -145,13 +146,13 @@ class Implicit(Stage):
         renderer: Renderer | None,
         services: Services,
         rejects: list[tuple[str, str, str]],
-    ) -> list[Cut]:
+    ) -> list[PrefixCut]:
         """The rollouts in steps; those that cannot be cut go to `rejects`."""
         config: ImplicitConfig = self.config
         if renderer is None:
             rejects += [(row["problem_id"], row["rollout_id"], "no_token_ids") for row in rows]
             return []
-        plan = PrefixPlan(renderer, config.segmenter, config.max_steps, config.overflow)
+        plan = PrefixPlan(renderer, config.cutter())
         rows, failed = note_cuts(plan, rows, config, config.policy, services)
         rejects += failed
         cuts = []
@@ -196,7 +197,7 @@ def _ask(cut: Cut) -> ToScore:
     return ToScore(row["problem_id"], tuple(row["prompt_token_ids"]), tuple(row["token_ids"]))
 
 
-def _rewards(cut: Cut, policy: Scored, reference: Scored, beta: float) -> tuple[Values | None, Scored]:
+def _rewards(cut: PrefixCut, policy: Scored, reference: Scored, beta: float) -> tuple[Values | None, Scored]:
     """The rewards of a rollout's steps; or None, and the reading that failed."""
     for reading in (policy, reference):
         if reading.logprobs is None:

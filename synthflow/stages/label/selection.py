@@ -3,8 +3,8 @@
 Invariant: every rollout this stage reads is selected or has one reason; both depend on the rollout's own group only.
 Reasons, the first that applies: not_first_rollout (it continues another, or was sampled under a hint), no_verdict,
 other_policy (values under a policy that did not write it would need its tokens in another vocabulary),
-group_undecided, group_all_right, group_all_wrong, filtered, not_correct, not_wrong (only rollouts with one verdict are
-wanted), no_steps (empty), no_token_ids (its server told none, and text is never tokenised again), not_selected.
+group_undecided, group_all_correct, group_all_wrong, filtered, not_correct, not_wrong (only rollouts with one verdict
+are wanted), no_steps (empty), no_token_ids (its server told none, and text is never tokenised again), not_selected.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import polars as pl
 
 from synthflow.contracts import Inputs
 from synthflow.rollouts.groups import GROUP, group_counts
-from synthflow.rollouts.views import filtered_out, first_rollouts, verdicts
+from synthflow.rollouts.views import dropped, first_rollouts, verdicts
 from synthflow.stages.label.config import LabelConfig
 
 COLUMNS = (
@@ -47,7 +47,7 @@ def select(
         first_rollouts(inputs, COLUMNS)
         .unique("rollout_id", keep="first", maintain_order=True)
         .join(verdicts(inputs, config.verdicts).select("rollout_id", "verdict"), on="rollout_id", how="inner")
-        .join(filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped")), on="rollout_id", how="left")
+        .join(dropped(inputs), on="rollout_id", how="left")
     )
     judged = judged.join(group_counts(judged), on=GROUP, how="inner").with_columns(
         _reason(config, policy_id, tokens, only).alias("reason")

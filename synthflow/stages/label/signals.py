@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import check_verdicts, verdicts
 from synthflow.schema import SCORES
@@ -63,9 +63,9 @@ class Signals(Stage):
         elif self.config.labels is None and len(known) > 1:
             yield "labels", f"several label stages above: {', '.join(known)}", "say which with labels: NAME"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = upstream.rows.get("steps", 0) * len(STEP_SIGNALS)
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": rows})
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": rows})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         labelled = self._labelled(inputs)

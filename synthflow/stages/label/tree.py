@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
-from synthflow.rollouts.paths import CutPath, Cutter
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
+from synthflow.rollouts.paths import CutPath
 from synthflow.rollouts.step_rows import Values, reject_rows, step_rows, value_row
-from synthflow.rollouts.tree import Counts, Node, Tree
+from synthflow.rollouts.tree import Counts, Tree, TreeNode
 from synthflow.rollouts.views import check_verdicts, verdict_scorers
 from synthflow.schema import STEP_VALUES, STEPS
-from synthflow.stages.label.forest import Grove, groves
+from synthflow.stages.label.forest import LabelledTree, labelled_trees
 from synthflow.stages.label.tree_config import TreeLabelConfig
 from synthflow.stages.label.tree_values import first_without_hope, rest_mcts, steps_to_correct
 from synthflow.stages.label.values import Evidence, step_columns, without_intervals
@@ -49,18 +49,17 @@ class LabelTree(Stage):
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return check_verdicts(ancestors, self.config.verdicts)
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = upstream.rollouts * min(GUESSED_STEPS, self.config.max_steps)
         note = f"guessed: {GUESSED_STEPS} steps a rollout, all labelled"
-        return Volume(upstream.problems, upstream.rollouts, rows={"steps": rows, "step_values": rows}, note=note)
+        return Estimate(upstream.problems, upstream.rollouts, rows={"steps": rows, "step_values": rows}, note=note)
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Steps, their values, and rejects."""
         config: TreeLabelConfig = self.config
         renderer = services.renderer(config.policy)
         policy_id = services.identity(config.policy).policy_id
-        cutter = None if renderer is None else Cutter(renderer, config.segmenter, config.max_steps, config.overflow)
-        found, left_out = groves(inputs, config, policy_id, cutter)
+        found, left_out = labelled_trees(inputs, config, policy_id, renderer)
         common = {
             "labeler": LABELER,
             "labeler_version": LABELER_VERSION,
@@ -69,8 +68,8 @@ class LabelTree(Stage):
             "scale": "chance" if config.rule in ("mean", "policy") else "score",
             "stage_id": services.stage_id,
         }
-        values = [row | common for grove in found for row in _value_rows(grove, config.rule)]
-        cuts = [path.cut for grove in found for path in grove.labelled]
+        values = [row | common for labelled in found for row in _value_rows(labelled, config.rule)]
+        cuts = [path.cut for labelled in found for path in labelled.paths]
         services.count(rows=len(values), labelled=len(cuts), rejected=len(left_out))
         return {
             "steps": STEPS.from_rows([row for cut in cuts for row in step_rows(cut, services.stage_id)]),
@@ -79,10 +78,10 @@ class LabelTree(Stage):
         }
 
 
-def _value_rows(grove: Grove, rule: str) -> Iterable[dict[str, Any]]:
-    columns = _columns_of(grove.tree, rule)
-    for path in grove.labelled:
-        way = list(grove.tree.way(path.path))
+def _value_rows(labelled: LabelledTree, rule: str) -> Iterable[dict[str, Any]]:
+    columns = _columns_of(labelled.tree, rule)
+    for path in labelled.paths:
+        way = list(labelled.tree.way(path.path))
         values = columns(path, way)
         for index, node in enumerate(way):
             counts = node.fair if rule == "policy" else node.all
@@ -95,7 +94,7 @@ def _value_rows(grove: Grove, rule: str) -> Iterable[dict[str, Any]]:
             }
 
 
-def _columns_of(tree: Tree, rule: str) -> Callable[[CutPath, Sequence[Node]], Values]:
+def _columns_of(tree: Tree, rule: str) -> Callable[[CutPath, Sequence[TreeNode]], Values]:
     """Columns of one path of the tree, by its nodes."""
     if rule in ("mean", "policy"):
         return lambda path, way: _chances(tree, path, way, rule)
@@ -107,7 +106,7 @@ def _columns_of(tree: Tree, rule: str) -> Callable[[CutPath, Sequence[Node]], Va
     return lambda path, way: _scores(path, way, worth, nearest)
 
 
-def _chances(tree: Tree, path: CutPath, way: Sequence[Node], rule: str) -> Values:
+def _chances(tree: Tree, path: CutPath, way: Sequence[TreeNode], rule: str) -> Values:
     def evidence(counts: Counts, source: Any = "continuations") -> Evidence:
         return Evidence(counts.correct, counts.judged, source)
 
@@ -119,7 +118,7 @@ def _chances(tree: Tree, path: CutPath, way: Sequence[Node], rule: str) -> Value
     return step_columns(prompt, steps, verdict)
 
 
-def _scores(path: CutPath, way: Sequence[Node], worth: Sequence[float], nearest: Sequence[int | None]) -> Values:
+def _scores(path: CutPath, way: Sequence[TreeNode], worth: Sequence[float], nearest: Sequence[int | None]) -> Values:
     value = np.array([worth[0], *(worth[node.index] for node in way)])
     right = path.path.verdict == "correct"
     return without_intervals(value, -1 if right else first_without_hope(way, nearest))

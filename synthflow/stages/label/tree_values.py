@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthflow.rollouts.tree import Node, Tree
+from synthflow.rollouts.tree import Tree, TreeNode
 
 
 def steps_to_correct(tree: Tree) -> list[int | None]:
@@ -56,7 +56,7 @@ def rest_mcts(tree: Tree) -> list[float]:
     return value
 
 
-def first_without_hope(way: Sequence[Node], nearest: Sequence[int | None]) -> int | None:
+def first_without_hope(way: Sequence[TreeNode], nearest: Sequence[int | None]) -> int | None:
     """Index of the first step of a path below which no correct leaf was found; None if there is none.
 
     Our default for `is_first_error` where values say only whether a correct leaf was found: it names a step the earlier
@@ -65,6 +65,6 @@ def first_without_hope(way: Sequence[Node], nearest: Sequence[int | None]) -> in
     return next((k for k, node in enumerate(way) if nearest[node.index] is None), None)
 
 
-def _parent(node: Node) -> Node:
+def _parent(node: TreeNode) -> TreeNode:
     assert node.parent is not None  # all but the root have one
     return node.parent

@@ -19,10 +19,11 @@ from typing import Any, ClassVar, NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from synthflow.contracts import Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.contracts.stage_info import verifier_of
 from synthflow.errors import NotCalibrated, UserError
 from synthflow.registry import suggest
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import verify_stages
 from synthflow.schema import STATS
 from synthflow.stages.measure.calibration_config import BOUNDED, CalibrationConfig, with_labels_hash
@@ -37,7 +38,6 @@ LABELS = "labels"
 """The reference's name where the truth is a file of human labels."""
 
 ALL = "all"
-_GROUP = ["problem_id", "policy_id", "round", "sampling_id"]
 _LONG = {"rollout_id": pl.String, "scorer": pl.String, "code": pl.Int64, "value": pl.Float64}
 _VALUE_BINS = len(VALUES) - 1
 
@@ -90,7 +90,7 @@ class MeasureCalibration(Stage):
     identity_excludes: ClassVar[tuple[str, ...]] = ("labels",)
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         return with_labels_hash(given, base_dir)
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
@@ -111,8 +111,8 @@ class MeasureCalibration(Stage):
             except UserError as error:
                 yield "labels", str(error), ""
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, note="one row a pair of scorers, bin and metric")
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, note="one row a pair of scorers, bin and metric")
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Rows of `stats`.
@@ -213,9 +213,9 @@ def _long(part: Inputs, labels: Mapping[str, str]) -> pl.DataFrame:
 
 def _places(part: Inputs) -> pl.DataFrame:
     """Group and difficulty bin of every rollout: rollout_id, group, difficulty_bin."""
-    rollouts = part.frame("rollouts", ["rollout_id", *_GROUP]).unique("rollout_id")
-    named = part.frame("problem_stats", [*_GROUP, "difficulty_bin"]).unique(_GROUP, keep="first", maintain_order=True)
-    return rollouts.join(named, on=_GROUP, how="left").select(
+    rollouts = part.frame("rollouts", ["rollout_id", *GROUP]).unique("rollout_id")
+    named = part.frame("problem_stats", [*GROUP, "difficulty_bin"]).unique(GROUP, keep="first", maintain_order=True)
+    return rollouts.join(named, on=GROUP, how="left").select(
         "rollout_id",
         pl.concat_str(["policy_id", pl.col("round").cast(pl.String), "sampling_id"], separator="/").alias("group"),
         pl.col("difficulty_bin").fill_null(ALL),

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from synthflow.contracts import Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import STATS
 from synthflow.stages.measure.metrics import metric_of
@@ -54,9 +54,9 @@ class MeasureQdc(Stage):
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return check_verdicts(ancestors, self.config.verdicts)
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = upstream.problems * ROWS_PER_GROUP * max(1, len(self.config.of))
-        return Volume(upstream.problems, upstream.rollouts, rows={"stats": rows}, note="rows for each stage above")
+        return Estimate(upstream.problems, upstream.rollouts, rows={"stats": rows}, note="rows for each stage above")
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         observed = observe(inputs, self.config.verdicts)

@@ -22,16 +22,17 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.errors import UserError
 from synthflow.models.directories import identify, resolve_model
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import split
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.schema import SCORES
 
 _DECIMALS = 5
-_COLUMNS = ("rollout_id", *shared.GROUP, "condition", "finish_reason", "prompt_token_ids", "token_ids")
+_COLUMNS = ("rollout_id", *GROUP, "condition", "finish_reason", "prompt_token_ids", "token_ids")
 
 
 class SelfCertaintyConfig(StageConfig):
@@ -70,8 +71,8 @@ class SelfCertainty(Stage):
     def full_version(self) -> str:
         return f"{self.version}+transformers {version('transformers')}+torch {version('torch')}"
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(
             upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts}, note="reads, samples nothing"
         )
 

@@ -17,14 +17,14 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
-from synthflow.contracts import Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.errors import UserError
 from synthflow.registry import suggest
 from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import TABLES
 from synthflow.stages.measure.step_comparisons import Bin, Found, against, alone, calibration, even_split
 from synthflow.stages.measure.step_labels import StepLabels, label_stages, read_labels
-from synthflow.statistics.bootstrap import Bootstrap, Estimate
+from synthflow.statistics.bootstrap import Bootstrap, BootstrapEstimate
 
 ALL, OUTCOME, NONE = "all", "outcome", "none"
 CONTROL = "even split"
@@ -84,8 +84,8 @@ class MeasureStepAgreement(Stage):
             return list(self.config.labelers)
         return [name for name in label_stages(ancestors) if name != self.config.truth]
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, note="one row a labeler, reference, slice and statistic")
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, note="one row a labeler, reference, slice and statistic")
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Rows of `agreement`.
@@ -191,7 +191,7 @@ def _reliability(labeler: str, reference: str, is_truth: bool, each: Bin) -> Row
     return row | {"bin": each.bin, "predicted": round(each.predicted, _DECIMALS)}
 
 
-def _row(labeler: str, reference: str, is_truth: bool, metric: str, estimate: Estimate) -> Row:
+def _row(labeler: str, reference: str, is_truth: bool, metric: str, estimate: BootstrapEstimate) -> Row:
     ends = (None if x is None else round(x, _DECIMALS) for x in estimate[:3])
     return {
         "labeler": labeler,

@@ -20,7 +20,7 @@ from synthflow.statistics.bootstrap import (
     BINS,
     F64,
     Bootstrap,
-    Estimate,
+    BootstrapEstimate,
     Mask,
     auroc,
     bin_of,
@@ -32,7 +32,7 @@ from synthflow.statistics.bootstrap import (
     spearman,
 )
 
-Found = tuple[str, Estimate]
+Found = tuple[str, BootstrapEstimate]
 _SILENT = -2
 """In place of the index of the first error: the labeler does not say. -1: it says that there is none."""
 
@@ -44,7 +44,7 @@ class Bin(NamedTuple):
 
     bin: int
     predicted: float
-    observed: Estimate
+    observed: BootstrapEstimate
 
 
 def alone(labels: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:
@@ -60,7 +60,7 @@ def alone(labels: pl.DataFrame, boot: Bootstrap) -> Iterator[Found]:
         "tokens": int(labels["tokens"].sum()),
     }
     for name, count in counts.items():
-        yield name, Estimate(float(count), None, None, labels.height, problems)
+        yield name, BootstrapEstimate(float(count), None, None, labels.height, problems)
     by_rollout = labels.group_by("rollout_id", maintain_order=True).agg(
         pl.col("problem").first(), pl.col("tokens").sum()
     )
@@ -129,14 +129,14 @@ def _areas(judged: pl.DataFrame, has_kinds: bool, boot: Bootstrap) -> Iterator[F
         yield "auroc_p_first_error", _area(told, "first_wrong", told["p_first"], boot)
 
 
-def _area(steps: pl.DataFrame, wrong: str, scores: pl.Series, boot: Bootstrap) -> Estimate:
+def _area(steps: pl.DataFrame, wrong: str, scores: pl.Series, boot: Bootstrap) -> BootstrapEstimate:
     chosen = (steps[wrong] | steps["right"]).to_numpy()
     positive: Mask = steps[wrong].to_numpy()[chosen]
     values: F64 = scores.to_numpy()[chosen]
     return boot.estimate(auroc(values, positive), steps["problem"].to_numpy()[chosen])
 
 
-def _within(decided: pl.DataFrame, boot: Bootstrap) -> Estimate:
+def _within(decided: pl.DataFrame, boot: Bootstrap) -> BootstrapEstimate:
     """The area over pairs of one rollout: what a labeler knows beside the outcome, which all steps of it share."""
     wrong = pl.col("advantage").filter("first_wrong").first()
     right = pl.col("advantage").filter("right")

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
 from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.scores import check_scorer, numbers
 from synthflow.schema import SCORES
@@ -77,9 +77,9 @@ class Advantages(Stage):
                     what = f"{name!r} is not a stage above that samples and judges"
                     yield f"include_branches.{i}", what, f"known: {', '.join(known) or 'none'}"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = upstream.rollouts * len(self.config.estimators)
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": rows})
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": rows})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         branches = branch_stages(inputs.ancestors, self.config.include_branches)

@@ -42,7 +42,7 @@ RIGHT = REWARD == 1
 BINARY: frozenset[Estimator] = frozenset({"psr", "nsr", "weighted", "oreal", "nft"})
 
 ALONE = pl.when(N < 2).then(pl.lit("alone"))
-UNANIMOUS = pl.when(MEAN == 0).then(pl.lit("group_all_wrong")).when(MEAN == 1).then(pl.lit("group_all_right"))
+UNANIMOUS = pl.when(MEAN == 0).then(pl.lit("group_all_wrong")).when(MEAN == 1).then(pl.lit("group_all_correct"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.scores import check_scorer, numbers
 from synthflow.rollouts.views import check_verdicts, judged_rollouts
 from synthflow.schema import PAIRS, REJECTS
@@ -120,10 +120,10 @@ class MinePairs(Stage):
         elif self.config.labels is None and len(known) > 1:
             yield "labels", f"several label stages above: {', '.join(known)}", "say which with labels: NAME"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         # Our guess: six problems in ten are mixed, and those give all the pairs they may.
         pairs = upstream.problems * 0.6 * self.config.max_per_problem
-        return Volume(upstream.problems, upstream.rollouts, rows={"pairs": pairs})
+        return Estimate(upstream.problems, upstream.rollouts, rows={"pairs": pairs})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         stage = self.config.verdicts if self.config.consensus is None else self.config.consensus[0]

@@ -1,6 +1,6 @@
 """Joining a failed beginning and a correct ending in text and in tokens at once.
 
-Invariant: a weld is made only where both cuts are exact: the tokens up to a cut spell the text up to it. So what is
+Invariant: a splice is made only where both cuts are exact: the tokens up to a cut spell the text up to it. So what is
 joined is what was sampled, but for the reflection, which the policy's tokenizer reads as plain text.
 """
 
@@ -42,7 +42,7 @@ class Weld:
     good: Mapping[str, Any]
 
 
-def weld(
+def splice(
     failed: Mapping[str, Any],
     error: Mapping[str, Any],
     goods: Sequence[Good],

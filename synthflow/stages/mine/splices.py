@@ -25,6 +25,7 @@ from pydantic import Field, field_validator
 from synthflow import ids
 from synthflow.contracts import (
     Coverage,
+    Estimate,
     Inputs,
     Renderer,
     SamplingParams,
@@ -32,14 +33,14 @@ from synthflow.contracts import (
     Stage,
     StageConfig,
     StageInfo,
-    Volume,
 )
 from synthflow.rollouts.labels import check_labels, label_stage, of_stage
+from synthflow.rollouts.requests import RolloutIds
 from synthflow.rollouts.rows import sampling_row
 from synthflow.rollouts.step_rows import reject_rows
 from synthflow.rollouts.views import check_verdicts, judged_rollouts
 from synthflow.schema import ARTIFACTS, ROLLOUTS
-from synthflow.stages.mine.splice import Good, Weld, weld
+from synthflow.stages.mine.splice import Good, Weld, splice
 
 TEMPLATE = "{prompt}{prefix}{bad step}{reflection}{path}"
 """What stands for the prompt template in the sampling_id of splices."""
@@ -105,9 +106,9 @@ class MineSplices(Stage):
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [sampling_row(_PARAMS, self.config.template(), "spliced")]
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = upstream.problems * 0.5 * self.config.max_per_problem
-        return Volume(upstream.problems, upstream.rollouts, rows={"rollouts": rows, "artifacts": rows})
+        return Estimate(upstream.problems, upstream.rollouts, rows={"rollouts": rows, "artifacts": rows})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Splices, the reflections that join them, and why the other rollouts did not begin one."""
@@ -176,7 +177,7 @@ class MineSplices(Stage):
             if error is None:
                 why[row["rollout_id"]] = "no_first_error"
                 continue
-            found = weld(row, error, goods, renderer, config.reflections, config.train_prefix)
+            found = splice(row, error, goods, renderer, config.reflections, config.train_prefix)
             why[row["rollout_id"]] = "no_correct_sibling" if not found else "not_selected"
             for one in found:
                 index = taken.get(one.prefix_id, 0)
@@ -190,7 +191,7 @@ class MineSplices(Stage):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         sampling = self.config.sampling_id()
         problem, policy, round_ = failed["problem_id"], failed["policy_id"], failed["round"]
-        rollout = ids.rollout_id(problem, policy, round_, sampling, one.prefix_id, index, services.run_seed)
+        rollout = RolloutIds(policy, sampling, services.run_seed).rollout_id(problem, round_, one.prefix_id, index)
         source = one.good["rollout_id"]
         artifact = {
             "artifact_id": ids.artifact_id("reflection", one.reflection, problem, source),

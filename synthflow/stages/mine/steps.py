@@ -46,7 +46,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Node:
+class StepNode:
     """A prefix and the labelled steps after it, by their text."""
 
     prefix_id: str
@@ -64,7 +64,7 @@ def nodes_of(
     labelled: Iterable[Mapping[str, Any]],
     continuations: Iterable[Mapping[str, Any]],
     firsts: Iterable[Mapping[str, Any]],
-) -> list[Node]:
+) -> list[StepNode]:
     """The prefixes of one problem.
 
     Args:
@@ -75,11 +75,11 @@ def nodes_of(
 
     All in the order of their ids, so that the smallest represents those with one text.
     """
-    nodes: dict[NodeKey, Node] = {}
+    nodes: dict[NodeKey, StepNode] = {}
     for row in labelled:
         prefix = row["completion"][: row["char_start"]]
         key = _key(row, prefix_id(row, row["token_ids"][: row["token_start"]]), prefix)
-        node = nodes.setdefault(key, Node(key[3], prefix))
+        node = nodes.setdefault(key, StepNode(key[3], prefix))
         text = row["completion"][row["char_start"] : row["char_end"]]
         if row["value"] is not None and len(node.children) < MAX_SIDE:
             side = Side(
@@ -93,7 +93,7 @@ def nodes_of(
                 _visits(row),
             )
             node.children.setdefault(text, (side, row))
-    by_prefix: dict[tuple[str, str, int, str], list[Node]] = {}
+    by_prefix: dict[tuple[str, str, int, str], list[StepNode]] = {}
     for key, node in nodes.items():
         by_prefix.setdefault(key[:4], []).append(node)
     for row in [*continuations, *firsts]:
@@ -108,7 +108,7 @@ def _key(row: Mapping[str, Any], prefix: str, text: str) -> NodeKey:
     return ids.problem_id(row["prompt"]), row["policy_id"], row["round"], prefix, ids.text_hash(text)
 
 
-def siblings(node: Node, gap: float, which: Literal["all", "extremes"] = "all") -> Iterable[Candidate]:
+def siblings(node: StepNode, gap: float, which: Literal["all", "extremes"] = "all") -> Iterable[Candidate]:
     """Pairs of labelled steps whose values differ by `gap` or more.
 
     `extremes` pairs the best child with the worst alone, as MCTS-DPO's training scripts do (`choose_worst`); ties go to
@@ -146,7 +146,7 @@ def _visits(row: Mapping[str, Any]) -> int:
     return int(row["n"] + row["n_unknown"]) or int(is_verdict)
 
 
-def against_continuations(node: Node, gap: float) -> Iterable[Candidate]:
+def against_continuations(node: StepNode, gap: float) -> Iterable[Candidate]:
     """Pairs of a labelled step that loses `gap` or more with the first steps of correct samples from its prefix."""
     firsts: dict[str, dict[str, Side]] = {}
     for rejected, row in node.children.values():
@@ -164,7 +164,7 @@ def against_continuations(node: Node, gap: float) -> Iterable[Candidate]:
                 yield Candidate("continuation", node.prefix_id, node.prefix, chosen, rejected, error, significant)
 
 
-def _first_steps(node: Node, label: str) -> dict[str, Side]:
+def _first_steps(node: StepNode, label: str) -> dict[str, Side]:
     """First steps of the correct samples, cut as `label` says, by text; without those that are cut elsewhere."""
     found: dict[str, Side] = {}
     start = len(node.prefix)
@@ -190,7 +190,7 @@ def value_error(row: Mapping[str, Any]) -> float | None:
 
 
 def candidates(
-    nodes: Sequence[Node], rules: Sequence[str], gap: float, which: Literal["all", "extremes"] = "all"
+    nodes: Sequence[StepNode], rules: Sequence[str], gap: float, which: Literal["all", "extremes"] = "all"
 ) -> list[Candidate]:
     """All candidates of one problem under the wanted rules, with margins of at least `gap`."""
     found: list[Candidate] = []

@@ -17,10 +17,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageConfig, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.labels import check_labels, label_stage, of_stage
 from synthflow.rollouts.step_rows import reject_rows
-from synthflow.rollouts.views import WHOLE, check_verdicts, filtered_out, verdicts
+from synthflow.rollouts.views import WHOLE, check_verdicts, dropped, verdicts
 from synthflow.schema import SCORES
 
 SCORER = "mine.traces"
@@ -50,8 +50,8 @@ class MineTraces(Stage):
         yield from check_verdicts(ancestors, self.config.verdicts)
         yield from check_labels(ancestors, self.config.labels)
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts})
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """A filter's score for every whole rollout; rejects for continuations and what was put together otherwise."""
@@ -68,7 +68,7 @@ class MineTraces(Stage):
         mean = values.group_by("rollout_id").agg(pl.col("value").cast(pl.Float64).mean().alias("mean"))
         judged = (
             whole.join(verdicts(inputs, config.verdicts).select("rollout_id", "verdict"), on="rollout_id", how="left")
-            .join(filtered_out(inputs).select("rollout_id", "reason"), on="rollout_id", how="left")
+            .join(dropped(inputs, name="reason"), on="rollout_id", how="left")
             .join(mean, on="rollout_id", how="left")
             .with_columns(_why_not(config.min_value).alias("why"))
         )

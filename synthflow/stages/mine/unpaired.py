@@ -25,7 +25,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
 from synthflow.rollouts.groups import GROUP
 from synthflow.schema import SCORES
 from synthflow.stages.mine.outcomes import OutcomeConfig, check_outcomes, outcomes, reject_rows
@@ -72,8 +72,8 @@ class Unpaired(Stage):
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return check_outcomes(ancestors, self.config, self.config.consensus)
 
-    def estimate(self, upstream: Volume) -> Volume:
-        return Volume(upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts})
+    def estimate(self, upstream: Estimate) -> Estimate:
+        return Estimate(upstream.problems, upstream.rollouts, rows={"scores": upstream.rollouts})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         found, others = outcomes(inputs, self.config, self.config.consensus)
@@ -133,7 +133,7 @@ def _has(right: bool) -> pl.Expr:
 
 _FIRST = pl.struct("index", "rollout_id").rank("ordinal").over(_SIDE) == 1
 _DRAWN = pl.col("rollout_id").rank("ordinal").over(_SIDE) == 1
-_ALL_RIGHT, _ALL_WRONG = (_RIGHT.all().over(GROUP), (~_RIGHT).all().over(GROUP))
+_ALL_CORRECT, _ALL_WRONG = (_RIGHT.all().over(GROUP), (~_RIGHT).all().over(GROUP))
 """Of the known ones: null is ignored."""
 
 _RULES: Mapping[str, list[tuple[pl.Expr, pl.Expr]]] = {
@@ -143,7 +143,7 @@ _RULES: Mapping[str, list[tuple[pl.Expr, pl.Expr]]] = {
     "nsr": [(_RIGHT, pl.lit("right"))],
     "redi": [(~_RIGHT & ~_has(True), pl.lit("no_positive")), (~_FIRST, pl.lit("not_first"))],
     "oreal": [
-        (_ALL_RIGHT, pl.lit("group_all_right")),
+        (_ALL_CORRECT, pl.lit("group_all_correct")),
         (_ALL_WRONG, pl.lit("group_all_wrong")),
         (~(_has(True) & _has(False)), pl.lit("no_partner")),
         (~_DRAWN, pl.lit("not_drawn")),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 import pyarrow as pa
 
-from synthflow.contracts import Inputs, Services, StageInfo, Volume
+from synthflow.contracts import Estimate, Inputs, Services, StageInfo
 from synthflow.rollouts.first_wave import BUDGET, check_first_wave, first_wave
 from synthflow.rollouts.problem_measures import problem_measure, problem_rejects
 from synthflow.rollouts.views import first_rollouts
@@ -56,11 +56,11 @@ class SampleMore(FirstRollouts):
                 what = f"{mine[field]!r} is not that of the first wave: {first.name!r} has {first.config[field]!r}"
                 yield field, what, f"write {field}: {first.config[field]}"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         most = self.config.max_tokens
         tokens = upstream.asked.get("tokens", 0.0)
         rollouts = upstream.asked.get("rollouts", 0.0) + tokens / (most * GUESSED_REST)
-        return Volume(
+        return Estimate(
             problems=upstream.problems,
             rollouts=upstream.rollouts + rollouts,
             requests=rollouts,

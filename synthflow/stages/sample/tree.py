@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from synthflow import registry
-from synthflow.contracts import Coverage, Inputs, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
 from synthflow.rollouts.questions import problems_by_id
 from synthflow.rollouts.rows import sampling_row
 from synthflow.rollouts.verdicts import mistakes
@@ -44,12 +44,12 @@ class SampleTree(Stage):
     summary = "Search a tree of rollouts for every problem (UCT, PUCT), or as many first rollouts for the same tokens."
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         name = given.get("verifier", TreeSearchConfig.model_fields["verifier"].default)
         options = given.get("verifier_options")
         if name not in registry.names("verifiers") or not isinstance(options, Mapping):
             return dict(given)
-        return {**given, "verifier_options": registry.load("verifiers", name).anchor(options, base_dir)}
+        return {**given, "verifier_options": registry.load("verifiers", name).resolve_paths(options, base_dir)}
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return mistakes(self.config.verifier, self.config.verifier_options)
@@ -79,7 +79,7 @@ class SampleTree(Stage):
         conditions = ["none"] if self.config.search == "best_of_n" else list(TEMPLATES)
         return [sampling_row(self.config.params(), TEMPLATES[name], name) for name in conditions]
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         config: TreeSearchConfig = self.config
         samples = float(config.first + config.iterations * config.branch)
         tokens = samples * config.max_tokens * GUESSED_LENGTH
@@ -87,7 +87,7 @@ class SampleTree(Stage):
             samples, tokens = samples * config.tokens / tokens, config.tokens
         requests = upstream.problems * samples
         paths = 0 if config.search == "best_of_n" else requests - upstream.problems * min(config.first, samples)
-        return Volume(
+        return Estimate(
             upstream.problems,
             upstream.rollouts + requests,
             requests,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from synthflow.rollouts.tree import Node, Tree
+from synthflow.rollouts.tree import Tree, TreeNode
 
 Rule = Literal["uct", "puct"]
 
@@ -33,12 +33,12 @@ class Selection:
     max_depth: int
 
 
-def worth(node: Node, best_share: float) -> float:
+def worth(node: TreeNode, best_share: float) -> float:
     """Value of a node for the search: (1 - a) mean + a best of the outcomes below it; its parent's where none is known.
 
     What is not known of the root is one half (our default).
     """
-    seen: Node | None = node
+    seen: TreeNode | None = node
     while seen is not None and not seen.all.judged:
         seen = seen.parent
     if seen is None:
@@ -57,7 +57,7 @@ def puct(value: float, prior: float, parent_visits: int, visits: int, exploratio
     return value + exploration * prior * math.sqrt(parent_visits) / (1 + visits)
 
 
-def select(tree: Tree, how: Selection) -> Node:
+def select(tree: Tree, how: Selection) -> TreeNode:
     """The node to continue: from the root down to the best open child, until one was never continued itself."""
     is_open = _open(tree, how.max_depth)
     node = tree.root
@@ -70,14 +70,14 @@ def select(tree: Tree, how: Selection) -> Node:
             return node
 
 
-def _urgency(parent: Node, how: Selection, child: Node) -> float:
+def _urgency(parent: TreeNode, how: Selection, child: TreeNode) -> float:
     value, above, visits = worth(child, how.best_share), parent.all.visits, child.all.visits
     if how.rule == "uct":
         return uct(value, above, visits, how.exploration)
     return puct(value, child.prior, above, visits, how.exploration)
 
 
-def _adds_nothing(node: Node) -> bool:
+def _adds_nothing(node: TreeNode) -> bool:
     """A step without tokens of its own: to continue it is to continue its parent."""
     return node.parent is not None and node.end == node.parent.end
 

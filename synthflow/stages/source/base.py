@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from synthflow.contracts import Inputs, Services, Stage, StageConfig, Volume
+from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig
 from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError
 from synthflow.io.rows import Mapped, Row, RowError, Seen, prompt_column, to_problem
 from synthflow.registry import suggest
@@ -168,11 +168,11 @@ class Source(Stage):
         """How many rows there are, as far as that is cheap to say, with a note where it is an estimate."""
         return 0.0, "unknown"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         """Problems this source brings, before copies and malformed rows are left out."""
         rows, note = self.count_rows()
         kept = min(rows, self.config.limit) if self.config.limit is not None else rows
-        return Volume(problems=kept, rows={"problems": kept}, note=note)
+        return Estimate(problems=kept, rows={"problems": kept}, note=note)
 
     def _first_bad(self) -> str:
         return f"; the first: {self.bad_rows[0]}" if self.bad_rows else ""

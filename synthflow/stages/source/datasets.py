@@ -34,7 +34,7 @@ class DatasetsSource(Source):
     identity_excludes: ClassVar[tuple[str, ...]] = ("path",)
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         """A path that starts with a dot, or is a folder beside the spec, is local; anything else a hub name."""
         path = given.get("path")
         if not isinstance(path, str) or not path or "\0" in path or "://" in path:

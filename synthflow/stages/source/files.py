@@ -42,7 +42,7 @@ class FileSource(Source):
     identity_excludes: ClassVar[tuple[str, ...]] = ("path",)
 
     @classmethod
-    def anchor(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         return {key: files.anchored(value, base_dir) if key == "path" else value for key, value in given.items()}
 
     @abstractmethod

@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow as pa
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Judgement, Services, Stage, StageInfo
 from synthflow.judges import prompts
-from synthflow.judges.client import Panel, judge_sampling
+from synthflow.judges.client import JudgeClient, judge_sampling
 from synthflow.judges.config import reference_text
 from synthflow.rollouts import score_rows as shared
-from synthflow.rollouts.eligibility import by_its_end, split
+from synthflow.rollouts.eligibility import split, verdict_from_finish_reason
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.stages.verify import pairwise, pointwise
 from synthflow.stages.verify.candidate import Candidate
@@ -41,7 +41,7 @@ class Judge(Stage):
     reads = ("rollouts", "problems")
     writes = ("scores", "artifacts")
     covers = Coverage("rollouts", "rollout_id", {"scores": "target_id"})
-    summary = "Ask a language model: pointwise, pairwise in both orders, or against a reference."
+    summary = "JudgeQuestion a language model: pointwise, pairwise in both orders, or against a reference."
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         config: JudgeConfig = self.config
@@ -50,7 +50,7 @@ class Judge(Stage):
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [judge_sampling(self.config, self.config.template())]
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         config: JudgeConfig = self.config
         asked, how = upstream.rollouts * config.k, f"{config.k} a rollout"
         if config.mode == "pairwise" and config.against == "reference":
@@ -61,7 +61,7 @@ class Judge(Stage):
             if config.opponents is not None:
                 pairs = min(pairs, size * config.opponents)
             asked, how = upstream.problems * pairs * 2 * config.k, f"{pairs:.0f} pairs a group, both orders"
-        return Volume(
+        return Estimate(
             upstream.problems,
             upstream.rollouts,
             asked,
@@ -79,7 +79,7 @@ class Judge(Stage):
         config: JudgeConfig = self.config
         rollouts, rejects = split(shared.read(inputs), services.stage_id)
         rows = rollouts.to_dicts()
-        panel = Panel(config, config.policy, config.template(), services)
+        panel = JudgeClient(config, config.policy, config.template(), services)
         scorer = self._scorer(panel.policy_id)
         judgements, candidates = _candidates(rows, inputs, config)
         weigh = pointwise.judge if config.mode == "pointwise" else pairwise.judge
@@ -110,7 +110,7 @@ def _candidates(
     known: dict[str, Judgement] = {}
     candidates = []
     for row in rows:
-        early = by_its_end(row["finish_reason"], config.truncated)
+        early = verdict_from_finish_reason(row["finish_reason"], config.truncated)
         problem = problems[row["problem_id"]]
         reference = reference_text(problem, config.reference)
         text = prompts.shown_answer(row["completion"], config.max_chars, config.thinking)

@@ -15,14 +15,14 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, StageInfo, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Judgement, Services, Stage, StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.judges import prompts
-from synthflow.judges.client import Ask, Heard, Panel, judge_sampling
+from synthflow.judges.client import Heard, JudgeClient, JudgeQuestion, judge_sampling
 from synthflow.judges.config import metadata_of
 from synthflow.judges.samples import Opinion, Thresholds, combine
 from synthflow.rollouts import score_rows as shared
-from synthflow.rollouts.eligibility import by_its_end, split
+from synthflow.rollouts.eligibility import split, verdict_from_finish_reason
 from synthflow.rollouts.questions import problems_by_id
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.schema import ARTIFACTS
@@ -64,13 +64,13 @@ class RubricStage(Stage):
     def samplings(self) -> Iterable[Mapping[str, Any]]:
         return [judge_sampling(self.config, self.config.template())] if self.config.policy else []
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         config: RubricConfig = self.config
         own = GUESSED_OWN if config.criteria_from is not None else 0
         principles = sum(c.principle is not None for c in config.criteria) + own
         asked = upstream.rollouts * principles * config.k
         note = f"at most: {principles} principles a rollout, {config.k} each, {config.max_tokens} tokens each"
-        return Volume(
+        return Estimate(
             upstream.problems,
             upstream.rollouts,
             asked,
@@ -93,7 +93,7 @@ class RubricStage(Stage):
         needed = None if any((c.rule or "").startswith("filter.") for c in config.criteria) else shared.COLUMNS
         rollouts, rejects = split(shared.read(inputs, needed), services.stage_id)
         judgements, asked = _early(rollouts, rubric_of, config)
-        panel = Panel(config, config.policy, config.template(), services) if config.policy else None
+        panel = JudgeClient(config, config.policy, config.template(), services) if config.policy else None
         scorer = self._scorer(panel.policy_id if panel else None)
         values: Values = {}
         versions = rules.check(config.criteria, rollouts, asked, problems, services, values)
@@ -149,7 +149,7 @@ def _early(
     known: dict[str, Judgement] = {}
     asked = []
     for row in rollouts.select(shared.COLUMNS).iter_rows(named=True):
-        early = by_its_end(row["finish_reason"], config.truncated)
+        early = verdict_from_finish_reason(row["finish_reason"], config.truncated)
         problem = rubric_of[row["problem_id"]].problem
         if early is None and problem is not None:
             early = Judgement.unknown("no_rubric", f"the problem's rubric {problem}")
@@ -167,10 +167,10 @@ def _principles(
     rubric_of: Mapping[str, Rubric],
     problems: Mapping[str, Mapping[str, Any]],
     config: RubricConfig,
-    panel: Panel | None,
+    panel: JudgeClient | None,
     values: Values,
 ) -> tuple[dict[str, float], pa.Table]:
-    """Ask the judge about every principle of every rollout; seconds by rollout, and what the judge wrote."""
+    """JudgeQuestion the judge about every principle of every rollout; seconds by rollout, and what the judge wrote."""
     wanted = [
         (row, criterion)
         for row in rows
@@ -191,13 +191,15 @@ def _principles(
     return took, artifacts
 
 
-def _ask(row: Mapping[str, Any], criterion: Criterion, problem: Mapping[str, Any], config: RubricConfig) -> Ask:
+def _ask(
+    row: Mapping[str, Any], criterion: Criterion, problem: Mapping[str, Any], config: RubricConfig
+) -> JudgeQuestion:
     texts = {
         "question": prompts.question_text(problem["prompt"]),
         "answer": prompts.shown_answer(row["completion"], config.max_chars, config.thinking),
         "criterion": prompts.within(criterion.principle or "", config.max_chars),
     }
-    return Ask(row["problem_id"], texts, (row["rollout_id"],), {"criterion": criterion.name})
+    return JudgeQuestion(row["problem_id"], texts, (row["rollout_id"],), {"criterion": criterion.name})
 
 
 def _met(criterion: Criterion, samples: Sequence[Heard], min_agreement: float) -> Met:

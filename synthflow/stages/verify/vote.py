@@ -16,11 +16,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, StageInfo, VerifyConfig, Volume
+from synthflow.contracts import Coverage, Estimate, Inputs, Judgement, Services, Stage, StageInfo, VerifyConfig
 from synthflow.errors import UserError
 from synthflow.judges.samples import verdict_value
 from synthflow.rollouts import score_rows as shared
-from synthflow.rollouts.eligibility import by_its_end, split
+from synthflow.rollouts.eligibility import split, verdict_from_finish_reason
+from synthflow.rollouts.groups import by_group
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.stages.verify.equivalence import Classes, Equivalence, classify
 from synthflow.stages.verify.voting import Election, borda_votes, elect
@@ -75,9 +76,9 @@ class Vote(Stage):
         if config.scorer is not None and config.scores is None:
             yield "scorer", "of which stage?", "name the stage with scores"
 
-    def estimate(self, upstream: Volume) -> Volume:
+    def estimate(self, upstream: Estimate) -> Estimate:
         rows = {"scores": upstream.rollouts * 2}
-        return Volume(upstream.problems, upstream.rollouts, rows=rows, note="at most; samples nothing")
+        return Estimate(upstream.problems, upstream.rollouts, rows=rows, note="at most; samples nothing")
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """A verdict a rollout, the winner's share as a measure, and rejects.
@@ -92,12 +93,12 @@ class Vote(Stage):
         judgements: dict[str, Judgement] = {}
         voting = []
         for row in rows:
-            early = by_its_end(row["finish_reason"], config.truncated)
+            early = verdict_from_finish_reason(row["finish_reason"], config.truncated)
             if early is None:
                 voting.append(row)
             else:
                 judgements[row["rollout_id"]] = early
-        groups = shared.groups(voting)
+        groups = by_group(voting)
         found, version = classify(
             groups, config.equivalence, config.extract, config.timeout_s, config.max_classes, services
         )

@@ -15,7 +15,7 @@ import torch
 from synthflow.backends import open_backend
 from synthflow.backends.admission import Admitted
 from synthflow.backends.transformers import scoring as reading
-from synthflow.backends.transformers.scoring import Reading, take
+from synthflow.backends.transformers.scoring import Scoring, take
 from synthflow.contracts import Backend, PolicyConfig, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import EngineFailed, InfrastructureError
 
@@ -91,7 +91,7 @@ def test_a_pass_in_runs_of_columns_says_the_same(
 
 def test_passes_take_what_fits_in_order() -> None:
     asked = [scoring((5,) * n, (6,) * n) for n in (1000, 1000, 3000, 10, 10, 10)]
-    queue = deque(Reading(Admitted(a, a.prompt_token_ids or (), 0), Future()) for a in asked)
+    queue = deque(Scoring(Admitted(a, a.prompt_token_ids or (), 0), Future()) for a in asked)
     sizes = []
     while queue:
         sizes.append([r.length for r in take(queue, 2)])

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from support.stages import stage_info
 from support.toy_world import ToyServices, inputs_of, problem_row, rollout_row, rows, score_row
 from synthflow.contracts import MemoryInputs
-from synthflow.contracts.stage import Volume
+from synthflow.contracts.stage import Estimate
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS
 from synthflow.stages.curriculum.bins import DEFAULT_BINS
@@ -48,7 +48,7 @@ def of_groups(*groups):
         ("ccwww", "mixed", "medium"),
         ("cccww", "mixed", "easy"),
         ("ccccw", "mixed", "very_easy"),
-        ("cccc", "all_right", "perfect"),
+        ("cccc", "all_correct", "perfect"),
         ("c", "undecided", "undecided"),
         ("uuu-", "undecided", "undecided"),
         ("cuu", "undecided", "undecided"),
@@ -81,7 +81,7 @@ def test_groups_stay_apart_and_continuations_out():
     )  # fmt: skip
     found = {(r["policy_id"], r["sampling_id"]): r["group_state"] for r in rows(pass_rate(inputs), "problem_stats")}
     assert found == {
-        ("m_toy", "g_first"): "mixed", ("m_toy", "g_two"): "all_wrong", ("m_other", "g_first"): "all_right",
+        ("m_toy", "g_first"): "mixed", ("m_toy", "g_two"): "all_wrong", ("m_other", "g_first"): "all_correct",
     }  # fmt: skip
 
 
@@ -182,6 +182,6 @@ def test_no_stats_no_ranks():
 
 
 def test_estimates_pass_the_problems_on():
-    volume = Volume(problems=5, rollouts=40)
+    volume = Estimate(problems=5, rollouts=40)
     made = PassRate("d", PassRate.Config(use=PassRate.use)).estimate(volume)
     assert (made.problems, made.rollouts, made.rows) == (5, 40, {"problem_stats": 5})

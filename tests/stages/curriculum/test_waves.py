@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from support.stages import stage_info
 from support.toy_world import ToyRenderer, ToyServices, problem_row, rows
 from synthflow.contracts import MemoryInputs
-from synthflow.contracts.stage import Volume
+from synthflow.contracts.stage import Estimate
 from synthflow.errors import Mistakes, UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEM_STATS, PROBLEMS, ROLLOUTS, SCORES
@@ -291,7 +291,9 @@ def test_estimates_know_what_the_budget_asks():
 def test_bounds_must_fit():
     with pytest.raises(ValidationError, match="n_min 9 is above n_max 8"):
         Budget.Config(use=Budget.use, rollouts_per_problem=1, n_min=9, n_max=8)
-    volume = Budget("b", Budget.Config(use=Budget.use, rollouts_per_problem=2)).estimate(Volume(problems=3, rollouts=9))
+    volume = Budget("b", Budget.Config(use=Budget.use, rollouts_per_problem=2)).estimate(
+        Estimate(problems=3, rollouts=9)
+    )
     assert volume.asked == {"rollouts": 6}
 
 

@@ -66,7 +66,7 @@ def test_unpaired_takes_what_was_mined_with_its_weight(world: Any, tables: Any, 
     assert {(r["label"], r["sf_weight"]) for r in rows} == {(True, 1.0), (False, 0.5)}
     assert all(r["label"] == (weights[r["sf_rollout_id"]] > 0) for r in rows)
     assert Counter(r["sf_problem_id"] for r in rows).most_common()[0][1] == 2
-    assert reasons["unpaired: mine.oreal: group_all_right"] > 0 and reasons["unpaired: mine.oreal: not_drawn"] > 0
+    assert reasons["unpaired: mine.oreal: group_all_correct"] > 0 and reasons["unpaired: mine.oreal: not_drawn"] > 0
 
 
 def test_sft_takes_positives_only(world: Any, tables: Any, tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_rl_keeps_mixed_groups_where_pass_rates_are_known(world: Any, tables: An
     reasons = run(world, tables, tmp_path / "known", ExportRl)
     rows = read(tmp_path / "known", "rl")
     assert {r["sf_group_state"] for r in rows} == {"mixed"}
-    assert set(reasons) == {"group all_right (groups: mixed)", "group all_wrong (groups: mixed)"}
+    assert set(reasons) == {"group all_correct (groups: mixed)", "group all_wrong (groups: mixed)"}
     gold = {p["problem_id"]: p for p in tables["problems"]["problems"].to_pylist()}
     for row in rows:
         problem = gold[row["sf_problem_id"]]
@@ -306,7 +306,7 @@ def test_rl_options(world: Any, tables: Any, tmp_path: Path) -> None:
 
 def test_rl_needs_gold(world: Any, tables: Any, tmp_path: Path) -> None:
     golden = edited(tables, "problems", "problems", lambda r: r | {"answer": None if r["domain"] else r["answer"]})
-    reasons = run(world, golden, tmp_path, ExportRl, groups=["all_right", "mixed", "all_wrong"])
+    reasons = run(world, golden, tmp_path, ExportRl, groups=["all_correct", "mixed", "all_wrong"])
     assert reasons == {"no gold answer": 16}
 
 

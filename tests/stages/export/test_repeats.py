@@ -14,7 +14,7 @@ from synthflow.contracts import MemoryInputs
 from synthflow.stages.curriculum.repeats import Repeats
 from synthflow.stages.export.rl import ExportRl
 
-EVERY = ("mixed", "all_right", "all_wrong")
+EVERY = ("mixed", "all_correct", "all_wrong")
 
 
 class Services:

@@ -23,7 +23,7 @@ from support.toy_world import (
 )
 from synthflow import ids
 from synthflow.contracts import SampleRequest
-from synthflow.contracts.stage import Volume
+from synthflow.contracts.stage import Estimate
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import TABLES
 from synthflow.stages.label.monte_carlo import MonteCarlo
@@ -185,8 +185,8 @@ def test_every_rollout_that_is_not_labelled_says_why():
     why = {r["target_id"]: r["reason"] for r in rows(tables, "rejects")}
     expected = [
         None, None, "no_steps", "no_token_ids", "tokens_do_not_spell_text", "filtered", "other_policy",
-        "not_first_rollout", "no_verdict", "group_all_right", "group_all_right", "group_all_wrong", "group_all_wrong",
-        "group_undecided",
+        "not_first_rollout", "no_verdict", "group_all_correct", "group_all_correct", "group_all_wrong",
+        "group_all_wrong", "group_undecided",
     ]  # fmt: skip
     assert [why.get(r["rollout_id"]) for r in made] == expected
     everything, _ = label(
@@ -304,7 +304,7 @@ def test_planning():
     assert not list(stage().check(inputs.ancestors))
     assert [m[0] for m in stage(verdicts="nope").check(inputs.ancestors)] == ["verdicts"]
     assert [m[0] for m in stage().check(inputs.ancestors[:2])] == ["of"]
-    volume = stage(n=4, rollouts_per_problem=2, max_tokens=100).estimate(Volume(problems=10, rollouts=80))
+    volume = stage(n=4, rollouts_per_problem=2, max_tokens=100).estimate(Estimate(problems=10, rollouts=80))
     assert volume.requests == 10 * 2 * 7 * 4 and volume.tokens == volume.requests * 50
     assert MonteCarlo.policies(stage().config) == ("default",)
 

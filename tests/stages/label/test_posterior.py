@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from support.search_world import Game, exact, play
-from synthflow.rollouts.prefixes import Cut
+from synthflow.rollouts.prefixes import PrefixCut
 from synthflow.segment import Span
 from synthflow.stages.label.error_model import _log_gamma, information, predict, suspicion
 from synthflow.stages.label.monte_carlo_config import MonteCarloConfig
@@ -126,7 +126,7 @@ def test_the_prior_is_read_off_the_rollout_itself():
     spans = (Span(0, 2), Span(2, 3), Span(3, 4))
 
     def read(logprobs, **fields):
-        cut = Cut({"token_ids": [5, 6, 7, 8], "logprobs": logprobs}, "l", spans, spans, (None,) * 3)
+        cut = PrefixCut({"token_ids": [5, 6, 7, 8], "logprobs": logprobs}, "l", spans, spans, (), (None,) * 3)
         config = {"use": "label.monte_carlo", "of": "v", "method": "posterior"} | fields
         return _prior(cut, MonteCarloConfig.model_validate(config))
 

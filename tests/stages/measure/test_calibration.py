@@ -188,7 +188,7 @@ def test_human_labels_are_a_truth(tmp_path: Path) -> None:
     assert confusions(rows, "fast", "labels") == {"easy": (1, 0, 0, 1, 0, 0, 0, 0, 0)}
     assert confusions(rows, "slow", "labels") == {"easy": (1, 0, 0, 0, 1, 0, 0, 0, 0)}
     assert not any(row["stage"] == "labels" for row in rows)
-    given = MeasureCalibration.anchor({"use": "measure.calibration", "labels": "labels.jsonl"}, tmp_path)
+    given = MeasureCalibration.resolve_paths({"use": "measure.calibration", "labels": "labels.jsonl"}, tmp_path)
     config = CalibrationConfig.model_validate({**given, "of": "difficulty"})
     path.write_text('{"rollout_id": "r_x", "verdict": "wrong"}\n')
     with pytest.raises(UserError, match="sha256"):

@@ -81,7 +81,7 @@ def test_unanimous_groups():
             assert one(r, name) == [0, 0, 0]
         assert one(r, "grpo", Knobs(eps=0.0)) == [0, 0, 0]
     assert one([0, 0], "nsr") == [-1, -1] and one([1, 1], "psr") == [1, 1]
-    assert reasons([1, 1], "nft") == ["group_all_right"] * 2 and reasons([0, 0], "nft") == ["group_all_wrong"] * 2
+    assert reasons([1, 1], "nft") == ["group_all_correct"] * 2 and reasons([0, 0], "nft") == ["group_all_wrong"] * 2
     assert set(one([0.1] * 3, "grpo", Knobs(eps=0.0))) == {0.0}  # .1 + .1 + .1 is not .3
 
 

@@ -116,7 +116,7 @@ def test_oreal_draws_one_of_each_side_of_mixed_groups():
         own = sorted(r["rollout_id"] for r in rollouts[:5] if r["index"] in ((0, 2) if side == C else (1, 3)))
         assert [made[r][0] for r in own] == [weight, None] and made[own[1]][1] == "not_drawn"
     assert made[rollouts[0]["rollout_id"]][2] == "2 of 4 right"
-    assert {made[r["rollout_id"]][1] for r in rollouts[5:7]} == {"group_all_right"}
+    assert {made[r["rollout_id"]][1] for r in rollouts[5:7]} == {"group_all_correct"}
     assert [made[r["rollout_id"]][1] for r in rollouts[7:10]] == ["group_all_wrong"] * 2 + ["unknown: parse_failure"]
     assert [made[r["rollout_id"]][0] for r in rollouts[10:]] == [-0.5, 1]
     # The group is mixed by what the policy did; but with nothing left on one side there is nobody to draw.

@@ -205,9 +205,9 @@ def test_planning_names_mistakes():
         tree_stage(temperature=0)
     assert verify_stages([stage_info("t", "sample.tree", ("rollouts", "scores"))]) == ["t"]
     assert "+" in tree_stage().full_version() and "verifier_options" in tree_stage().identity()
-    from synthflow.contracts.stage import Volume
+    from synthflow.contracts.stage import Estimate
 
-    flat, deep = (tree_stage(search=s).estimate(Volume(problems=10)) for s in ("best_of_n", "uct"))
+    flat, deep = (tree_stage(search=s).estimate(Estimate(problems=10)) for s in ("best_of_n", "uct"))
     assert flat.requests == deep.requests == 10 * (4 + 32) and deep.rows["rollouts"] == 10 * (36 + 32)
 
 
@@ -297,7 +297,7 @@ def test_which_trees_are_labelled():
     reasons = {r["target_id"]: r["reason"] for r in rows(labels, "rejects")}
     for row in rollouts:
         found = groups[row["problem_id"]]
-        wanted = None if len(found) == 2 else "tree_all_right" if found == {"correct"} else "tree_all_wrong"
+        wanted = None if len(found) == 2 else "tree_all_correct" if found == {"correct"} else "tree_all_wrong"
         assert reasons.get(row["rollout_id"]) == wanted
     everything = label(inputs_of(problems, rollouts, scores), groups="all", rule="rest_mcts")
     assert {r["reason"] for r in rows(everything, "rejects")} == {"no_correct_path"}

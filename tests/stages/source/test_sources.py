@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from synthflow import ids
-from synthflow.contracts import Volume
+from synthflow.contracts import Estimate
 from synthflow.errors import Mistakes, UserError
 from synthflow.io import files as source_files
 from synthflow.io.rows import ExactFloat, RowError
@@ -219,8 +219,8 @@ def test_compressed_files_read_the_same(tmp_path: Path, name: str) -> None:
         path.write_bytes({"gz": gzip.compress, "bz2": bz2.compress}.get(path.suffix[1:], bytes)(text))
     source = jsonl(path)
     assert [t.num_rows for t in source.batches()] == [512, 188]
-    assert source.estimate(Volume()).problems == 700
-    assert jsonl(path, limit=5).estimate(Volume()).problems == 5
+    assert source.estimate(Estimate()).problems == 700
+    assert jsonl(path, limit=5).estimate(Estimate()).problems == 5
     assert len(read(jsonl(path, limit=5))) == 5
     if path.suffix != ".jsonl":
         path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
@@ -271,7 +271,7 @@ def test_parquet_rows_become_problems(tmp_path: Path) -> None:
     problems = read(make(require_answer=False))
     assert [p["answer"] for p in problems] == ["1.50", "2.00", None]
     assert json.loads(problems[2]["metadata"]) == {"level": None}
-    assert make().estimate(Volume()).problems == 3
+    assert make().estimate(Estimate()).problems == 3
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing")
     assert next(iter(make().check(())))[0] == "path"
     assert "cannot be read as Parquet" in failure(make())
@@ -310,14 +310,14 @@ def test_the_demo_source_has_two_worlds_and_the_first_keeps_its_identity() -> No
 
 def test_where_a_source_lies_is_no_part_of_its_identity(tmp_path: Path) -> None:
     assert JsonlSource.identity_excludes == ParquetSource.identity_excludes == ("path",)
-    assert JsonlSource.anchor({"path": ["a.jsonl", "s3://b/c"]}, tmp_path)["path"] == [
+    assert JsonlSource.resolve_paths({"path": ["a.jsonl", "s3://b/c"]}, tmp_path)["path"] == [
         f"{tmp_path}/a.jsonl",
         "s3://b/c",
     ]
-    assert DatasetsSource.anchor({"path": "org/name"}, tmp_path)["path"] == "org/name"
-    assert DatasetsSource.anchor({"path": "./name"}, tmp_path)["path"] == str(tmp_path / "name")
+    assert DatasetsSource.resolve_paths({"path": "org/name"}, tmp_path)["path"] == "org/name"
+    assert DatasetsSource.resolve_paths({"path": "./name"}, tmp_path)["path"] == str(tmp_path / "name")
     (tmp_path / "org" / "name").mkdir(parents=True)
-    assert DatasetsSource.anchor({"path": "org/name"}, tmp_path)["path"] == str(tmp_path / "org" / "name")
+    assert DatasetsSource.resolve_paths({"path": "org/name"}, tmp_path)["path"] == str(tmp_path / "org" / "name")
 
 
 @pytest.mark.slow

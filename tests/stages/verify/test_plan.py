@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from synthflow.contracts import Volume
+from synthflow.contracts import Estimate
 from synthflow.errors import Mistakes
 from synthflow.spec import Pipeline
 
@@ -70,7 +70,7 @@ def test_continuations_need_a_verifier() -> None:
 
 
 def test_estimates_say_what_judging_costs() -> None:
-    upstream = Volume(problems=10, rollouts=80)
+    upstream = Estimate(problems=10, rollouts=80)
 
     def asked(**fields: Any) -> float:
         use = fields.pop("use", "verify.judge")

@@ -27,7 +27,7 @@ STAGES = {
 
 
 def stat(stage: str, problem: str, correct: int, wrong: int, policy: str = "m_a", round_: int = 0) -> dict[str, Any]:
-    state = "mixed" if correct and wrong else "all_right" if correct else "all_wrong"
+    state = "mixed" if correct and wrong else "all_correct" if correct else "all_wrong"
     return {
         "problem_id": problem, "policy_id": policy, "round": round_, "sampling_id": "g", "n": correct + wrong,
         "n_correct": correct, "n_wrong": wrong, "n_unknown": 0, "n_truncated": 0,

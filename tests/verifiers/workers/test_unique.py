@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from synthflow.contracts import Judgement, Question, Verifier
 from synthflow.errors import InvariantBroken
-from synthflow.verifiers.workers.unique import judge_once
+from synthflow.verifiers.workers.unique import judge_unique
 
 
 class Counting(Verifier):
@@ -31,7 +31,7 @@ class Counting(Verifier):
 def test_each_content_is_asked_once_and_each_question_answered(rows: list[tuple[str, str, str]]) -> None:
     questions = [Question(f"r_{i}", problem, said, gold) for i, (problem, gold, said) in enumerate(rows)]
     verifier = Counting()
-    judged = judge_once(verifier, questions)
+    judged = judge_unique(verifier, questions)
     assert [j.verdict for j in judged] == ["correct" if q.completion == q.answer else "wrong" for q in questions]
     assert len(verifier.asked) == len(set(rows))
     assert sum(j.elapsed_s for j in judged) == 2.0 * len(set(rows)), "no time is told twice"
@@ -43,4 +43,4 @@ def test_a_verifier_that_loses_a_question_is_a_broken_promise() -> None:
             return super().judge(questions)[1:]
 
     with pytest.raises(InvariantBroken, match="2 questions, 1 judgements"):
-        judge_once(Losing(), [Question("r_1", "p", "a", "a"), Question("r_2", "p", "b", "a")])
+        judge_unique(Losing(), [Question("r_1", "p", "a", "a"), Question("r_2", "p", "b", "a")])
