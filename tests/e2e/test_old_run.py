@@ -166,6 +166,7 @@ def test_a_changed_export_reads_the_word_that_its_shards_have(word: str, run: Pa
     assert {row["sf_problem_id"] for row in rows} == set(solved["problem_id"]) and len(rows) == 2
 
 
+@pytest.mark.extended
 def test_a_top_up_samples_what_is_new_and_nothing_else(run: Path) -> None:
     before, old_ids = files(run / "journal"), journaled(run)
     part = part_of_spec(run.parent / "part.yaml", {"mine", "measure", "export"})
