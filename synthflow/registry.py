@@ -8,18 +8,16 @@ is given has all that its kind must have: a plug-in that is not finished is a mi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from synthflow.errors import UserError
+from synthflow.errors import UserError, suggest
 
 Kind = Literal["stages", "verifiers", "filters", "backends", "step_checkers"]
 KINDS: tuple[Kind, ...] = ("stages", "verifiers", "filters", "backends", "step_checkers")
 NEEDED: dict[Kind, tuple[str, ...]] = {
-    "stages": ("use", "version", "Config"),
+    "stages": ("use", "version"),
     "verifiers": ("name", "version"),
     "filters": ("name", "version"),
     "backends": ("name", "Options"),
@@ -51,20 +49,9 @@ def _owner(entry: EntryPoint) -> str:
     return f"{entry.dist.name if entry.dist else 'unknown'} ({entry.value})"
 
 
-def _registered(kind: Kind, entry: EntryPoint) -> str:
-    owner = entry.dist.name if entry.dist else "an unknown package"
-    return f"{owner} registers the {_one(kind)} {entry.name!r} as {entry.value}"
-
-
 def names(kind: Kind) -> list[str]:
     """Registered names of a kind, sorted."""
     return sorted(_entries(kind))
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """` did you mean 'x'?` for the nearest known name, or an empty string."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def load(kind: Kind, name: str) -> Any:
@@ -78,25 +65,26 @@ def load(kind: Kind, name: str) -> Any:
     if entry is None:
         hint = suggest(name, _entries(kind)) or f"known: {', '.join(names(kind)) or 'none'}"
         raise UserError(f"no {_one(kind)} is called {name!r}; {hint}")
+    what = f"the {_one(kind)} {name!r} of {_owner(entry)}"
     try:
         found = entry.load()
     except ModuleNotFoundError as error:
         if error.name and f"{entry.module}.".startswith(f"{error.name}."):
-            raise UserError(f"{_registered(kind, entry)}, and there is no module {error.name!r}") from error
+            raise UserError(f"{what} cannot be found: there is no module {error.name!r}") from error
         raise UserError(
             f"{_one(kind)} {name!r} needs the package {error.name!r}, which is not installed; "
             f"install it, or the extra of synthflow that holds it (see docs/install.md)"
         ) from error
     except ImportError as error:
-        raise UserError(f"{_registered(kind, entry)}, whose import failed: {error}") from error
+        raise UserError(f"{what} cannot be imported: {error}") from error
     except AttributeError as error:
         if error.name not in entry.attr.split("."):
             raise
-        raise UserError(f"{_registered(kind, entry)}, and that module has no {entry.attr!r}") from error
+        raise UserError(f"{what} cannot be found: its module has no {entry.attr!r}") from error
     lacks = [attribute for attribute in NEEDED[kind] if not hasattr(found, attribute)]
     lacks += sorted(getattr(found, "__abstractmethods__", ()))
     if lacks:
-        raise UserError(f"{_registered(kind, entry)}, which lacks {', '.join(lacks)}: every {_one(kind)} has it")
+        raise UserError(f"{what} lacks {', '.join(lacks)}, which every {_one(kind)} has")
     return found
 
 

@@ -35,11 +35,11 @@ class Other:
     pass
 """
 STAGES = {
-    "my.misspelt": ("half_done:Idel", "and that module has no 'Idel'"),
-    "my.elsewhere": ("half_dnoe:Idle", "and there is no module 'half_dnoe'"),
-    "my.idle": ("half_done:Idle", "which lacks run: every stage has it"),
-    "my.other": ("half_done:Other", "which lacks use, version, Config: every stage has it"),
-    "my.newer": ("half_newer:Idle", "whose import failed: cannot import name 'Yonder' from 'synthflow.contracts'"),
+    "my.misspelt": ("half_done:Idel", "cannot be found: its module has no 'Idel'"),
+    "my.elsewhere": ("half_dnoe:Idle", "cannot be found: there is no module 'half_dnoe'"),
+    "my.idle": ("half_done:Idle", "lacks run, which every stage has"),
+    "my.other": ("half_done:Other", "lacks use, version, which every stage has"),
+    "my.newer": ("half_newer:Idle", "cannot be imported: cannot import name 'Yonder' from 'synthflow.contracts'"),
 }
 
 
@@ -66,7 +66,7 @@ def test_what_is_wrong_with_a_registered_stage_is_said(name: str) -> None:
     value, wrong = STAGES[name]
     with pytest.raises(UserError) as told:
         registry.load("stages", name)
-    assert str(told.value).startswith(f"half-done registers the stage {name!r} as {value}, {wrong}")
+    assert str(told.value).startswith(f"the stage {name!r} of half-done ({value}) {wrong}")
 
 
 @pytest.mark.usefixtures("_half_done")
@@ -74,8 +74,8 @@ def test_a_list_holds_the_others() -> None:
     listed = {row["name"]: row["summary"] for row in entries("stages")}
     assert listed["sample"] == "Sample n rollouts of every problem."
     for name in (*STAGES, "verify.nameless"):
-        assert listed[name].startswith("not usable: half-done registers the ")
-    assert listed["verify.nameless"].endswith("which lacks name, version: every verifier has it")
+        assert listed[name].startswith("not usable: the ")
+    assert listed["verify.nameless"].endswith("lacks name, version, which every verifier has")
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from synthflow import ids
-from synthflow.registry import suggest
+from synthflow.errors import suggest
 
 PROMPT_COLUMNS = ("prompt", "messages", "problem", "question")
 ROLES = ("system", "user", "assistant", "tool")
