@@ -42,7 +42,11 @@ def test_lost_rollout(world: World, spare: Row) -> None:
     stats = first(world, "difficulty", "problem_stats", problem_id=spare["problem_id"])
     low = 0.34237  # Wilson of 2 of 2: 2 / (2 + 1.96²)
     stats.update(n=2, n_correct=2, pass_low=low)
-    only(check_run(world.write()), "coverage", f"problem_id={spare['problem_id']}")
+    report = check_run(world.write())
+    only(report, "coverage", f"problem_id={spare['problem_id']}")
+    assert report.errors[0].what.endswith(
+        "has 2 rollouts of this problem, and says that it samples 0 to 2 (samples_groups)"
+    )
 
 
 def test_a_second_wave_has_what_its_budget_gave(world: World) -> None:

@@ -85,7 +85,7 @@ class MeasureCalibration(Stage):
     scope: ClassVar[Any] = "whole"
     reads: ClassVar[tuple[str, ...]] = ("rollouts", "scores")
     writes: ClassVar[tuple[str, ...]] = ("stats",)
-    summary: ClassVar[str] = "precision, recall, false accepts of scorers against a truth; may demand them"
+    summary: ClassVar[str] = "Precision, recall, false accepts of scorers against a truth; may demand them."
     identity_excludes: ClassVar[tuple[str, ...]] = ("labels",)
 
     @classmethod

@@ -49,7 +49,7 @@ class MeasureQdc(Stage):
     Config: ClassVar[type[StageConfig]] = QdcConfig
     reads: ClassVar[tuple[str, ...]] = ("rollouts", "scores", "problems")
     writes: ClassVar[tuple[str, ...]] = ("stats",)
-    summary: ClassVar[str] = "quality, diversity, complexity and pass@k of what every stage above retains"
+    summary: ClassVar[str] = "Quality, diversity, complexity and pass@k of what every stage above retains."
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return check_verdicts(ancestors, self.config.verdicts)

@@ -29,7 +29,7 @@ class DatasetsSource(Source):
     """Problems from a Hugging Face data set: a name on the hub, a folder of data files, or one that was saved."""
 
     use = "source.datasets"
-    summary = "problems from a Hugging Face data set, on the hub or in a folder"
+    summary = "Problems from a Hugging Face data set, on the hub or in a folder."
     Config = DatasetsConfig
     identity_excludes: ClassVar[tuple[str, ...]] = ("path",)
 

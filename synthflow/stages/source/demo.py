@@ -35,7 +35,7 @@ class DemoSource(Source):
     """Word problems of a demo world: the shipped held-out ones, or newly generated training ones."""
 
     use = "source.demo"
-    summary = "word problems that a demo policy was trained for; needs no download"
+    summary = "Word problems that a demo policy was trained for; needs no download."
     Config = DemoConfig
 
     def __init__(self, name: str, config: Any) -> None:

@@ -75,7 +75,7 @@ class JsonlSource(FileSource):
     """Problems from JSON Lines: one object a line, plain or compressed (.gz, .bz2, .zst, .lz4)."""
 
     use = "source.jsonl"
-    summary = "problems from JSON Lines, one object a line, also compressed"
+    summary = "Problems from JSON Lines, one object a line, also compressed."
 
     def read(self, path: str) -> Iterator[Row]:
         return files.json_rows(path)
@@ -106,7 +106,7 @@ class ParquetSource(FileSource):
     """Problems from Parquet files."""
 
     use = "source.parquet"
-    summary = "problems from Parquet files"
+    summary = "Problems from Parquet files."
 
     def read(self, path: str) -> Iterator[Row]:
         return files.parquet_rows(path)

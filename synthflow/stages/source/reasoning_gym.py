@@ -57,7 +57,7 @@ class ReasoningGymSource(Source):
     """Procedurally generated problems of reasoning-gym, with what its scorers need."""
 
     use = "source.reasoning_gym"
-    summary = "problems of reasoning-gym's generators; judge them with verify.reasoning_gym"
+    summary = "Problems of reasoning-gym's generators; judge them with verify.reasoning_gym."
     Config = ReasoningGymConfig
 
     def mapped(self) -> Mapped:
