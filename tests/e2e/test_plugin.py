@@ -92,6 +92,11 @@ def test_a_plug_in_is_listed_and_runs(environment: dict[str, str], tmp_path: Pat
     query = "SELECT count(*) FROM rejects JOIN stages USING (stage_id) WHERE name = 'questions'"
     rejected = int(call("sql", tmp_path / "run", query, "--format", "csv").stdout.split()[1])
     assert released + rejected == 8 and released > 0
+    query = "SELECT DISTINCT reason FROM rejects JOIN stages USING (stage_id) WHERE name = 'questions' ORDER BY 1"
+    assert call("sql", tmp_path / "run", query, "--format", "csv").stdout.split("\n")[1:-1] == [
+        "filtered: short: long",
+        "not correct",
+    ]
     checked = call("check", tmp_path / "run")
     assert checked.returncode == 0, checked.stdout
 
