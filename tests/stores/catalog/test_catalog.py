@@ -16,45 +16,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from support.made_up_run import ANCESTORS, FakeServices, World, made_up_world, problem, rollout, step
+from support.made_up_run import made_up_world, problem, rollout, step
+from support.written_run import written
 from synthflow.errors import InvariantBroken, UserError
-from synthflow.schema import STAGES, TABLES
+from synthflow.schema import TABLES
 from synthflow.stores.catalog.build import CATALOG, build_catalog, open_catalog
 from synthflow.stores.catalog.sql import describe, query
 from synthflow.stores.catalog.sql_formats import FORMATS, cell, render
 from synthflow.stores.catalog.views import VIEWS
-from synthflow.stores.shards import write_shard
-
-STEP_IDS = {"rollouts": "e_rollouts", "verdicts": "e_math", "second": "e_exact", "steps": "e_steps"}
-
-
-def written(run: Path, world: World) -> Path:
-    """The world as shards of a run, with stages and measurements, and its catalog."""
-    from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
-
-    config = QdcConfig(use="measure.qdc", of=("pairs",), verdicts="verdicts")
-    world.rows["report"] = {}
-    tables = world.tables()
-    tables["report"] = dict(MeasureQdc("report", config).run(world.inputs(), FakeServices()))
-    tables["run"] = {
-        "stages": STAGES.from_rows(
-            [
-                {
-                    "stage_id": STEP_IDS.get(a.name, f"e_{a.name}"), "name": a.name, "use": a.use, "version": "1",
-                    "fingerprint": "f", "parents": list(a.parents), "config": "{}",
-                }
-                for a in ANCESTORS
-            ]
-        )
-    }  # fmt: skip
-    shards: dict[str, list[str]] = {}
-    for stage, by_table in tables.items():
-        for table, rows in by_table.items():
-            half = max(1, rows.num_rows // 2)
-            for i, part in enumerate((rows.slice(0, half), rows.slice(half))):
-                shards.setdefault(table, []).append(write_shard(run, table, part, f"{stage}-f", f"part-{i}").path)
-    build_catalog(run, shards)
-    return run
 
 
 @pytest.fixture(scope="module")
