@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from synthflow.statistics.metrics import HEADINGS
-
 if TYPE_CHECKING:
     import duckdb
     from rich.console import Console, RenderableType
@@ -129,6 +127,8 @@ def summary_lines(summary: Summary) -> list[str]:
 
 def qdc_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Header and rows of stage against headline metrics: means, to three digits; no measurement: a dash."""
+    from synthflow.statistics.metrics import HEADINGS
+
     means = {(r["stage"], r["metric"]): r["mean"] for r in summary["qdc"]}
     stages = list(dict.fromkeys(r["stage"] for r in summary["qdc"]))
     metrics = [m for m in HEADINGS if any((stage, m) in means for stage in stages)]
@@ -145,6 +145,8 @@ def _short(value: Any) -> str:
 def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
     """Draw the summary; `brief` leaves out what `synthflow stats` shows at leisure."""
     from rich.text import Text
+
+    from synthflow.statistics.metrics import HEADINGS
 
     for line in summary_lines(summary):
         console.print(Text(line))

@@ -323,3 +323,11 @@ def test_a_table_says_when_it_stops() -> None:
 def test_the_read_only_attachment_holds_for_notebooks_too(run: Path) -> None:
     with open_catalog(run) as con, pytest.raises(duckdb.Error, match="read-only"):
         con.execute("CREATE TABLE t(a INT)")
+
+
+def test_opening_a_catalog_does_not_load_what_measures(run: Path) -> None:
+    code = (
+        "import sys; from synthflow.stores.catalog.build import open_catalog; "
+        f"open_catalog({str(run)!r}).execute('SELECT * FROM qdc').fetchall(); sys.exit('polars' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
