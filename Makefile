@@ -5,6 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINS := --constraint constraints.txt
 RUN ?= runs/quickstart
 PYTEST_ARGS ?=
+TWO := --numprocesses=2 --dist=worksteal
 
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
@@ -43,16 +44,29 @@ demo: .venv/demo ## Install and run the main job into runs/quickstart
 
 # --- checks -----------------------------------------------------------------------------------------------------
 
-test: .venv/test lint typecheck ## Install and run the tests (about 28 minutes on two cores)
-	$(BIN)/pytest $(PYTEST_ARGS)
+# Two processes share what starts no cluster. The end-to-end tests follow one by one: a run takes both cores itself.
+# Given PYTEST_ARGS, one call takes them, so that `-k` may choose from either part.
+test: .venv/test lint typecheck ## Install and run the tests of the core (under 10 minutes on two cores)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(BIN)/pytest -m "not long and not extended" --ignore=tests/e2e $(TWO)
+	$(BIN)/pytest -m "not long and not extended" tests/e2e
+else
+	$(BIN)/pytest -m "not long and not extended" $(PYTEST_ARGS)
+endif
+
+test-extended: .venv/test ## What `make test` leaves out: every recipe, vLLM, trainers, clusters, kills
+	$(BIN)/pytest -m "extended and not long" $(PYTEST_ARGS)
+
+test-all: .venv/test lint typecheck ## Everything but the long suites
+	$(BIN)/pytest -m "not long" $(PYTEST_ARGS)
 
 test-fast: .venv/test ## Only the tests that take seconds
-	$(BIN)/pytest -m "not slow and not vllm and not trainer" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not slow and not long and not extended" $(TWO) $(PYTEST_ARGS)
 
 test-long: .venv/test ## The long suites as well: more kills, more of everything
-	$(BIN)/pytest -m "long" -o addopts="--import-mode=importlib --strict-markers -ra" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "long" $(PYTEST_ARGS)
 
-lint: .venv/test ## Lint and check the format
+lint: .venv/test layers ## Lint, check the format and that imports go down the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -60,11 +74,16 @@ format: .venv/test ## Format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The type checker sees the folders under their import names through a tree of links.
-typecheck: .venv/test ## Check types, strictly
+# Tools that read the code see the folders under their import names through a tree of links.
+.typecheck:
 	@rm -rf .typecheck && mkdir -p .typecheck/synthflow
 	@for x in synthflow/*; do ln -sfn ../../$$x .typecheck/$$x; done
 	@for d in filters pipelines stores verifiers; do ln -sfn ../../$$d .typecheck/synthflow/$$d; done
+
+layers: .venv/test .typecheck ## Check that imports go down the layers
+	cd .typecheck && ../$(BIN)/lint-imports --no-logo --no-cache ../pyproject.toml
+
+typecheck: .venv/test .typecheck ## Check types, strictly
 	$(BIN)/mypy .typecheck/synthflow
 
 demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one core)
@@ -74,4 +93,5 @@ demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one
 clean: ## Remove environments, runs and caches
 	rm -rf .venv .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install install-dev demo test test-fast test-long lint format typecheck demo-policy clean
+.PHONY: help install install-dev demo test test-extended test-all test-fast test-long lint format .typecheck layers typecheck \
+	demo-policy clean

@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 from measuring import machine, print_json, say
 from numpy.typing import NDArray
+from step_case import Case
 from step_coverage import collect, summarise
-from step_pool import Case, Pool, pipeline, read_pool
+from step_pool import Pool, pipeline, read_pool
 from step_rules import RULES, Played, orders, play, scores_of, tokens_for
 from step_said import figures
 from step_truth import auroc

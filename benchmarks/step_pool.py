@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from step_said import Said, read_said
+from step_case import Case, Said
+from step_said import read_said
 from step_said import stages as other_stages
 from step_truth import kind_of
 
@@ -32,38 +33,6 @@ MODELS = {"short": "demo", "long": "demo-long"}
 MAX_TOKENS = {"short": 256, "long": 384}
 GROUP = 16
 """Rollouts of each problem."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One wrong rollout of T steps with its pool. Prefix j holds the first j steps.
-
-    Attributes:
-        truth: index of the reference checker's first wrong step.
-        kinds: of each step, as `step_truth.kind_of`.
-        remaining: tokens from the end of each of the T + 1 prefixes to the rollout's.
-        prompt: correct and judged rollouts of its group, itself left out.
-        verdicts: [T + 1, K] of the k-th continuation: 1 correct, 0 wrong, -1 unknown; rows 0 and T are not sampled.
-        tokens: [T + 1, K] that it cost.
-        surprisal: minus the sum of the log probabilities of each step's tokens, as the policy sampled them.
-        said: what labelers that draw from no pool say of the rollout.
-    """
-
-    problem_id: str
-    family: str
-    error_kind: str
-    truth: int
-    kinds: tuple[str, ...]
-    remaining: tuple[int, ...]
-    prompt: tuple[int, int]
-    verdicts: NDArray[np.int8]
-    tokens: NDArray[np.int32]
-    surprisal: tuple[float, ...] | None = None
-    said: Mapping[str, Said] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> int:
-        return len(self.kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from step_pool import Case
+from step_case import Case
 
 from synthflow.stages.label.values import Evidence, step_columns
 

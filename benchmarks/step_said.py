@@ -9,18 +9,15 @@ by its lowest advantage where it gives none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from step_case import Case, Said
 from step_truth import auroc
 
 if TYPE_CHECKING:
     import polars as pl
-    from step_pool import Case
 
-Floats = NDArray[np.float64]
 READINGS = {"implicit": 2}
 """How often a labeler reads a rollout, which is no sampling and cheaper by far."""
 
@@ -34,27 +31,6 @@ def stages(max_tokens: int) -> dict[str, dict[str, Any]]:
         "implicit": {"use": "label.implicit", **same, "reference": "other"},
         "judge": {"use": "label.judge", **same, "policy": "default", "max_tokens": max_tokens},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a labeler says of one rollout of T steps.
-
-    Attributes:
-        named: index of the first error, where it names one.
-        chances: [T] of each step to be it, or minus the step's advantage; NaN where nothing is said.
-        tokens: that it sampled.
-    """
-
-    named: int | None
-    chances: Floats
-    tokens: int
-
-    def first(self) -> int | None:
-        """The step that is named, else the likeliest."""
-        if self.named is not None or np.isnan(self.chances).all():
-            return self.named
-        return int(np.nanargmax(self.chances))
 
 
 def read_said(values: pl.LazyFrame) -> dict[tuple[str, str], Said]:

@@ -6,8 +6,10 @@ when it does not; the words around it are written by hand.
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from synthflow.schema import SCHEMA_VERSION, TABLES
@@ -15,7 +17,7 @@ from synthflow.statistics.metrics import BINS, METRICS
 from synthflow.stores.catalog.views import VIEWS
 
 FOLDER = Path("docs")
-FILES = ("data-model.md", "statistics.md")
+FILES = ("data-model.md", "statistics.md", "architecture.md", "../CONTRIBUTING.md")
 
 
 def tables() -> str:
@@ -52,12 +54,56 @@ def histograms() -> str:
     return "\n".join([*lines, *(f"| `{m}` | {len(e) - 1} | {e[0]:g} | {e[-1]:g} |" for m, e in BINS.items())])
 
 
+def rooms() -> str:
+    """The rooms, top layer first, with the first sentence of each."""
+    return _places(room for layer in (*_layers(), ["pipelines"]) for room in layer)
+
+
+def folders() -> str:
+    """The folders inside rooms, with the first sentence of each."""
+    return _places(
+        f"{room}/{face.parent.name}"
+        for layer in _layers()
+        for room in layer
+        for face in sorted(_place(room).glob("*/__init__.py"))
+    )
+
+
+def layers() -> str:
+    """The layers that `make layers` checks, one a line."""
+    return "\n".join(["```text", *(" | ".join(layer) for layer in _layers()), "```"])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "tables": tables,
     "views": views,
     "metrics": metrics,
     "histograms": histograms,
+    "rooms": rooms,
+    "folders": folders,
+    "layers": layers,
 }
+
+
+def _layers() -> list[list[str]]:
+    contracts = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    lines = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [line.split(" | ") for line in lines]
+
+
+def _place(name: str) -> Path:
+    """Where a package or module right under `synthflow` (or below it, `stages/sample`) stands."""
+    places = (Path(name), Path("synthflow", name), Path("synthflow", f"{name}.py"))
+    return next(place for place in places if place.is_file() or (place / "__init__.py").is_file())
+
+
+def _places(names: Iterable[str]) -> str:
+    lines = ["| where | what |", "| --- | --- |"]
+    for place in map(_place, names):
+        text = (place / "__init__.py" if place.is_dir() else place).read_text(encoding="utf-8")
+        first = re.split(r"(?<=\.)\s", " ".join((ast.get_docstring(ast.parse(text)) or "").split()), maxsplit=1)[0]
+        lines.append(f"| `{place}{'/' if place.is_dir() else ''}` | {first} |")
+    return "\n".join(lines)
 
 
 def _codes(names: tuple[str, ...]) -> str:

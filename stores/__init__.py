@@ -1,1 +1,4 @@
-"""What remembers: the run directory, shards and manifest, the sampling journal, the lock, the catalog."""
+"""What remembers: the run directory, shards and manifest, the sampling journal, the lock, the catalog.
+
+What is done and what is owed says `manifest`, what was sampled says `journal`. Old run directories must stay readable.
+"""

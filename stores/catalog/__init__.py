@@ -1,1 +1,1 @@
-"""The catalog `stats.duckdb`: views over the Parquet of a run, and SQL on them. A new view goes beside its kind."""
+"""The catalog `stats.duckdb`: views over the Parquet of a run, and SQL on them. A view goes beside its kind."""

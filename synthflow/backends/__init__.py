@@ -1,4 +1,7 @@
-"""Sampling backends: what turns a request into a completion, and the tokenizer that all of them share."""
+"""Sampling backends: what turns a request into a completion, and the tokenizer that all of them share.
+
+A registered backend has a folder of its name; what two of them share stands beside the folders.
+"""
 
 from __future__ import annotations
 

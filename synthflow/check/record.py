@@ -14,7 +14,7 @@ from typing import Any
 
 from synthflow.check.report import Findings
 from synthflow.stores.lock import is_stale, read_lock
-from synthflow.stores.manifest import ALL, Commit, Manifest
+from synthflow.stores.manifest import ALL, Commit, Manifest, StageRecord
 from synthflow.stores.shards import Shard
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
@@ -115,6 +115,7 @@ def check_summary(root: Path, manifest: Manifest, found: Findings) -> tuple[list
         summary = json.loads(path.read_bytes())
         reference = [Shard.from_json(record) for record in summary["reference"]]
         attempt = int(summary["attempt"])
+        told = {**summary, "stages": [StageRecord.from_json(record).to_json() for record in summary["stages"]]}
         own = json.loads(manifest.compact({}))
     except (OSError, *_UNREADABLE) as error:
         found.error("unreadable", path.name, f"not a summary of a run ({type(error).__name__}: {error})", fix)
@@ -125,8 +126,8 @@ def check_summary(root: Path, manifest: Manifest, found: Findings) -> tuple[list
         found.warning("summary_stale", path.name, what, fix)
         return reference, False
     for part, ours in own.items():
-        if summary.get(part) != ours:
-            found.error("manifest_summary", path.name, _difference(part, summary.get(part), ours), fix)
+        if told.get(part) != ours:
+            found.error("manifest_summary", path.name, _difference(part, told.get(part), ours), fix)
     return reference, True
 
 

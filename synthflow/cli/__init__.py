@@ -1,1 +1,1 @@
-"""The command line. Each command is a module that loads when it is called, so that `--help` answers at once."""
+"""The command line: each command is a module that loads when it is called, so that `--help` answers at once."""

@@ -9,18 +9,15 @@ engine died is sampled again, and `suspects` finds the one that kills it.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field
 
 from synthflow.contracts import SampleRequest, SampleResult
-from synthflow.errors import EngineFailed, InfrastructureError, NoSpace, SynthflowError
+from synthflow.errors import InfrastructureError, SynthflowError
 from synthflow.execute.claims import claimed, journaled_first
 from synthflow.execute.engines import MOST_DEATHS, EngineHost, host_for, is_open
+from synthflow.execute.one_pass import MIN_ERRORS, Pass
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.stopping import Stopped, StopWatch, logs_of
 from synthflow.execute.suspects import Group, is_poison, next_group, poison, probe
@@ -29,28 +26,8 @@ from synthflow.stores.in_flight import Deaths, InFlightLog, deaths
 from synthflow.stores.journal import JournalWriter, lookup
 
 BACKOFF_S = (0.5, 2.0, 8.0, 20.0)
-MIN_ERRORS = 20
-"""Fewer failures than this never stop a task early, whatever their rate: our default."""
 MOST_LOADS = 4
 """Times that a worker may die while it loads a model."""
-
-Failed = tuple[SampleRequest, InfrastructureError]
-
-
-@dataclass
-class Pass:
-    """One pass over some requests: what finished, what failed, what fell with the engine, what must stop the task."""
-
-    results: dict[str, SampleResult] = field(default_factory=dict)
-    owed: list[Failed] = field(default_factory=list)
-    felled: list[Failed] = field(default_factory=list)
-    fatal: BaseException | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def fails_too_often(self, most: float) -> bool:
-        """Whether so many requests failed by themselves that no more should be tried."""
-        failed = len(self.owed)
-        return failed >= MIN_ERRORS and failed > most * (failed + len(self.results))
 
 
 def run_engine_task(task: EngineTask) -> list[SampleResult]:
@@ -150,10 +127,10 @@ class Sampler:
 
     def _pass(self, host: EngineHost, group: Group) -> Pass:
         if not group.single:
-            done = sample_once(host, self._writer, self._log, self._reporter, group, self._watch, self._rate)
+            done = self._open(host, group).run()
         elif is_poison(group.requests[0], self._deaths):
             self._record_poison(group.requests[0])
-            return Pass()
+            return self._open(host, group)
         else:
             done = self._alone(host, group)
         self._results.update(done.results)
@@ -176,6 +153,9 @@ class Sampler:
     def _rate(self) -> float:
         return self._task.context.max_error_rate
 
+    def _open(self, host: EngineHost, group: Group) -> Pass:
+        return Pass(host, self._writer, self._log, self._reporter, group, self._watch, self._rate)
+
     def _alone(self, host: EngineHost, group: Group) -> Pass:
         """One suspect, after the engine has shown that it is well."""
         with host.turns.turn():
@@ -183,8 +163,10 @@ class Sampler:
             try:
                 host.submit(probe(group.requests[0], self._answered)).result()
             except InfrastructureError as error:
-                return Pass(fatal=error)
-        return sample_once(host, self._writer, self._log, self._reporter, group, self._watch, self._rate)
+                done = self._open(host, group)
+                done.fatal = error
+                return done
+        return self._open(host, group).run()
 
     def _record_poison(self, request: SampleRequest) -> None:
         self._poisoned += 1
@@ -212,70 +194,3 @@ class Sampler:
         until = time.monotonic() + BACKOFF_S[min(tries, len(BACKOFF_S)) - 1]
         while time.monotonic() < until and not self._watch.asked():
             time.sleep(0.1)
-
-
-def sample_once(
-    host: EngineHost,
-    writer: JournalWriter,
-    log: InFlightLog,
-    reporter: Reporter,
-    group: Group,
-    watch: StopWatch,
-    max_error_rate: float = 1.0,
-) -> Pass:
-    """Hand in a group's requests in order, and wait for all that were handed in."""
-    state = Pass()
-    ended = threading.Semaphore(0)
-
-    def finished(request: SampleRequest, future: Future[SampleResult]) -> None:
-        try:
-            result = future.result()
-            writer.append(result, request.problem_id)
-            refused = {"refused": 1} if result.finish_reason == "refused" else {}
-            what = {"sampled": 1} if request.score is None else {"scored": 1}
-            reporter.count(**what, tokens=result.n_tokens, prompt_tokens=result.prompt_tokens, **refused)
-            host.finished()
-            with state.lock:
-                state.results[request.rollout_id] = result
-        except EngineFailed as error:
-            with state.lock:
-                state.felled.append((request, error))
-        except InfrastructureError as error:
-            with state.lock:
-                state.owed.append((request, error))
-            with suppress(NoSpace):  # without the note it counts as in flight if the process dies: a second try
-                log.failed(request.rollout_id)
-        except BaseException as error:  # reported by the task's own thread below
-            with state.lock:
-                state.fatal = state.fatal or error
-        finally:
-            host.slots.release()
-            ended.release()
-
-    def hand_in() -> int:
-        for number, request in enumerate(group.requests):
-            host.slots.take()
-            if state.fatal is not None or watch.asked() or state.fails_too_often(max_error_rate):
-                host.slots.release()
-                return number
-            try:
-                log.opened(request.rollout_id, alone=group.single)
-                future = host.submit(request)
-            except SynthflowError as error:  # the disk is full, or the engine cannot be brought back
-                host.slots.release()
-                state.fatal = state.fatal or error
-                return number
-            future.add_done_callback(lambda f, r=request: finished(r, f))  # type: ignore[misc]
-        return len(group.requests)
-
-    with host.turns.turn():
-        if group.alone:
-            host.slots.wait_until_none()
-        submitted = hand_in()
-        if group.alone:
-            host.slots.wait_until_none()
-    for _ in range(submitted):
-        ended.acquire()
-    if state.fatal is not None and not isinstance(state.fatal, SynthflowError):
-        state.fatal = InfrastructureError(f"engine failed: {type(state.fatal).__name__}: {state.fatal}")
-    return state

@@ -22,6 +22,7 @@ from synthflow.execute.services import WorkerServices
 from synthflow.execute.shard_inputs import ShardInputs
 from synthflow.execute.tasks import UnitTask
 from synthflow.ids import digest
+from synthflow.rollouts.telemetry import elapsed_row
 from synthflow.schema import TELEMETRY
 from synthflow.stages.adapters import stage_class
 from synthflow.stores.manifest import ALL, Commit
@@ -98,17 +99,7 @@ def _worker_name() -> str:
 
 
 def _elapsed(task: UnitTask, seconds: float) -> pa.Table:
+    target, attempt = f"{task.record.name}/{task.unit}", task.context.attempt
     return TELEMETRY.from_rows(
-        [
-            {
-                "problem_id": "",
-                "target_kind": "task",
-                "target_id": f"{task.record.name}/{task.unit}",
-                "metric": "elapsed_s",
-                "value": seconds,
-                "worker": _worker_name(),
-                "attempt": task.context.attempt,
-                "stage_id": task.record.stage_id,
-            }
-        ]
+        [elapsed_row("", "task", target, seconds, _worker_name(), attempt, task.record.stage_id)]
     )

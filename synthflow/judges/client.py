@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from synthflow import ids
 from synthflow.contracts import SampleRequest, SampleResult, Services
-from synthflow.errors import InvariantBroken
 from synthflow.judges.config import CONDITION, AskConfig
 from synthflow.judges.parsing import ParsedJudgement
 from synthflow.judges.prompts import Prompt
+from synthflow.rollouts.requests import RolloutIds, ask
 from synthflow.rollouts.rows import sampling_row, utf8
 from synthflow.schema import ARTIFACTS
 
@@ -28,7 +28,7 @@ KIND = "critique"
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class JudgeQuestion:
     """A question for the judge: other people's texts by placeholder, and the rollouts it is about."""
 
     problem_id: str
@@ -60,7 +60,7 @@ class Heard:
 class _Call:
     """A prompt that is asked k times, and the first that asked for it."""
 
-    ask: Ask
+    question: JudgeQuestion
     messages: tuple[tuple[str, str], ...]
     requests: tuple[SampleRequest, ...]
 
@@ -76,7 +76,7 @@ class JudgeClient:
         self._sampling = config.sampling_id(template)
         self.policy_id = services.identity(policy).policy_id
 
-    def hear(self, asks: Sequence[Ask], answers: Sequence[Form]) -> tuple[list[list[Heard]], pa.Table]:
+    def hear(self, asks: Sequence[JudgeQuestion], answers: Sequence[Form]) -> tuple[list[list[Heard]], pa.Table]:
         """Ask, read, and keep what was written.
 
         Args:
@@ -93,19 +93,16 @@ class JudgeClient:
         about: dict[str, set[str]] = {}
         forms: dict[str, Form] = {}
         keys = []
-        for ask, answer in zip(asks, answers, strict=True):
-            messages = (("user", utf8(self._prompt.fill(ask.values, answer.instruction()))),)
-            key = ids.content_id("x", ask.problem_id, messages)
+        for question, answer in zip(asks, answers, strict=True):
+            messages = (("user", utf8(self._prompt.fill(question.values, answer.instruction()))),)
+            key = ids.content_id("x", question.problem_id, messages)
             if key not in calls:
-                calls[key] = _Call(ask, messages, self._requests(ask.problem_id, key, messages))
-            about.setdefault(key, set()).update(ask.about)
+                calls[key] = _Call(question, messages, self._requests(question.problem_id, key, messages))
+            about.setdefault(key, set()).update(question.about)
             forms[key] = answer
             keys.append(key)
         wanted = [request for call in calls.values() for request in call.requests]
-        results = self._services.sample(wanted, self._policy) if wanted else []
-        if len(results) != len(wanted):
-            raise InvariantBroken(f"{len(wanted)} judgements asked for, {len(results)} came back")
-        given = iter(results)
+        given = iter(ask(wanted, self._policy, self._services))
         heard: dict[str, list[Heard]] = {}
         rows = []
         for key, call in calls.items():
@@ -119,31 +116,29 @@ class JudgeClient:
         services = self._services
         tokens = None if self._renderer is None else tuple(self._renderer.render(messages))
         params = self._config.params()
-        made = []
-        for index in range(self._config.k):
-            sample = ids.rollout_id(
-                problem, self.policy_id, services.round, self._sampling, key, index, services.run_seed
-            )
-            made.append(SampleRequest(sample, problem, messages, tokens, params, ids.rollout_seed(sample)))
-        return tuple(made)
+        sample_ids = RolloutIds(self.policy_id, self._sampling, services.run_seed)
+        return tuple(
+            sample_ids.request(problem, services.round, key, index, messages, tokens, params)
+            for index in range(self._config.k)
+        )
 
     def _artifact(
         self, call: _Call, about: Sequence[str], index: int, result: SampleResult, said: Heard
     ) -> dict[str, Any]:
         text = utf8(result.text)
         details = {
-            **call.ask.details,
+            **call.question.details,
             "about": about,
             "index": index,
             "reading": said.reading.value,
             "problem": said.reading.problem,
         }
         return {
-            "artifact_id": ids.artifact_id(KIND, text, call.ask.problem_id, result.rollout_id),
-            "problem_id": call.ask.problem_id,
+            "artifact_id": ids.artifact_id(KIND, text, call.question.problem_id, result.rollout_id),
+            "problem_id": call.question.problem_id,
             "kind": KIND,
             "text": text,
-            "source_rollout_id": call.ask.about[0],
+            "source_rollout_id": call.question.about[0],
             "policy_id": self.policy_id,
             "sample_id": result.rollout_id,
             "sampling_id": self._sampling,

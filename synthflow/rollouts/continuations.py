@@ -8,22 +8,18 @@ ones. A refused or truncated continuation is unknown, and counted as such.
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from synthflow import ids
-from synthflow.contracts import Inputs, Judgement, SampleRequest, SampleResult, SamplingParams, Services, VerifyConfig
-from synthflow.contracts.stage_info import StageInfo, verifier_of
-from synthflow.errors import InvariantBroken
+from synthflow.contracts import Inputs, Judgement, SampleRequest, SampleResult, SamplingParams, Services, StageInfo
 from synthflow.rollouts import rows as rollouts
-from synthflow.rollouts.eligibility import verdict_from_finish_reason
 from synthflow.rollouts.prefixes import Prefix, PrefixKey
-from synthflow.rollouts.questions import note, part_rows, problems_by_id, question
-from synthflow.schema import ROLLOUTS, SCORES, TELEMETRY
+from synthflow.rollouts.questions import problems_by_id
+from synthflow.rollouts.requests import RolloutIds, ask, messages_of
+from synthflow.rollouts.verdicts import Judged, Judging, ToJudge
+from synthflow.schema import ROLLOUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +59,6 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    """Judgements on continuations, in order, with who gave them; `asked` is false where no verifier was needed."""
-
-    judgements: Sequence[Judgement]
-    asked: Sequence[bool]
-    scorer: str
-    version: str
-    config_hash: str
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
     """Continuations `start` to `start + count - 1` of a prefix."""
 
@@ -100,59 +85,39 @@ def sample(
     Raises:
         InvariantBroken: if the engine answers another number of requests.
     """
+    rollout_ids = RolloutIds(policy_id, sampling, services.run_seed)
     asked: list[tuple[PrefixKey, Prefix, int, SampleRequest]] = []
     for want in wanted:
-        parent, prefix = want.prefix.parent, want.prefix
-        messages = tuple((m["role"], m["content"]) for m in parent["prompt"])
-        tokens = (*parent["prompt_token_ids"], *prefix.tokens)
-        for index in range(want.start, want.start + want.count):
-            rollout = ids.rollout_id(
-                parent["problem_id"],
-                policy_id,
-                parent["round"],
-                sampling,
-                prefix.prefix_id,
-                index,
-                services.run_seed,
-            )
-            seed = ids.rollout_seed(rollout)
-            request = SampleRequest(rollout, parent["problem_id"], messages, tokens, params, seed)
-            asked.append((want.key, prefix, index, request))
-    results = services.sample([a[3] for a in asked], policy) if asked else []
-    if len(results) != len(asked):
-        raise InvariantBroken(f"{len(asked)} continuations asked for, {len(results)} came back")
+        asked += (
+            (want.key, want.prefix, index, request_after(want.prefix, index, rollout_ids, params))
+            for index in range(want.start, want.start + want.count)
+        )
+    results = ask([a[3] for a in asked], policy, services)
     return [Continuation(*a, result) for a, result in zip(asked, results, strict=True)]
 
 
-def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inputs, services: Services) -> Verdicts:
-    """Judge continuations as the stage `verify` judges rollouts.
+def request_after(prefix: Prefix, index: int, rollout_ids: RolloutIds, params: SamplingParams) -> SampleRequest:
+    """The request of continuation `index` of a prefix."""
+    parent = prefix.parent
+    tokens = (*parent["prompt_token_ids"], *prefix.tokens)
+    messages = messages_of(parent["prompt"])
+    return rollout_ids.request(parent["problem_id"], parent["round"], prefix.prefix_id, index, messages, tokens, params)
+
+
+def judge(continuations: Sequence[Continuation], verify: StageInfo, inputs: Inputs, services: Services) -> Judged:
+    """Judge continuations, each with the prefix before it, as the stage `verify` judges rollouts.
 
     Raises:
         InvariantBroken: if the verifier gives another number of judgements.
     """
-    verifier = verifier_of(verify.use)
-    own = {name: value for name, value in verify.config.items() if name not in VerifyConfig.model_fields}
-    truncated = verify.config.get("truncated", "unknown")
-    early = [verdict_from_finish_reason(c.result.finish_reason, truncated) for c in continuations]
     problems = problems_by_id(inputs)
-    questions = [
-        question(c.request.rollout_id, c.prefix.text + c.result.text, problems[c.request.problem_id])
-        for c, known in zip(continuations, early, strict=True)
-        if known is None
+    texts = [
+        ToJudge(
+            c.request.rollout_id, c.prefix.text + c.result.text, c.result.finish_reason, problems[c.request.problem_id]
+        )
+        for c in continuations
     ]
-    answers, version, config_hash = services.judge(verifier, own, questions)
-    if len(answers) != len(questions):
-        raise InvariantBroken(f"verifier {verifier!r}: {len(questions)} questions, {len(answers)} judgements")
-    if truncated != "unknown":
-        config_hash = ids.content_id("c", config_hash, truncated)  # as the verify stage tells its own scores apart
-    given = iter(answers)
-    return Verdicts(
-        [known if known is not None else next(given) for known in early],
-        [known is None for known in early],
-        verifier,
-        version,
-        config_hash,
-    )
+    return Judging.as_stage(verify).judge(texts, services)
 
 
 def tally(continuations: Sequence[Continuation], judgements: Sequence[Judgement]) -> dict[PrefixKey, Tally]:
@@ -195,49 +160,4 @@ def _drawn(continuation: Continuation) -> rollouts.Drawn:
         branch_token=prefix.branch_token,
         train_prompt=None if train_prompt is None else [(m["role"], m["content"]) for m in train_prompt],
         on_policy=not prefix.forced,  # its context holds words that nobody trains on
-    )
-
-
-def score_rows(continuations: Sequence[Continuation], verdicts: Verdicts, stage_id: str) -> pa.Table:
-    """The verdicts as rows of the scores table."""
-    rows = []
-    for c, judgement in zip(continuations, verdicts.judgements, strict=True):
-        rows.append(
-            {
-                "problem_id": c.request.problem_id,
-                "target_kind": "rollout",
-                "target_id": c.request.rollout_id,
-                "kind": "verdict",
-                "scorer": verdicts.scorer,
-                "scorer_version": verdicts.version,
-                "config_hash": verdicts.config_hash,
-                "verdict": judgement.verdict,
-                "value": judgement.value,
-                "reason": note(judgement.reason),
-                "detail": note(judgement.detail),
-                "stage_id": stage_id,
-            }
-        )
-        rows += part_rows(c.request.problem_id, c.request.rollout_id, judgement, stage_id)
-    return SCORES.from_rows(rows)
-
-
-def telemetry_rows(continuations: Sequence[Continuation], verdicts: Verdicts, services: Services) -> pa.Table:
-    """Seconds that each verdict took."""
-    worker = f"{platform.node()}:{os.getpid()}"
-    return TELEMETRY.from_rows(
-        [
-            {
-                "problem_id": c.request.problem_id,
-                "target_kind": "score",
-                "target_id": c.request.rollout_id,
-                "metric": "elapsed_s",
-                "value": judgement.elapsed_s,
-                "worker": worker,
-                "attempt": services.attempt,
-                "stage_id": services.stage_id,
-            }
-            for c, judgement, asked in zip(continuations, verdicts.judgements, verdicts.asked, strict=True)
-            if asked
-        ]
     )

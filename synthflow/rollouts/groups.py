@@ -7,6 +7,9 @@ say what to train on, not what the policy can do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import polars as pl
 
 GROUP = ("problem_id", "policy_id", "round", "sampling_id")
@@ -51,3 +54,11 @@ def group_counts(rollouts: pl.DataFrame, min_judged: int = MIN_JUDGED) -> pl.Dat
         )
         .sort(GROUP)
     )
+
+
+def by_group(rows: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Rows of each group, in order."""
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in GROUP), []).append(row)
+    return list(found.values())

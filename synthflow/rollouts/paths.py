@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthflow.contracts import Renderer
-from synthflow.rollouts.prefixes import Cut
+from synthflow.rollouts.cutting import Cut, StepCutter
 from synthflow.rollouts.tree import Path
-from synthflow.segment import Overflow, segment, token_ranges
 
 WHOLE = "{prompt}{prefix}{completion}"
 """What stands for the prompt template in the sampling_id of whole paths: the tokens as they were sampled."""
@@ -40,37 +39,26 @@ class CutPath:
         return depth == 0 or self.text_ends[depth - 1] == self.cut.spans[depth - 1].end
 
 
-@dataclass(frozen=True, slots=True)
-class Cutter:
-    """Cuts whole rollouts."""
+def cut_path(row: Mapping[str, Any], verdict: str, cutter: StepCutter, renderer: Renderer) -> CutPath | None:
+    """A whole rollout (condition none or tree) as a path; None where its tokens do not spell its text.
 
-    renderer: Renderer
-    segmenter: str
-    max_steps: int
-    overflow: Overflow
-
-    def cut(self, row: Mapping[str, Any], verdict: str) -> CutPath | None:
-        """A whole rollout (condition none or tree) as a path; None where its tokens do not spell its text.
-
-        Args:
-            row: with rollout_id, completion, token_ids, branch_token and, if there are any, logprobs.
-        """
-        text, tokens = row["completion"], tuple(row["token_ids"])
-        if not self.renderer.decode(tokens).startswith(text):
-            return None
-        ends = self.renderer.token_ends(tokens)
-        steps = segment(text, self.segmenter, self.max_steps, self.overflow)
-        ranges = token_ranges(steps.spans, ends)
-        path = Path(
-            row["rollout_id"],
-            tokens,
-            tuple(r.end for r in ranges),
-            verdict,
-            row["branch_token"] or 0,
-            row.get("logprobs"),
-        )
-        text_ends = tuple(min(ends[r.end - 1], len(text)) if r.end else 0 for r in ranges)
-        return CutPath(Cut(row, steps.label, steps.spans, ranges, ()), path, text_ends)
+    Args:
+        row: with rollout_id, completion, token_ids, branch_token and, if there are any, logprobs.
+    """
+    cut = cutter.cut(row, renderer)
+    if cut.tokens is None:
+        return None
+    ends, length = cut.token_ends, len(row["completion"])
+    token_ends = tuple(owned.end for owned in cut.tokens)
+    path = Path(
+        row["rollout_id"],
+        tuple(row["token_ids"]),
+        token_ends,
+        verdict,
+        row["branch_token"] or 0,
+        row.get("logprobs"),
+    )
+    return CutPath(cut, path, tuple(min(ends[end - 1], length) if end else 0 for end in token_ends))
 
 
 def joined(first: Sequence[float] | None, length: int, then: Sequence[float] | None) -> list[float] | None:

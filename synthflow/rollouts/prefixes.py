@@ -15,7 +15,8 @@ from typing import Any
 
 from synthflow import ids
 from synthflow.contracts import Renderer
-from synthflow.segment import Overflow, Segmented, Span, segment, token_ranges
+from synthflow.rollouts.cutting import Cut, StepCutter
+from synthflow.segment import Segmented, Span
 
 TEMPLATE = "{prompt}{prefix}"
 """What stands for the prompt template in the sampling_id of continuations: the tokens as they were, then more. It is
@@ -64,16 +65,13 @@ def prefix_id(rollout: Mapping[str, Any], tokens: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class PrefixCut(Cut):
     """A rollout cut into steps. `prefixes[k]` is the key of the prefix that ends with step k; None where none is
     sampled: the last step of a rollout with a verdict, or a prefix without tokens, which is the prompt. `prompt` is
     the key of the prompt under a forced stop, and None without one."""
 
-    row: Mapping[str, Any]
-    label: str
-    spans: Sequence[Span]
     tokens: Sequence[Span]
-    prefixes: Sequence[PrefixKey | None]
+    prefixes: Sequence[PrefixKey | None] = ()
     prompt: PrefixKey | None = None
 
     @property
@@ -81,46 +79,34 @@ class Cut:
         """Of all prefixes, the prompt's first."""
         return self.prompt, *self.prefixes
 
-    @property
-    def logprobs(self) -> list[Sequence[float | None]] | None:
-        """Of each step's tokens, under the policy that wrote them; None where the rollout does not have them all."""
-        known: Sequence[float | None] | None = self.row["logprobs"]
-        if known is None or not self.tokens or len(known) != self.tokens[-1].end:
-            return None
-        return [known[span.start : span.end] for span in self.tokens]
-
 
 @dataclass(slots=True)
 class PrefixPlan:
     """Collects the prefixes of one partition; feed it rollouts in the order of their ids."""
 
     renderer: Renderer
-    segmenter: str
-    max_steps: int
-    overflow: Overflow
+    cutter: StepCutter
     forced: tuple[int, ...] = ()
     prefixes: dict[PrefixKey, Prefix] = field(default_factory=dict)
     cuts: Mapping[str, Segmented] = field(default_factory=dict)
     """Rollouts that are cut already, by id: those whose steps the text alone does not tell."""
 
-    def cut(self, row: Mapping[str, Any]) -> Cut | None:
+    def cut(self, row: Mapping[str, Any]) -> PrefixCut | None:
         """Cut a rollout and note its prefixes; None where its tokens do not spell its text."""
-        text, tokens = row["completion"], row["token_ids"]
-        if not self.renderer.decode(tokens).startswith(text):
+        cut = self.cutter.cut(row, self.renderer, self.cuts.get(row["rollout_id"]))
+        if cut.tokens is None:
             return None
-        ends = self.renderer.token_ends(tokens)
-        steps = self.cuts.get(row["rollout_id"]) or segment(text, self.segmenter, self.max_steps, self.overflow)
-        ranges = token_ranges(steps.spans, ends)
+        tokens, ends = row["token_ids"], cut.token_ends
         keys: list[PrefixKey | None] = []
-        for k, (span, owned) in enumerate(zip(steps.spans, ranges, strict=True)):
-            is_last = k == len(ranges) - 1
+        for k, (span, owned) in enumerate(zip(cut.spans, cut.tokens, strict=True)):
+            is_last = k == len(cut.tokens) - 1
             if is_last and row["verdict"] != "unknown":
                 keys.append(None)
                 continue
             length = self._without_stop(tokens) if is_last else owned.end
             keys.append(self._note(row, tokens[:length], ends, k + 1, span.end))
         prompt = self._note(row, [], ends, 0, 0) if self.forced else None
-        return Cut(row, steps.label, steps.spans, ranges, keys, prompt)
+        return PrefixCut(row, cut.label, cut.spans, cut.tokens, ends, keys, prompt)
 
     def _without_stop(self, tokens: Sequence[int]) -> int:
         length = len(tokens)

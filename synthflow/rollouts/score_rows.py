@@ -1,14 +1,11 @@
-"""What stages that judge groups share: the rollouts they read, what is decided without asking, and rows of scores.
+"""Rows of scores about rollouts: verdicts with what stands behind them, and measures.
 
-Invariant: as every verify stage, they give each nearest rollout one verdict, or, if it continues a prefix, a row in
-`rejects`; a refused or poison rollout is unknown, and a truncated one as the recipe says.
+Invariant: whoever judges rollouts writes its verdicts in these rows, so that a reader need not know who judged.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +13,11 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow.contracts import Inputs, Judgement, Services
-from synthflow.rollouts.questions import note
-from synthflow.schema import SCORES, TELEMETRY
+from synthflow.rollouts.groups import GROUP
+from synthflow.rollouts.questions import note, part_rows
+from synthflow.rollouts.telemetry import elapsed_table
+from synthflow.schema import SCORES
 
-GROUP = ("problem_id", "policy_id", "round", "sampling_id")
 COLUMNS = ("rollout_id", *GROUP, "completion", "finish_reason", "condition")
 
 
@@ -37,23 +35,18 @@ def read(inputs: Inputs, columns: Sequence[str] | None = COLUMNS) -> pl.DataFram
     return inputs.frame("rollouts", columns, nearest=True).sort(*GROUP, "rollout_id")
 
 
-def groups(rows: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Rows of each (problem, policy, round, sampling), in order."""
-    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[name] for name in GROUP), []).append(row)
-    return list(found.values())
-
-
-def verdict_row(row: Mapping[str, Any], judgement: Judgement, scorer: Scorer, stage_id: str) -> dict[str, Any]:
-    """The verdict on one rollout as a row of scores."""
-    return _row(row, scorer, stage_id) | {
+def verdict_rows(
+    problem_id: str, rollout_id: str, judgement: Judgement, scorer: Scorer, stage_id: str
+) -> list[dict[str, Any]]:
+    """The verdict on one rollout, and a row for each part that stands behind it."""
+    row = _row({"problem_id": problem_id, "rollout_id": rollout_id}, scorer, stage_id) | {
         "kind": "verdict",
         "verdict": judgement.verdict,
         "value": judgement.value,
         "reason": note(judgement.reason),
         "detail": note(judgement.detail),
     }
+    return [row, *part_rows(problem_id, rollout_id, judgement, stage_id)]
 
 
 def measure_row(
@@ -90,6 +83,11 @@ def _row(row: Mapping[str, Any], scorer: Scorer, stage_id: str) -> dict[str, Any
     }
 
 
+def verdict_counts(judgements: Sequence[Judgement]) -> dict[str, int]:
+    """How many of each verdict, as progress counters."""
+    return {verdict: sum(j.verdict == verdict for j in judgements) for verdict in ("correct", "wrong", "unknown")}
+
+
 def finish(
     rows: Sequence[Mapping[str, Any]],
     judgements: Mapping[str, Judgement],
@@ -98,22 +96,8 @@ def finish(
     services: Services,
 ) -> dict[str, pa.Table]:
     """Scores and telemetry of a stage from the judgement of each rollout, and its progress counters."""
-    counts = {v: sum(j.verdict == v for j in judgements.values()) for v in ("correct", "wrong", "unknown")}
-    services.count(rows=len(rows), **counts)
-    scores = [verdict_row(row, judgements[row["rollout_id"]], scorer, services.stage_id) for row in rows]
-    worker = f"{platform.node()}:{os.getpid()}"
-    times = [
-        {
-            "problem_id": row["problem_id"],
-            "target_kind": "score",
-            "target_id": row["rollout_id"],
-            "metric": "elapsed_s",
-            "value": judgements[row["rollout_id"]].elapsed_s,
-            "worker": worker,
-            "attempt": services.attempt,
-            "stage_id": services.stage_id,
-        }
-        for row in rows
-        if judgements[row["rollout_id"]].elapsed_s
-    ]
-    return {"scores": SCORES.from_rows([*scores, *measures]), "telemetry": TELEMETRY.from_rows(times)}
+    judged = [(row["problem_id"], row["rollout_id"], judgements[row["rollout_id"]]) for row in rows]
+    services.count(rows=len(rows), **verdict_counts([judgement for _, _, judgement in judged]))
+    scores = [row for p, r, judgement in judged for row in verdict_rows(p, r, judgement, scorer, services.stage_id)]
+    times = ((problem, rollout, judgement.elapsed_s) for problem, rollout, judgement in judged if judgement.elapsed_s)
+    return {"scores": SCORES.from_rows([*scores, *measures]), "telemetry": elapsed_table(times, services)}

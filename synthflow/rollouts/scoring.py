@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from synthflow import ids
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams, Services
-from synthflow.errors import InvariantBroken
+from synthflow.rollouts.requests import ask
 
 Floats = NDArray[np.float64]
 
@@ -64,14 +64,12 @@ def score(asks: Sequence[ToScore], policy: str, services: Services, entropy_top:
         InvariantBroken: if the engine answers another number of requests.
     """
     policy_id = services.identity(policy).policy_id
-    keys = [ids.score_id(policy_id, ask.prompt, ask.tokens, entropy_top) for ask in asks]
+    keys = [ids.score_id(policy_id, one.prompt, one.tokens, entropy_top) for one in asks]
     wanted = {
-        key: SampleRequest(key, ask.problem_id, (), ask.prompt, _PARAMS, 0, score=ask.tokens, entropy_top=entropy_top)
-        for key, ask in zip(keys, asks, strict=True)
+        key: SampleRequest(key, one.problem_id, (), one.prompt, _PARAMS, 0, score=one.tokens, entropy_top=entropy_top)
+        for key, one in zip(keys, asks, strict=True)
     }
-    results = services.sample(list(wanted.values()), policy) if wanted else []
-    if len(results) != len(wanted):
-        raise InvariantBroken(f"{len(wanted)} scores asked for, {len(results)} came back")
+    results = ask(list(wanted.values()), policy, services)
     found = {
         key: _scored(result, len(request.score or ()))
         for (key, request), result in zip(wanted.items(), results, strict=True)

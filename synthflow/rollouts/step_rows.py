@@ -15,8 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from synthflow import ids
-from synthflow.rollouts.prefixes import Cut
+from synthflow.rollouts.cutting import Cut
 from synthflow.schema import REJECTS
+from synthflow.segment import Span
 
 Floats = NDArray[np.float64]
 
@@ -47,9 +48,10 @@ def reject_rows(rows: Sequence[tuple[str, str, str]], stage_id: str) -> pa.Table
 
 
 def step_rows(cut: Cut, stage_id: str) -> Iterable[dict[str, Any]]:
-    """The steps of one rollout."""
+    """The steps of one rollout; token ranges are null where they are not known."""
     rollout, before = cut.row["rollout_id"], None
-    for index, (span, owned) in enumerate(zip(cut.spans, cut.tokens, strict=True)):
+    nowhere: Sequence[Span | None] = [None] * len(cut.spans)
+    for index, (span, owned) in enumerate(zip(cut.spans, cut.tokens or nowhere, strict=True)):
         step = ids.step_id(rollout, cut.label, index)
         yield {
             "step_id": step,
@@ -60,8 +62,8 @@ def step_rows(cut: Cut, stage_id: str) -> Iterable[dict[str, Any]]:
             "index": index,
             "char_start": span.start,
             "char_end": span.end,
-            "token_start": owned.start,
-            "token_end": owned.end,
+            "token_start": None if owned is None else owned.start,
+            "token_end": None if owned is None else owned.end,
             "stage_id": stage_id,
         }
         before = step

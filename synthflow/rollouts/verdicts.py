@@ -1,13 +1,12 @@
-"""The verifier that a stage's own configuration names: its mistakes, its identity, and what it says of paths.
+"""Judging texts by a verifier: the one way from what was sampled to verdicts, rows of scores and telemetry.
 
-Invariant: a path is judged as `verify.X` judges a rollout: by how it ended where that decides, without a gold answer
-only if the verifier needs none, and in the same words.
+Invariants: a text is judged by how it ended where that decides, without a gold answer only if the verifier needs none,
+and in the same words whoever sampled it; a verdict keeps the rule for truncated ones in its configuration hash, so that
+two stages which differ in that alone do not share a key.
 """
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,14 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from synthflow import ids, registry
-from synthflow.contracts import Judgement, Services
+from synthflow.contracts import Judgement, Services, StageInfo, VerifyConfig
+from synthflow.contracts.stage_info import verifier_of
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.rollouts.eligibility import verdict_from_finish_reason
 from synthflow.rollouts.plugin_options import option_mistakes
-from synthflow.rollouts.questions import note, part_rows, question
-from synthflow.schema import TELEMETRY
+from synthflow.rollouts.questions import question
+from synthflow.rollouts.score_rows import Scorer, verdict_rows
+from synthflow.rollouts.telemetry import elapsed_table
 
 
 def mistakes(verifier: str, options: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
@@ -42,83 +43,86 @@ def mistakes(verifier: str, options: Mapping[str, Any]) -> Iterable[tuple[str, s
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A path to be judged."""
+class ToJudge:
+    """A rollout's text, how it ended, and its problem, one of `questions.problems_by_id`."""
 
-    target_id: str
+    rollout_id: str
     text: str
-    finish_reason: str
+    finish_reason: str | None
     problem: Mapping[str, Any]
+
+    @property
+    def problem_id(self) -> str:
+        return str(self.problem["problem_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Judgements on texts, in order, and who gave them; `asked` is false where no verifier was needed."""
+
+    texts: Sequence[ToJudge]
+    judgements: Sequence[Judgement]
+    asked: Sequence[bool]
+    scorer: Scorer
+
+    def score_rows(self, stage_id: str) -> list[dict[str, Any]]:
+        """Verdicts as rows of scores, each with what stands behind it."""
+        return [
+            row
+            for text, judgement in zip(self.texts, self.judgements, strict=True)
+            for row in verdict_rows(text.problem_id, text.rollout_id, judgement, self.scorer, stage_id)
+        ]
+
+    def telemetry(self, services: Services) -> pa.Table:
+        """Seconds that each verdict took for which the verifier was asked."""
+        told = zip(self.texts, self.judgements, self.asked, strict=True)
+        return elapsed_table(((t.problem_id, t.rollout_id, j.elapsed_s) for t, j, asked in told if asked), services)
 
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """A verifier by name, with its options and the rule for truncated paths."""
+    """A verifier by name, with its options and the rules for texts that it is not asked about.
+
+    Attributes:
+        truncated: what a text is that ended at the token limit: unknown, wrong, or judge.
+        needs_answer: whether a problem without a gold answer is unknown without asking.
+    """
 
     verifier: str
     options: Mapping[str, Any]
     truncated: str
+    needs_answer: bool
 
-    def judge(self, asked: Sequence[Asked], services: Services) -> tuple[list[Judgement], dict[str, str]]:
-        """Judgements in order, and the columns of scores that say who judged.
+    @staticmethod
+    def as_stage(verify: StageInfo) -> Judging:
+        """As a stage `verify.VERIFIER` judges rollouts.
+
+        Continuations are judged so: they continue what that stage has judged, so there was a gold answer if one is
+        needed.
+        """
+        own = {name: value for name, value in verify.config.items() if name not in VerifyConfig.model_fields}
+        return Judging(verifier_of(verify.use), own, str(verify.config.get("truncated", "unknown")), False)
+
+    def judge(self, texts: Sequence[ToJudge], services: Services) -> Judged:
+        """Judge texts; of none, too: it tells the scorer's version.
 
         Raises:
             InvariantBroken: if the verifier gives another number of judgements.
         """
-        needs_answer = registry.load("verifiers", self.verifier).needs_answer
-        early = [self._early(a, needs_answer) for a in asked]
-        questions = [
-            question(a.target_id, a.text, a.problem) for a, known in zip(asked, early, strict=True) if known is None
-        ]
+        early = [self._early(text) for text in texts]
+        pending = [text for text, known in zip(texts, early, strict=True) if known is None]
+        questions = [question(text.rollout_id, text.text, text.problem) for text in pending]
         answers, version, config_hash = services.judge(self.verifier, self.options, questions)
         if len(answers) != len(questions):
             raise InvariantBroken(f"verifier {self.verifier!r}: {len(questions)} questions, {len(answers)} judgements")
         if self.truncated != "unknown":
             config_hash = ids.content_id("c", config_hash, self.truncated)
         given = iter(answers)
-        who = {"scorer": self.verifier, "scorer_version": version, "config_hash": config_hash}
-        return [known if known is not None else next(given) for known in early], who
+        judgements = [known if known is not None else next(given) for known in early]
+        return Judged(texts, judgements, [k is None for k in early], Scorer(self.verifier, version, config_hash))
 
-    def _early(self, asked: Asked, needs_answer: bool) -> Judgement | None:
-        ended = verdict_from_finish_reason(asked.finish_reason, self.truncated)
-        if ended is None and needs_answer and asked.problem["answer"] is None:
+    def _early(self, text: ToJudge) -> Judgement | None:
+        ended = verdict_from_finish_reason(text.finish_reason, self.truncated)
+        if ended is None and self.needs_answer and text.problem["answer"] is None:
             return Judgement.unknown("no_gold")
         return ended
-
-
-def verdict_rows(
-    problem_id: str, target_id: str, judgement: Judgement, who: Mapping[str, str], stage_id: str
-) -> list[dict[str, Any]]:
-    """The verdict on one rollout as rows of the scores table, with what stands behind it."""
-    row = {
-        "problem_id": problem_id,
-        "target_kind": "rollout",
-        "target_id": target_id,
-        "kind": "verdict",
-        "verdict": judgement.verdict,
-        "value": judgement.value,
-        "reason": note(judgement.reason),
-        "detail": note(judgement.detail),
-        "stage_id": stage_id,
-    }
-    return [row | dict(who), *part_rows(problem_id, target_id, judgement, stage_id)]
-
-
-def elapsed_rows(judged: Iterable[tuple[str, str, Judgement]], services: Services) -> pa.Table:
-    """Seconds that each judgement took, as (problem_id, target_id, judgement)."""
-    worker = f"{platform.node()}:{os.getpid()}"
-    return TELEMETRY.from_rows(
-        [
-            {
-                "problem_id": problem,
-                "target_kind": "score",
-                "target_id": target,
-                "metric": "elapsed_s",
-                "value": judgement.elapsed_s,
-                "worker": worker,
-                "attempt": services.attempt,
-                "stage_id": services.stage_id,
-            }
-            for problem, target, judgement in judged
-        ]
-    )

@@ -76,19 +76,15 @@ def verdicts(inputs: Inputs, stage: str | None = None) -> pl.DataFrame:
     )
 
 
-def filtered_out(inputs: Inputs) -> pl.DataFrame:
-    """Rollouts that some filter above drops: rollout_id, reason (`filter: why`, the first by filter name), score."""
+def dropped(inputs: Inputs, kind: str = "rollout", name: str = "dropped") -> pl.DataFrame:
+    """`<kind>_id` of what some filter above drops, and why in column `name`: `filter: reason`, of the first filter."""
     scores = inputs.frame("scores", ["target_kind", "target_id", "kind", "scorer", "value", "reason"])
+    why = pl.col("scorer") + ": " + pl.col("reason").fill_null("dropped")
     return (
-        scores.filter(pl.col("kind") == "filter", pl.col("target_kind") == "rollout", pl.col("value") == 0)
-        .sort("target_id", "scorer")
-        .group_by("target_id", maintain_order=True)
-        .agg((pl.col("scorer") + ": " + pl.col("reason").fill_null("dropped")).first(), pl.col("value").first())
-        .select(
-            pl.col("target_id").alias("rollout_id"),
-            pl.col("scorer").alias("reason"),
-            pl.col("value").alias("score"),
-        )
+        scores.filter(pl.col("kind") == "filter", pl.col("target_kind") == kind, pl.col("value") == 0)
+        .sort("target_id", "scorer", "reason")
+        .unique("target_id", keep="first", maintain_order=True)
+        .select(pl.col("target_id").alias(f"{kind}_id"), why.alias(name))
     )
 
 
@@ -99,5 +95,4 @@ def judged_rollouts(inputs: Inputs, stage: str | None = None) -> pl.DataFrame:
     """
     rollouts = whole_rollouts(inputs)
     judged = rollouts.join(verdicts(inputs, stage).drop("problem_id"), on="rollout_id", how="inner")
-    dropped = filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped"))
-    return judged.join(dropped, on="rollout_id", how="left").sort("problem_id", "rollout_id")
+    return judged.join(dropped(inputs), on="rollout_id", how="left").sort("problem_id", "rollout_id")

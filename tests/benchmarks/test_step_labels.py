@@ -26,7 +26,7 @@ def bench():
     """The benchmark's modules, which import each other by their plain names."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        names = ("step_pool", "step_rules", "step_said", "step_coverage", "step_labels")
+        names = ("step_case", "step_pool", "step_rules", "step_said", "step_coverage", "step_labels")
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(BENCHMARKS))
@@ -85,7 +85,7 @@ def case_of(bench, verdicts, truth=1, prompt=(8, 15)):
     tokens = 10 * np.arange(steps + 1)[:, None] + np.arange(k)
     kinds = tuple("right" if i < truth else "newly_wrong" if i == truth else "inherited" for i in range(steps))
     remaining = tuple(20 * (steps - j) for j in range(steps + 1))
-    return bench.step_pool.Case(
+    return bench.step_case.Case(
         "p", "till", "arithmetic_slip", truth, kinds, remaining, prompt, full, tokens.astype(np.int32)
     )
 
@@ -236,6 +236,7 @@ def test_steps_are_measured_several_at_once_in_order_and_once(bench, tmp_path, m
     assert begun.count("closed") == 1 and len(file.read_text().splitlines()) == len(first)
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_a_pool_from_a_real_run(bench, tmp_path):
     pytest.importorskip("transformers")
@@ -256,6 +257,7 @@ def test_a_pool_from_a_real_run(bench, tmp_path):
         assert case.remaining[0] > case.remaining[-1] == 0
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_coverage_of_real_steps_goes_on_where_it_was(bench, tmp_path):
     pytest.importorskip("transformers")

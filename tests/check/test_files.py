@@ -8,12 +8,12 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from support.sound_run import World
 from synthflow import ids
 from synthflow.check import CheckReport, check_run
 from synthflow.contracts import SampleResult
@@ -26,7 +26,6 @@ from synthflow.stores.manifest import Manifest
 
 Kinds = Callable[[CheckReport], Mapping[str, str]]
 FindShard = Callable[[Path, str, str], Path]
-World = Any  # the fixture's class lives in conftest, which cannot be imported by name
 
 
 def rewrite(root: Path, change: Callable[[list[dict]], list[dict]]) -> None:

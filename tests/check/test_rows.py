@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.sound_run import World
 from synthflow import ids
 from synthflow.check import CheckReport, check_run
 from synthflow.check.pairs import begins_with
 
 Kinds = Callable[[CheckReport], Mapping[str, str]]
-World = Any  # the fixture's class lives in conftest, which cannot be imported by name
 Row = dict[str, Any]
 
 

@@ -54,6 +54,7 @@ def test_padding_and_grouping_do_not_change_the_loss() -> None:
     assert whole / sum(len(e.ids) - e.n_prompt for e in examples) < 1.0
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     straight = Run(tmp_path / "a", "cpu", 3)
@@ -69,6 +70,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
         Run(tmp_path / "b", "cpu", 4).resume(600.0, 100)
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_a_tiny_run_writes_a_policy_and_can_be_prolonged(tmp_path: Path) -> None:
     train(tmp_path, minutes=1, max_steps=4)

@@ -11,7 +11,7 @@ import pytest
 from support.runs import SMALL, run_ok, synthflow, tables, with_changes, write_spec
 from synthflow.schema import TABLES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 LABELLED = {
     "progress": {"use": "label.progress", "of": "difficulty", "buckets": 128},

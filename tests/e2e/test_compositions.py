@@ -11,7 +11,7 @@ import pytest
 from support.classifier import write_classifier
 from support.runs import SMALL, run_ok, synthflow, tables, with_changes, write_spec
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 LIMIT = 6
 LINES = {"use": "exact", "extract": "last_line"}

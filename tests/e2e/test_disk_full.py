@@ -12,7 +12,7 @@ import pytest
 from support.runs import assert_same_rows, journal_lines, run_ok, synthflow, write_spec
 from synthflow.errors import ExitCode
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 SIZE = 20 << 20
 

@@ -15,7 +15,7 @@ from support.runs import run_ok, synthflow, tables, with_changes, write_spec
 from synthflow import demo
 from synthflow.stores.catalog.build import open_catalog
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 
 def shown_steps(prompt: str) -> list[str]:
@@ -41,13 +41,14 @@ def checker() -> Iterator[Judging]:
     server.stop()
 
 
-def _spec(url: str) -> dict[str, Any]:
+def _spec(url: str, recorded: Path) -> dict[str, Any]:
+    """The first rollouts of the small run, whose steps are judged."""
     judge = {"use": "label.judge", "of": "verdicts", "policy": "judge", "groups": "all", "max_steps": 512}
     return {
         "name": "judged-steps",
         "seed": 3,
         "policies": {
-            "default": {"backend": "transformers", "model": "demo"},
+            "default": {"backend": "replay", "model": str(recorded), "tokenizer": "demo"},
             "judge": {"backend": "openai", "model": "org/judge", "base_url": url},
         },
         "stages": {
@@ -85,8 +86,8 @@ def _truth(run: Path) -> dict[str, int]:
 
 
 @pytest.mark.timeout(600)  # three runs and as many checks: a minute on an idle machine
-def test_its_labels_are_the_truth_and_nothing_is_asked_twice(checker: Judging, tmp_path: Path) -> None:
-    spec, run = _spec(checker.url), tmp_path / "run"
+def test_its_labels_are_the_truth_and_nothing_is_asked_twice(checker: Judging, small_run: Path, tmp_path: Path) -> None:
+    spec, run = _spec(checker.url, small_run), tmp_path / "run"
     run_ok(write_spec(tmp_path / "spec.yaml", spec), run)
     checked = synthflow("check", run)
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -17,7 +17,7 @@ from support.runs import assert_same_rows, journal_lines, run_ok, synthflow, tab
 from synthflow.stores.catalog.build import open_catalog
 from synthflow.workflows.pilot.measured import measure
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 JUDGED: dict[str, Any] = {
     "name": "judged",

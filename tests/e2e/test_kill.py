@@ -70,11 +70,15 @@ def _kills_on_replay(replay_spec: dict[str, object], whole: Path, folder: Path, 
     return killed
 
 
-def test_kills_on_replay_give_the_same_rows(replay_spec: dict[str, object], whole: Path, tmp_path: Path) -> None:
-    killed = _kills_on_replay(replay_spec, whole, tmp_path, 7, seed=11)
-    assert len(killed.lost) >= 6 and sum(killed.lost) > 0
+@pytest.mark.parametrize("kills", [2, pytest.param(7, marks=pytest.mark.extended)])
+def test_kills_on_replay_give_the_same_rows(
+    kills: int, replay_spec: dict[str, object], whole: Path, tmp_path: Path
+) -> None:
+    killed = _kills_on_replay(replay_spec, whole, tmp_path, kills, seed=11)
+    assert len(killed.lost) >= kills - 1 and sum(killed.lost) > 0
 
 
+@pytest.mark.extended
 def test_killed_workers_are_replaced(replay_spec: dict[str, object], whole: Path, tmp_path: Path) -> None:
     """kill -9 of the engine's worker, again and again, in a run that goes on to its end by itself."""
     killed = Killed(tmp_path / "run", random.Random(12))
@@ -85,6 +89,7 @@ def test_killed_workers_are_replaced(replay_spec: dict[str, object], whole: Path
     _finish(tmp_path / "slow.yaml", killed, whole, same_rows=True)
 
 
+@pytest.mark.extended
 def test_kills_on_a_real_model_give_the_same_ids(small_run: Path, tmp_path: Path) -> None:
     spec = write_spec(tmp_path / "spec.yaml", SMALL)
     killed = Killed(tmp_path / "run", random.Random(5))
@@ -100,6 +105,7 @@ def _descendants(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+@pytest.mark.extended
 def test_a_killed_driver_leaves_no_process_behind(replay_spec: dict[str, object], tmp_path: Path) -> None:
     slow = with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": 0.2})  # type: ignore[dict-item]
     process = start(write_spec(tmp_path / "spec.yaml", slow), tmp_path / "run")
@@ -115,7 +121,7 @@ def test_a_killed_driver_leaves_no_process_behind(replay_spec: dict[str, object]
     kill_group(process)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.extended)])
 def test_an_interrupt_gives_back_the_lock_and_resumes(
     number: signal.Signals, replay_spec: dict[str, object], tmp_path: Path
 ) -> None:

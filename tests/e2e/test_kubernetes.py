@@ -141,6 +141,7 @@ def _start(container: Mapping[str, Any], here: Mapping[str, str], cwd: Path, **k
     )
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_the_commands_of_the_containers_run(
     replay_spec: dict[str, object], replay_run: Path, tmp_path: Path, free_port: int

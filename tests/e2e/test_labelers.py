@@ -12,7 +12,7 @@ import pytest
 from support.kills import in_flight, journaled, sampled_again
 from support.runs import SMALL, kill_group, run_ok, start, synthflow, tables, with_changes, write_spec
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # five runs
+pytestmark = [pytest.mark.slow, pytest.mark.extended, pytest.mark.timeout(900)]  # five runs
 
 LABELS = {"use": "label.monte_carlo", "of": "verdicts", "rollouts_per_problem": 2, "max_tokens": 200}
 PROBLEMS, ROLLOUTS = 12, 4

@@ -13,6 +13,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 MOST = 1.15
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_ten_times_the_rollouts_take_the_same_memory() -> None:

@@ -43,6 +43,7 @@ def _journaled(run: Path) -> Counter[str]:
     return Counter(record[1].rollout_id for record in map(decode, lines) if record is not None)
 
 
+@pytest.mark.extended
 def test_a_pilot_projects_and_its_rollouts_are_not_sampled_twice(spec: Path) -> None:
     out = spec.parent / "run"
     planned = _plan(spec, out, N)

@@ -1,89 +1,58 @@
-"""A third party adds a stage, a verifier and a filter with `pip install`, and a spec uses them by name."""
+"""A third party adds stages, a verifier, a filter and an export with `pip install`: those that docs/add-*.md show."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from support.runs import CLI, write_spec
 
 pytestmark = pytest.mark.slow
 
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("add-a-verifier.md", "add-a-stage.md", "add-an-export.md")
 PYPROJECT = """\
 [build-system]
 requires = ["setuptools"]
 build-backend = "setuptools.build_meta"
 [project]
-name = "shouting"
+name = "my-package"
 version = "0.3"
-[project.entry-points."synthflow.stages"]
-"shout.tags" = "shouting:Tags"
-[project.entry-points."synthflow.verifiers"]
-even = "shouting:Even"
-[project.entry-points."synthflow.filters"]
-short = "shouting:Short"
 [tool.setuptools]
-py-modules = ["shouting"]
+py-modules = ["my_package"]
 """
 
-MODULE = '''\
-"""A plug-in in thirty lines."""
-import polars as pl
-from synthflow.contracts import Coverage, Filter, Judgement, Stage, StageConfig, Verifier
-from synthflow.schema import SCORES
+
+def shown(kind: str) -> list[str]:
+    """The blocks of one kind on the pages that say how to add something."""
+    texts = [(DOCS / page).read_text() for page in PAGES]
+    return [block for text in texts for block in re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
 
 
-class Even(Verifier):
-    """Correct where the completion has an even number of characters."""
-
-    name, version, needs_answer = "even", "1", False
-
-    def judge(self, questions):
-        return [Judgement(*(("correct", 1.0) if len(q.completion) % 2 == 0 else ("wrong", 0.0))) for q in questions]
-
-
-class Short(Filter):
-    """Drop what is longer than 200 characters."""
-
-    name, version = "short", "1"
-
-    def judge(self, rollouts):
-        keep = rollouts["completion"].str.len_chars() <= 200
-        reason = [None if k else "long" for k in keep]
-        return pl.DataFrame({"keep": keep, "value": keep.cast(pl.Float64), "reason": reason})
-
-
-class TagsConfig(StageConfig):
-    word: str = "apples"
-
-
-class Tags(Stage):
-    """Measure how often a word stands in a completion."""
-
-    use, version, Config = "shout.tags", "1", TagsConfig
-    reads, writes = ("rollouts",), ("scores",)
-    covers = Coverage("rollouts", "rollout_id", {"scores": "target_id"})
-
-    def run(self, inputs, services):
-        rollouts = inputs.frame("rollouts", ["rollout_id", "problem_id", "completion"], nearest=True)
-        return {"scores": SCORES.from_rows([
-            {"problem_id": r["problem_id"], "target_kind": "rollout", "target_id": r["rollout_id"], "kind": "measure",
-             "scorer": "tags", "scorer_version": "1", "config_hash": self.config.word,
-             "value": float(r["completion"].count(self.config.word)), "stage_id": services.stage_id}
-            for r in rollouts.iter_rows(named=True)
-        ])}
-'''
+def entry_points() -> str:
+    """The tables of entry points on those pages, as one."""
+    found: dict[str, dict[str, str]] = {}
+    for block in shown("toml"):
+        for group, entries in tomllib.loads(block)["project"]["entry-points"].items():
+            found.setdefault(group, {}).update(entries)
+    lines = []
+    for group, entries in found.items():
+        lines += [f"[project.entry-points.{group!r}]", *(f"{name!r} = {value!r}" for name, value in entries.items())]
+    return "\n".join(lines)
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     package = tmp_path_factory.mktemp("plugin")
-    (package / "pyproject.toml").write_text(PYPROJECT)
-    (package / "shouting.py").write_text(MODULE)
+    (package / "pyproject.toml").write_text(f"{PYPROJECT}{entry_points()}\n")
+    (package / "my_package.py").write_text("\n\n".join(shown("python")))
     site = package / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(site), str(package)], check=True, capture_output=True, timeout=120)
@@ -97,13 +66,15 @@ def test_a_plug_in_is_listed_and_runs(environment: dict[str, str], tmp_path: Pat
 
     listed = call("list", "stages")
     assert listed.returncode == 0, listed.stderr
-    assert all(name in listed.stdout for name in ("shout.tags", "verify.even", "filter.short"))
+    assert all(f"{name} " in listed.stdout for name in ("my.tags", "my.sized", "verify.even", "filter.short"))
     stages = {
         "problems": {"use": "source.demo", "limit": 4},
         "rollouts": {"use": "sample", "of": "problems", "n": 2, "max_tokens": 64},
         "verdicts": {"use": "verify.even", "of": "rollouts"},
         "short": {"use": "filter.short", "of": "verdicts"},
-        "tags": {"use": "shout.tags", "of": "short", "word": "has"},
+        "tags": {"use": "my.tags", "of": "short", "word": "has"},
+        "questions": {"use": "my.questions", "of": "short"},
+        "more": {"use": "my.sized", "of": "problems", "most": 3, "max_tokens": 64},
         "composed": {"use": "verify.cascade", "of": "rollouts", "truncated": "judge", "steps": ["even", "exact"]},
     }
     policy = {"backend": "transformers", "model": "demo"}
@@ -114,13 +85,22 @@ def test_a_plug_in_is_listed_and_runs(environment: dict[str, str], tmp_path: Pat
     assert call("sql", tmp_path / "run", query, "--format", "csv").stdout.split() == [
         "scorer,n", "cascade,8", "even,16", "short,8", "tags,8",
     ]  # fmt: skip
+    query = "SELECT count(*) FROM rollouts JOIN stages USING (stage_id) WHERE name = 'more'"
+    drawn = int(call("sql", tmp_path / "run", query, "--format", "csv").stdout.split()[1])
+    assert 4 < drawn <= 12
+    released = sum(pq.read_metadata(p).num_rows for p in (tmp_path / "run" / "exports").rglob("*.parquet"))
+    query = "SELECT count(*) FROM rejects JOIN stages USING (stage_id) WHERE name = 'questions'"
+    rejected = int(call("sql", tmp_path / "run", query, "--format", "csv").stdout.split()[1])
+    assert released + rejected == 8 and released > 0
+    checked = call("check", tmp_path / "run")
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_a_misspelt_field_of_a_plug_in_is_told_with_the_right_one(environment: dict[str, str], tmp_path: Path) -> None:
     stages = {
         "problems": {"use": "source.demo", "limit": 4},
         "rollouts": {"use": "sample", "of": "problems", "n": 2},
-        "tags": {"use": "shout.tags", "of": "rollouts", "wrod": "has"},
+        "tags": {"use": "my.tags", "of": "rollouts", "wrod": "has"},
     }
     policy = {"backend": "transformers", "model": "demo"}
     spec = write_spec(tmp_path / "spec.yaml", {"name": "plug", "policy": policy, "stages": stages})

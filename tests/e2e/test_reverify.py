@@ -70,6 +70,7 @@ def _upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("synthflow.verifiers.opening.load", load)
 
 
+@pytest.mark.extended
 def test_a_new_version_tells_what_flips_and_replaces_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, journal = tables(run), whole_journal(run)
     old = before["scores"].filter(pl.col("kind") == "verdict")
@@ -162,6 +163,7 @@ def test_nothing_to_judge_again(judged: Path) -> None:
     assert Manifest(judged / "run").attempt == 1
 
 
+@pytest.mark.extended
 def test_a_demand_that_is_not_met_stops_before_anything_labels(replay_spec: dict[str, Any], tmp_path: Path) -> None:
     stages = {name: replay_spec["stages"][name] for name in ("problems", "rollouts", "verdicts")}
     stages |= {
@@ -189,6 +191,7 @@ def test_a_demand_that_is_not_met_stops_before_anything_labels(replay_spec: dict
     assert synthflow("check", out).returncode == 0
 
 
+@pytest.mark.extended
 def test_stages_that_may_owe_samples_are_told(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     _upgrade(monkeypatch)

@@ -14,9 +14,17 @@ from synthflow.demo import heldout_path
 pytestmark = pytest.mark.slow
 
 LAYOUTS = [
-    {"partition_size": 24, "cpu_workers": 1, "engines": 1, "partitions_in_flight": 1},
-    {"partition_size": 1, "cpu_workers": 2, "engines": 2, "partitions_in_flight": 8},
-    {"partition_size": 5, "cpu_workers": 3, "engines": 1, "partitions_in_flight": 2, "requests_in_flight": 3},
+    pytest.param(
+        {"partition_size": 24, "cpu_workers": 1, "engines": 1, "partitions_in_flight": 1},
+        id="one",
+        marks=pytest.mark.extended,
+    ),
+    pytest.param({"partition_size": 1, "cpu_workers": 2, "engines": 2, "partitions_in_flight": 8}, id="many"),
+    pytest.param(
+        {"partition_size": 5, "cpu_workers": 3, "engines": 1, "partitions_in_flight": 2, "requests_in_flight": 3},
+        id="odd",
+        marks=pytest.mark.extended,
+    ),
 ]
 
 
@@ -39,7 +47,7 @@ def reference(replay_spec: dict[str, object], lines: list[str], tmp_path_factory
     return folder / "run"
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=["one", "many", "odd"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_and_input_order_do_not_matter(
     layout: dict[str, int],
     replay_spec: dict[str, object],

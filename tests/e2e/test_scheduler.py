@@ -18,7 +18,7 @@ import pytest
 from support.runs import assert_same_rows, start, synthflow, with_changes, write_spec
 from synthflow.errors import ExitCode
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
 DASK = Path(sys.executable).with_name("dask")

@@ -15,7 +15,7 @@ from synthflow.demo import policy_path
 from synthflow.stores.journal import decode
 from synthflow.stores.manifest import Manifest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.extended, pytest.mark.timeout(600)]
 
 STAGES: dict[str, dict[str, Any]] = {
     "problems": {"use": "source.demo", "limit": 6},

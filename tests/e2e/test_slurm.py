@@ -82,6 +82,7 @@ def _pid_of(jobs: Path, name: str) -> int:
     return int(script.with_suffix(".pid").read_text())
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_a_run_through_slurm_jobs_though_an_engine_is_killed(
     replay_spec: dict[str, object], replay_run: Path, tmp_path: Path

@@ -107,6 +107,7 @@ def train(trainer: Any) -> list[dict[str, float]]:
     return steps
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("assistant_only", [False, True])
 def test_sft(releases: Path, policy: str, tmp_path: Path, assistant_only: bool) -> None:
     from datasets import load_dataset
@@ -118,6 +119,7 @@ def test_sft(releases: Path, policy: str, tmp_path: Path, assistant_only: bool) 
     assert steps[0]["loss"] == pytest.approx(5.56, abs=0.5)  # ln 261, the loss of a random model
 
 
+@pytest.mark.extended
 def test_sft_tokens_have_no_loss_where_a_mask_says_so(policy: str, tmp_path: Path) -> None:
     """The loss that TRL logs first is that of the random model on the tokens that the mask leaves in, and no others."""
     import torch
@@ -155,6 +157,7 @@ def test_dpo(releases: Path, policy: str, tmp_path: Path) -> None:
     assert steps[0]["loss"] == pytest.approx(0.6931, abs=1e-3)  # ln 2: policy and reference are equal at first
 
 
+@pytest.mark.extended
 def test_kto(releases: Path, policy: str, tmp_path: Path) -> None:
     from datasets import load_dataset
     from trl import KTOConfig, KTOTrainer
@@ -163,6 +166,7 @@ def test_kto(releases: Path, policy: str, tmp_path: Path) -> None:
     train(KTOTrainer(model=policy, args=KTOConfig(**common(tmp_path)), train_dataset=rows))
 
 
+@pytest.mark.extended
 def test_reward(releases: Path, policy: str, tmp_path: Path) -> None:
     from datasets import load_dataset
     from trl import RewardConfig, RewardTrainer
@@ -173,6 +177,7 @@ def test_reward(releases: Path, policy: str, tmp_path: Path) -> None:
     assert steps[0]["loss"] == pytest.approx(1.31, abs=0.15)
 
 
+@pytest.mark.extended
 def test_grpo_with_the_demo_policy(tmp_path: Path) -> None:
     """Problems of the demo world, the shipped policy, and `accuracy_reward`, which finds `solution` in the file."""
     from datasets import load_dataset
@@ -218,6 +223,7 @@ def _demo_problems() -> Any:
     return TABLES["problems"].from_rows(rows)
 
 
+@pytest.mark.extended
 def test_accuracy_reward_pays_for_the_exported_solution(releases: Path, tmp_path: Path) -> None:
     from datasets import load_dataset
     from trl.rewards import accuracy_reward
@@ -229,6 +235,7 @@ def test_accuracy_reward_pays_for_the_exported_solution(releases: Path, tmp_path
     assert accuracy_reward(wrong, rows["solution"]) == [0.0] * len(right)
 
 
+@pytest.mark.extended
 def test_command_line(releases: Path, policy: str, tmp_path: Path) -> None:
     """`trl sft` with two flags of ours and no code at all."""
     from safetensors.torch import load_file

@@ -78,6 +78,21 @@ def _ended_well(killed: Killed, reference: Path) -> None:
     assert synthflow("check", killed.run).returncode == 0
 
 
+def test_in_process_the_ids_are_those_of_transformers(small_run: Path, tmp_path: Path) -> None:
+    """A corner of the small run, sampled by vLLM: its rollouts have the ids and seeds that they have there."""
+    stages = {name: SMALL["stages"][name] for name in ("problems", "rollouts", "verdicts")}
+    few = {"problems": {"limit": 6}, "rollouts": {"n": 4}}
+    spec = with_changes({**SMALL, "stages": stages}, policy=POLICY, stages=few)
+    run_ok(write_spec(tmp_path / "spec.yaml", spec), tmp_path / "run", timeout=500)
+    found = _first(tmp_path / "run")
+    there = found.join(_first(small_run), on=["rollout_id", "problem_id", "index", "seed"], how="semi")
+    assert found.height == there.height == 6 * 4
+    assert found["token_ids"].null_count() == found["logprobs"].null_count() == 0
+    assert {"correct", "wrong"} <= set(tables(tmp_path / "run")["scores"]["verdict"])
+    assert synthflow("check", tmp_path / "run").returncode == 0
+
+
+@pytest.mark.extended
 def test_in_process_though_the_engine_is_killed(reference: Path, tmp_path: Path) -> None:
     """kill -9 of the engine's core in a run that goes on: it starts again, and the run ends as if nothing had been."""
     killed = Killed(tmp_path / "run", random.Random(3))
@@ -88,6 +103,7 @@ def test_in_process_though_the_engine_is_killed(reference: Path, tmp_path: Path)
     _ended_well(killed, reference)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("number", [signal.SIGINT])
 def test_ctrl_c_finishes_what_is_in_flight(number: signal.Signals, tmp_path: Path) -> None:
     """A terminal sends Ctrl-C to the whole group; vLLM's core would end at once, and all that it holds with it."""
@@ -152,6 +168,7 @@ def _server(driver: psutil.Process) -> list[psutil.Process]:
     return []
 
 
+@pytest.mark.extended
 def test_behind_a_server_of_its_own_that_is_killed(reference: Path, tmp_path: Path) -> None:
     """kill -9 of the server in a run that goes on: it starts again, and the run ends as if nothing had been."""
     killed = Killed(tmp_path / "run", random.Random(6))

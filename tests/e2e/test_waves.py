@@ -9,7 +9,7 @@ import pytest
 
 from support.runs import assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 WAVES: dict[str, Any] = {
     "name": "waves",

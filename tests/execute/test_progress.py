@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from synthflow.cli.display import facts, totals
+from synthflow.cli.display import LineDisplay, display_for, facts, totals
 from synthflow.cli.status import run_status, status
 from synthflow.execute.progress import StageProgress, Tracker, cost
 from synthflow.execute.rates import LEAST_REPORTS, RecentRate
@@ -192,6 +194,18 @@ def test_people_read_recent_rates_and_old_files_still_show(clock: Clock, tmp_pat
            "rollouts_per_s": 0.5, "tokens_per_s": 20.0}  # fmt: skip
     assert facts(old) == "4 rollouts  0.5/s  20 tok/s"
     assert totals({"stages": [old]}) == ""
+
+
+def test_a_log_file_gets_one_line_a_stage_when_it_is_done(tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path, done=(("problems", "q_a"), ("problems", "q_b"), ("rollouts", "q_a")))
+    said = io.StringIO()
+    display = display_for(tracker, Console(file=said, width=140))
+    assert isinstance(display, LineDisplay)
+    with display:
+        tracker.counted({"stage": "rollouts", "sampled": 7, "poison": 2})
+        tracker.committed(_commit(GRAPH, "rollouts", "q_b"))
+    [line] = said.getvalue().splitlines()
+    assert line.split()[1:3] == ["rollouts", "done"] and "7/1,000 rollouts" in line and line.endswith("2 poison")
 
 
 def _crashed(folder: Path) -> Path:

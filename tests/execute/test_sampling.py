@@ -20,8 +20,9 @@ from support.fake_engine import FakeEngine, answer, host_of, requests
 from synthflow.contracts import PolicyConfig, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute import engines, sampling
+from synthflow.execute.one_pass import Pass
 from synthflow.execute.reporting import Reporter
-from synthflow.execute.sampling import run_engine_task, sample_once
+from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.stopping import Stopped, StopWatch, stop_file
 from synthflow.execute.suspects import Group
 from synthflow.execute.tasks import EngineTask, RunContext
@@ -53,7 +54,7 @@ def one_pass(host: Any, root: Path, asked: list[SampleRequest]) -> Any:
     writer = JournalWriter(root / "journal", {r.problem_id for r in asked}, 1)
     log = InFlightLog(writer.path)
     try:
-        return sample_once(host, writer, log, Reporter("rollouts"), Group(asked, False), StopWatch(root, 1))
+        return Pass(host, writer, log, Reporter("rollouts"), Group(asked, False), StopWatch(root, 1)).run()
     finally:
         writer.close()
         log.close()

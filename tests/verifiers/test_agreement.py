@@ -43,6 +43,7 @@ def _fast(gold: str, answer: str) -> bool | None:
     return decide_exactly(gold, answer) if percent is None else percent
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_the_exact_path_never_contradicts_the_slow_one() -> None:
     _agree(4_000, seed=20_000, least_decided=0.6)

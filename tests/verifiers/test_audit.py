@@ -11,6 +11,7 @@ from support import audit
 TEXT = (Path(__file__).parents[2] / "docs" / "verification.md").read_text()
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_the_table_is_what_the_script_measures() -> None:
     for name, grade in audit.ROWS.items():

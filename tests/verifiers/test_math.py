@@ -207,6 +207,7 @@ def test_hidden_bombs_cost_at_most_the_limit_each() -> None:
     made.close()
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_a_thousand_answers_with_bombs_all_get_a_judgement() -> None:
     made = MathVerifier(MathConfig(timeout_s=1.5, workers=2))

@@ -36,6 +36,7 @@ def _rss(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_a_hundred_thousand_verdicts_with_one_poisoned_row_in_a_thousand() -> None:

@@ -1,1 +1,1 @@
-"""Servers that speak the OpenAI protocol: one or a pool, found or started here."""
+"""`openai`: servers that speak the OpenAI protocol, one or a pool, found or started here."""

@@ -1,1 +1,1 @@
-"""Answers from recorded rollouts."""
+"""`replay`: answers from what another run recorded. It samples nothing."""

@@ -1,1 +1,1 @@
-"""The embedded engine: a `transformers` model in this process, with a live batch."""
+"""`transformers`: the embedded engine, a model in this process with a live batch."""

@@ -1,1 +1,1 @@
-"""vLLM in this process."""
+"""`vllm`: vLLM in this process."""

@@ -13,11 +13,12 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow.contracts import Inputs, Services, StageInfo
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import check_verdicts, verdicts, verify_stages
 from synthflow.schema import TABLES
 from synthflow.stages.export.base import ExportConfig, Ledger, ParquetExport, no_rejects
 from synthflow.stages.export.columns import BOOL, F32, F32S, I32, MESSAGES, STRING, ConfigSpec, ExportColumn
-from synthflow.stages.export.views import GROUP, group_stats
+from synthflow.stages.export.views import group_stats
 
 RAW = ("problems", "rollouts", "scores", "steps", "step_values", "pairs", "problem_stats", "rejects")
 _SPAN = pa.struct([pa.field("start", I32), pa.field("end", I32)])

@@ -16,7 +16,8 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow.contracts import Inputs, StageInfo
-from synthflow.rollouts.views import verdicts, verify_stages
+from synthflow.rollouts.groups import GROUP
+from synthflow.rollouts.views import dropped, verdicts, verify_stages
 from synthflow.stages.export.base import Ledger, Rule, filter_rules, prompt_rules, take
 from synthflow.stages.export.columns import (
     BOOL,
@@ -30,9 +31,7 @@ from synthflow.stages.export.columns import (
     ExportColumn,
 )
 from synthflow.stages.export.views import (
-    GROUP,
     ROLLOUT_COLUMNS,
-    dropped,
     group_stats,
     problem_facts,
     sidecars_of_rollout,

@@ -20,7 +20,7 @@ import polars as pl
 from pydantic import Field
 
 from synthflow.contracts import Account, Inputs, Services, StageInfo
-from synthflow.rollouts.views import check_verdicts, verify_stages
+from synthflow.rollouts.views import check_verdicts, dropped, verify_stages
 from synthflow.stages.export.base import (
     ExportConfig,
     Ledger,
@@ -49,7 +49,6 @@ from synthflow.stages.export.views import (
     blank,
     candidates,
     check_only,
-    dropped,
     main_group,
     mined,
     problem_facts,

@@ -23,6 +23,7 @@ from pydantic import Field, field_validator
 
 from synthflow.contracts import Account, Inputs, Services, StageInfo
 from synthflow.rollouts.problem_measures import REPEATS
+from synthflow.rollouts.views import dropped
 from synthflow.stages.export.base import (
     ExportConfig,
     Ledger,
@@ -50,7 +51,7 @@ from synthflow.stages.export.columns import (
     ExportColumn,
 )
 from synthflow.stages.export.offline import OFFLINE, advantage_stages, check_advantages, offline
-from synthflow.stages.export.views import blank, dropped, has_stats, main_group, problem_repeats, user_text
+from synthflow.stages.export.views import blank, has_stats, main_group, problem_repeats, user_text
 from synthflow.stores.old_records import ALL_CORRECT, ALL_RIGHT
 
 GroupState = Literal["all_correct", "mixed", "all_wrong", "undecided"]

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.problem_measures import problem_measure
-from synthflow.rollouts.views import verdicts, verify_stages
+from synthflow.rollouts.views import dropped, verdicts, verify_stages
 
-GROUP = ("problem_id", "policy_id", "round", "sampling_id")
 ROLLOUT_COLUMNS = (
     "rollout_id",
     *GROUP,
@@ -58,18 +58,6 @@ def problem_facts(part: Inputs) -> pl.DataFrame:
         part.frame("problems", ["problem_id", "domain", "source"])
         .unique("problem_id", keep="first", maintain_order=True)
         .rename({"domain": "sf_domain", "source": "sf_source"})
-    )
-
-
-def dropped(part: Inputs, kind: str, name: str = "dropped") -> pl.DataFrame:
-    """`<kind>_id` and why a filter above drops it (`filter: reason`, the first by filter name)."""
-    scores = part.frame("scores", ["target_kind", "target_id", "kind", "scorer", "value", "reason"])
-    said = pl.col("scorer") + pl.lit(": ") + pl.col("reason").fill_null("dropped")
-    return (
-        scores.filter(pl.col("kind") == "filter", pl.col("target_kind") == kind, pl.col("value") == 0)
-        .sort("target_id", "scorer", "reason")
-        .unique("target_id", keep="first", maintain_order=True)
-        .select(pl.col("target_id").alias(f"{kind}_id"), said.alias(name))
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from synthflow import ids
 from synthflow.contracts import StageConfig
 from synthflow.errors import UserError
+from synthflow.rollouts.cutting import StepCutter
 from synthflow.segment import SEGMENTERS, Overflow, parse_segmenter
 
 WHICH = {"use", "of", "verdicts", "policy", "groups", "rollouts_per_problem", "include_dropped"}
@@ -40,6 +41,9 @@ class LabelConfig(StageConfig):
         except UserError as error:
             raise ValueError(f"a segmenter: {error}") from None
         return f"{name}*{group}" if group > 1 else name
+
+    def cutter(self) -> StepCutter:
+        return StepCutter(self.segmenter, self.max_steps, self.overflow)
 
     def labeler_hash(self, *others: str) -> str:
         """H(all that a value depends on, but for the policy, which is a column of its own).

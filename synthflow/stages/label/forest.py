@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from synthflow import ids
-from synthflow.contracts import Inputs
-from synthflow.rollouts.paths import CutPath, Cutter
+from synthflow.contracts import Inputs, Renderer
+from synthflow.rollouts.paths import CutPath, cut_path
 from synthflow.rollouts.tree import Tree
-from synthflow.rollouts.views import WHOLE, filtered_out, verdicts
+from synthflow.rollouts.views import WHOLE, dropped, verdicts
 from synthflow.stages.label.tree_config import TreeLabelConfig
 
 COLUMNS = (
@@ -41,20 +41,20 @@ class LabelledTree:
 
 
 def labelled_trees(
-    inputs: Inputs, config: TreeLabelConfig, policy_id: str, cutter: Cutter | None
+    inputs: Inputs, config: TreeLabelConfig, policy_id: str, renderer: Renderer | None
 ) -> tuple[list[LabelledTree], Rejected]:
     """Trees in the order of their problems, and what is left out.
 
     Args:
         policy_id: of the policy whose rollouts are labelled.
-        cutter: None where nobody has the policy's tokenizer.
+        renderer: None where nobody has the policy's tokenizer.
     """
     read = (
         inputs.frame("rollouts", COLUMNS, nearest=True)
         .unique("rollout_id", keep="first", maintain_order=True)
         .join(verdicts(inputs, config.verdicts).select("rollout_id", "verdict"), on="rollout_id", how="left")
-        .join(filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped")), on="rollout_id", how="left")
-        .with_columns(_outside(policy_id, cutter is not None).alias("outside"), _silent(config).alias("silent"))
+        .join(dropped(inputs), on="rollout_id", how="left")
+        .with_columns(_outside(policy_id, renderer is not None).alias("outside"), _silent(config).alias("silent"))
         .sort("problem_id", "rollout_id")
     )
     left_out: Rejected = (
@@ -62,7 +62,7 @@ def labelled_trees(
     )
     members: dict[tuple[str, str, int, str, str], list[tuple[CutPath, str | None]]] = {}
     for row in read.filter(pl.col("outside").is_null()).iter_rows(named=True):
-        cut = cutter.cut(row, row["verdict"]) if cutter is not None else None
+        cut = None if renderer is None else cut_path(row, row["verdict"], config.cutter(), renderer)
         if cut is None:
             left_out.append((row["problem_id"], row["rollout_id"], "tokens_do_not_spell_text"))
         else:

@@ -21,7 +21,8 @@ from pydantic import Field
 from synthflow import ids
 from synthflow.contracts import Coverage, Estimate, Inputs, Renderer, Services, Stage, StageInfo
 from synthflow.errors import UserError
-from synthflow.rollouts.prefixes import Cut, PrefixPlan
+from synthflow.rollouts.cutting import Cut
+from synthflow.rollouts.prefixes import PrefixCut, PrefixPlan
 from synthflow.rollouts.questions import note
 from synthflow.rollouts.scoring import Scored, ToScore, same_vocabulary, score
 from synthflow.rollouts.step_rows import Values, reject_rows, step_rows, value_row
@@ -145,13 +146,13 @@ class Implicit(Stage):
         renderer: Renderer | None,
         services: Services,
         rejects: list[tuple[str, str, str]],
-    ) -> list[Cut]:
+    ) -> list[PrefixCut]:
         """The rollouts in steps; those that cannot be cut go to `rejects`."""
         config: ImplicitConfig = self.config
         if renderer is None:
             rejects += [(row["problem_id"], row["rollout_id"], "no_token_ids") for row in rows]
             return []
-        plan = PrefixPlan(renderer, config.segmenter, config.max_steps, config.overflow)
+        plan = PrefixPlan(renderer, config.cutter())
         rows, failed = note_cuts(plan, rows, config, config.policy, services)
         rejects += failed
         cuts = []
@@ -196,7 +197,7 @@ def _ask(cut: Cut) -> ToScore:
     return ToScore(row["problem_id"], tuple(row["prompt_token_ids"]), tuple(row["token_ids"]))
 
 
-def _rewards(cut: Cut, policy: Scored, reference: Scored, beta: float) -> tuple[Values | None, Scored]:
+def _rewards(cut: PrefixCut, policy: Scored, reference: Scored, beta: float) -> tuple[Values | None, Scored]:
     """The rewards of a rollout's steps; or None, and the reading that failed."""
     for reading in (policy, reference):
         if reading.logprobs is None:

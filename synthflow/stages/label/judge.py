@@ -22,15 +22,15 @@ import pyarrow as pa
 from synthflow import ids
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
 from synthflow.judges import prompts
-from synthflow.judges.client import Ask, Heard, JudgeClient, judge_sampling
+from synthflow.judges.client import Heard, JudgeClient, JudgeQuestion, judge_sampling
 from synthflow.judges.config import reference_text
-from synthflow.rollouts.prefixes import Cut
+from synthflow.rollouts.cutting import Cut
 from synthflow.rollouts.questions import note, problems_by_id
 from synthflow.rollouts.score_rows import Scorer, plain_measure_row
-from synthflow.rollouts.step_rows import reject_rows, value_row
+from synthflow.rollouts.step_rows import reject_rows, step_rows, value_row
 from synthflow.rollouts.views import check_verdicts, verdicts
 from synthflow.schema import SCORES, STEP_VALUES, STEPS
-from synthflow.stages.label.cutting import Cutter, rows_of_steps, texts
+from synthflow.stages.label.cutting import PolicyCutter
 from synthflow.stages.label.flawed import fapo_reward, flawed_positive
 from synthflow.stages.label.judge_config import StepJudgeConfig
 from synthflow.stages.label.judge_prompt import indexed
@@ -49,7 +49,7 @@ GUESSED_STEPS = 8
 
 
 class JudgeSteps(Stage):
-    """Ask a language model about the steps of a rollout."""
+    """JudgeQuestion a language model about the steps of a rollout."""
 
     use = "label.judge"
     version = f"1+{prompts.shipped_version(prompts.SHIPPED_FOR_STEPS)}"
@@ -86,7 +86,7 @@ class JudgeSteps(Stage):
         config: StepJudgeConfig = self.config
         only = None if config.only == "all" else config.only
         selected, left_out = select(inputs, config, tokens=False, only=only)
-        cutter = Cutter.of(config, inputs, services)
+        cutter = PolicyCutter.of(config, inputs, services)
         cuts = [cutter.cut(row) for row in selected.iter_rows(named=True)]
         panel = JudgeClient(config, config.policy, config.template(), services)
         asks, early = _asks(cuts, config, problems_by_id(inputs))
@@ -119,7 +119,7 @@ class JudgeSteps(Stage):
             rows=len(cuts), labelled=len(cuts), rejected=left_out.height, asked=artifacts.num_rows, unknown=unknown
         )
         return {
-            "steps": STEPS.from_rows([row for cut in cuts for row in rows_of_steps(cut, services.stage_id)]),
+            "steps": STEPS.from_rows([row for cut in cuts for row in step_rows(cut, services.stage_id)]),
             "step_values": STEP_VALUES.from_rows([row | common for row in _value_rows(cuts, samples, opinions)]),
             "scores": SCORES.from_rows(measures),
             "artifacts": artifacts,
@@ -129,16 +129,16 @@ class JudgeSteps(Stage):
 
 def _asks(
     cuts: Sequence[Cut], config: StepJudgeConfig, problems: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[Ask], list[str | None]]:
+) -> tuple[list[JudgeQuestion], list[str | None]]:
     """What the judge is asked, and by rollout why it is not."""
-    asks: list[Ask] = []
+    asks: list[JudgeQuestion] = []
     early: list[str | None] = []
     principles = "\n".join(f"{i}. {text}" for i, text in enumerate(config.stated_principles(), 1))
     for cut in cuts:
         row = cut.row
         problem = problems[row["problem_id"]]
         reference = reference_text(problem, config.reference)
-        solution = indexed(texts(cut), config.max_chars)
+        solution = indexed(cut.texts(), config.max_chars)
         if not row["completion"].strip():
             early.append("empty")
         elif solution is None:
@@ -153,7 +153,7 @@ def _asks(
             if config.mode == "scores":
                 values["principles"] = principles
             details = {"mode": config.mode, "n_steps": len(cut.spans), "segmenter": cut.label}
-            asks.append(Ask(row["problem_id"], values, (row["rollout_id"],), details))
+            asks.append(JudgeQuestion(row["problem_id"], values, (row["rollout_id"],), details))
     return asks, early
 
 

@@ -25,11 +25,11 @@ from synthflow.contracts import Coverage, Estimate, Inputs, Renderer, Services, 
 from synthflow.contracts.stage_info import verifier_of
 from synthflow.rollouts import continuations as sampled
 from synthflow.rollouts.continuations import Tally
-from synthflow.rollouts.prefixes import Cut, PrefixKey, PrefixPlan
+from synthflow.rollouts.prefixes import PrefixCut, PrefixKey, PrefixPlan
 from synthflow.rollouts.rows import sampling_row
 from synthflow.rollouts.step_rows import reject_rows, step_rows, value_row
 from synthflow.rollouts.views import check_verdicts, verify_stages
-from synthflow.schema import STEP_VALUES, STEPS
+from synthflow.schema import SCORES, STEP_VALUES, STEPS
 from synthflow.stages.label.entropy_steps import note_cuts
 from synthflow.stages.label.monte_carlo_config import LABELER_VERSION, SEARCHES, MonteCarloConfig
 from synthflow.stages.label.selection import select
@@ -106,7 +106,7 @@ class MonteCarlo(Stage):
         policy_id = services.identity(config.policy).policy_id
         selected, left_out = select(inputs, config, policy_id)
         rejects = left_out.rows()
-        cuts: list[Cut] = []
+        cuts: list[PrefixCut] = []
         renderer = services.renderer(config.policy)
         plan = None if renderer is None else _plan(renderer, config)
         rows: Sequence[Mapping[str, Any]] = selected.rows(named=True)
@@ -127,19 +127,19 @@ class MonteCarlo(Stage):
         return tables
 
     def _label(
-        self, cuts: Sequence[Cut], plan: PrefixPlan, policy_id: str, inputs: Inputs, services: Services
+        self, cuts: Sequence[PrefixCut], plan: PrefixPlan, policy_id: str, inputs: Inputs, services: Services
     ) -> dict[str, pa.Table]:
         config: MonteCarloConfig = self.config
         name = config.verdicts if config.verdicts is not None else verify_stages(inputs.ancestors)[-1]
         verify = next(a for a in inputs.ancestors if a.name == name)
         searches = [search_of(cut, config) for cut in cuts]
         found = run_waves(searches, plan.prefixes, config, policy_id, verify, inputs, services)
-        continuations, verdicts = found.continuations, found.verdicts
+        continuations = found.continuations
         services.count(continuations=len(continuations), unknown=sum(t.unknown for t in found.counts.values()))
         common = {
             "labeler": config.labeler,
             "labeler_version": LABELER_VERSION,
-            "config_hash": config.labeler_hash(verdicts.version, verdicts.config_hash),
+            "config_hash": config.labeler_hash(found.judged.scorer.version, found.judged.scorer.config_hash),
             "policy_id": policy_id,
             "scale": "chance",
             "stage_id": services.stage_id,
@@ -150,8 +150,8 @@ class MonteCarlo(Stage):
             "steps": STEPS.from_rows([row for cut in cuts for row in step_rows(cut, services.stage_id)]),
             "step_values": STEP_VALUES.from_rows(values),
             "rollouts": sampled.rollout_rows(continuations, config.sampling_id(), policy_id, services.stage_id),
-            "scores": sampled.score_rows(continuations, verdicts, services.stage_id),
-            "telemetry": sampled.telemetry_rows(continuations, verdicts, services),
+            "scores": SCORES.from_rows(found.judged.score_rows(services.stage_id)),
+            "telemetry": found.judged.telemetry(services),
         }
 
 
@@ -179,7 +179,7 @@ def _cannot_continue(verify: StageInfo) -> Iterable[tuple[str, str, str]]:
 
 def _plan(renderer: Renderer, config: MonteCarloConfig) -> PrefixPlan:
     forced = () if config.force_stop is None else tuple(renderer.encode(config.force_stop))
-    return PrefixPlan(renderer, config.segmenter, config.max_steps, config.overflow, forced)
+    return PrefixPlan(renderer, config.cutter(), forced)
 
 
 def _value_rows(
@@ -215,7 +215,7 @@ def _value_rows(
         }
 
 
-def _evidence(cut: Cut, tallies: Sequence[Tally], prompt: Evidence) -> Iterable[Evidence]:
+def _evidence(cut: PrefixCut, tallies: Sequence[Tally], prompt: Evidence) -> Iterable[Evidence]:
     last = len(tallies) - 1
     for index, (key, tally) in enumerate(zip(cut.prefixes, tallies, strict=True)):
         if index == last and cut.row["verdict"] != "unknown":

@@ -26,13 +26,13 @@ from pydantic import Field
 
 from synthflow import ids
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
+from synthflow.rollouts.cutting import Cut
 from synthflow.rollouts.groups import GROUP
-from synthflow.rollouts.prefixes import Cut
-from synthflow.rollouts.step_rows import reject_rows
+from synthflow.rollouts.step_rows import reject_rows, step_rows
 from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import REJECTS, STEP_VALUES, STEPS
 from synthflow.stages.label.config import LabelConfig
-from synthflow.stages.label.cutting import Cutter, rows_of_steps, texts
+from synthflow.stages.label.cutting import PolicyCutter
 from synthflow.stages.label.progress_features import FACTS, Features, Steps, features
 from synthflow.stages.label.progress_model import F64, I64, ProgressModel, conserved, fold_of
 from synthflow.stages.label.selection import select
@@ -115,7 +115,7 @@ class Progress(Stage):
         return {name: pa.concat_tables([empty[name].empty(), *parts]) for name, parts in tables.items()}
 
     def _parts(self, inputs: Inputs, services: Services) -> Iterator[Part]:
-        cutter = Cutter.of(self.config, inputs, services)
+        cutter = PolicyCutter.of(self.config, inputs, services)
         for part in inputs.partitions():
             yield _read(part, self.config, cutter)
 
@@ -145,7 +145,7 @@ class Progress(Stage):
                 continue
             own = contribution[starts[k] : starts[k + 1]]
             last = float(part.outcome[k]) if config.conserve else None
-            steps += rows_of_steps(cut, services.stage_id)
+            steps += step_rows(cut, services.stage_id)
             values += [row | common for row in _value_rows(cut, own, last)]
         services.count(rows=len(part.cuts), labelled=len(part.cuts) - len(rejects) + len(part.rejects))
         return {
@@ -155,14 +155,14 @@ class Progress(Stage):
         }
 
 
-def _read(part: Inputs, config: ProgressConfig, cutter: Cutter) -> Part:
+def _read(part: Inputs, config: ProgressConfig, cutter: PolicyCutter) -> Part:
     selected, left_out = select(part, config, tokens=False)
     known = selected.filter(pl.col("verdict") != "unknown").sort(*GROUP, "rollout_id")
     unknown = selected.filter(pl.col("verdict") == "unknown")
     rejects = left_out.rows() + [(*row, "unknown_verdict") for row in unknown.select("problem_id", "rollout_id").rows()]
     known = known.with_columns(pl.struct(GROUP).rle_id().alias("_group"))
     cuts = [cutter.cut(row) for row in known.drop("_group").iter_rows(named=True)]
-    said = [text for cut in cuts for text in texts(cut)]
+    said = [text for cut in cuts for text in cut.texts()]
     rollout = np.repeat(np.arange(len(cuts)), [len(cut.spans) for cut in cuts]).astype(np.int64)
     per_step = [lp for cut in cuts for lp in _of_steps(cut)]
     return Part(

@@ -22,13 +22,13 @@ from pydantic import Field
 from synthflow import ids, registry
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo, StepChecker, StepTruth
 from synthflow.errors import InvariantBroken, UserError
-from synthflow.rollouts.prefixes import Cut
+from synthflow.rollouts.cutting import Cut
 from synthflow.rollouts.questions import note, problems_by_id
-from synthflow.rollouts.step_rows import reject_rows
+from synthflow.rollouts.step_rows import reject_rows, step_rows
 from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import SCORES, STEP_VALUES, STEPS
 from synthflow.stages.label.config import LabelConfig
-from synthflow.stages.label.cutting import Cutter, rows_of_steps, texts
+from synthflow.stages.label.cutting import PolicyCutter
 from synthflow.stages.label.selection import select
 
 LABELER = "reference"
@@ -88,7 +88,7 @@ class Reference(Stage):
         """
         config: ReferenceConfig = self.config
         selected, left_out = select(inputs, config, tokens=False)
-        rejects, cutter, problems = left_out.rows(), Cutter.of(config, inputs, services), problems_by_id(inputs)
+        rejects, cutter, problems = left_out.rows(), PolicyCutter.of(config, inputs, services), problems_by_id(inputs)
         labelled: list[tuple[Cut, list[StepTruth]]] = []
         for row in selected.iter_rows(named=True):
             cut = cutter.cut(row)
@@ -106,7 +106,7 @@ class Reference(Stage):
         }
         services.count(rows=selected.height, labelled=len(labelled), rejected=len(rejects))
         return {
-            "steps": STEPS.from_rows([r for cut, _ in labelled for r in rows_of_steps(cut, services.stage_id)]),
+            "steps": STEPS.from_rows([r for cut, _ in labelled for r in step_rows(cut, services.stage_id)]),
             "step_values": STEP_VALUES.from_rows([r | common for c, t in labelled for r in _value_rows(c, t)]),
             "scores": SCORES.from_rows([r for c, t in labelled for r in self._score_rows(c, t, services.stage_id)]),
             "rejects": reject_rows(rejects, services.stage_id),
@@ -117,7 +117,7 @@ class Reference(Stage):
             facts = json.loads(metadata or "{}")
         except ValueError:
             return None
-        truths = self._checker.check(facts, texts(cut)) if isinstance(facts, dict) else None
+        truths = self._checker.check(facts, cut.texts()) if isinstance(facts, dict) else None
         if truths is not None and len(truths) != len(cut.spans):
             name = self._checker.name
             raise InvariantBroken(f"step checker {name!r}: {len(cut.spans)} steps, {len(truths)} judgements")

@@ -15,7 +15,7 @@ import polars as pl
 
 from synthflow.contracts import Inputs
 from synthflow.rollouts.groups import GROUP, group_counts
-from synthflow.rollouts.views import filtered_out, first_rollouts, verdicts
+from synthflow.rollouts.views import dropped, first_rollouts, verdicts
 from synthflow.stages.label.config import LabelConfig
 
 COLUMNS = (
@@ -47,7 +47,7 @@ def select(
         first_rollouts(inputs, COLUMNS)
         .unique("rollout_id", keep="first", maintain_order=True)
         .join(verdicts(inputs, config.verdicts).select("rollout_id", "verdict"), on="rollout_id", how="inner")
-        .join(filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped")), on="rollout_id", how="left")
+        .join(dropped(inputs), on="rollout_id", how="left")
     )
     judged = judged.join(group_counts(judged), on=GROUP, how="inner").with_columns(
         _reason(config, policy_id, tokens, only).alias("reason")

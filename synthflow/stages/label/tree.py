@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo
-from synthflow.rollouts.paths import CutPath, Cutter
+from synthflow.rollouts.paths import CutPath
 from synthflow.rollouts.step_rows import Values, reject_rows, step_rows, value_row
 from synthflow.rollouts.tree import Counts, Tree, TreeNode
 from synthflow.rollouts.views import check_verdicts, verdict_scorers
@@ -59,8 +59,7 @@ class LabelTree(Stage):
         config: TreeLabelConfig = self.config
         renderer = services.renderer(config.policy)
         policy_id = services.identity(config.policy).policy_id
-        cutter = None if renderer is None else Cutter(renderer, config.segmenter, config.max_steps, config.overflow)
-        found, left_out = labelled_trees(inputs, config, policy_id, cutter)
+        found, left_out = labelled_trees(inputs, config, policy_id, renderer)
         common = {
             "labeler": LABELER,
             "labeler_version": LABELER_VERSION,

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthflow.contracts import Inputs, Judgement, Services
+from synthflow.contracts import Inputs, Services
 from synthflow.contracts.stage_info import StageInfo
-from synthflow.rollouts.continuations import Continuation, Tally, Verdicts, Wanted, judge, sample, tally
-from synthflow.rollouts.prefixes import Cut, Prefix, PrefixKey
+from synthflow.rollouts.continuations import Continuation, Tally, Wanted, judge, sample, tally
+from synthflow.rollouts.prefixes import Prefix, PrefixCut, PrefixKey
+from synthflow.rollouts.verdicts import Judged
 from synthflow.stages.label.error_model import suspicion
 from synthflow.stages.label.monte_carlo_config import SEARCHES, MonteCarloConfig
 from synthflow.stages.label.reuse import Credits
@@ -29,7 +30,7 @@ class Search:
     A step without tokens ends with the same prefix as the one before it, and only the first of these stands here.
     """
 
-    cut: Cut
+    cut: PrefixCut
     keys: Mapping[int, PrefixKey]
     searcher: Searcher | None
 
@@ -52,11 +53,11 @@ class Found:
     """All that was sampled, in the order of prefixes and indices, with its verdicts and the counts by prefix."""
 
     continuations: list[Continuation]
-    verdicts: Verdicts
+    judged: Judged
     counts: dict[PrefixKey, Tally]
 
 
-def search_of(cut: Cut, config: MonteCarloConfig) -> Search:
+def search_of(cut: PrefixCut, config: MonteCarloConfig) -> Search:
     """The rule for one rollout; none where the method searches for a first error and the rollout is not wrong."""
     row = cut.row
     keys: dict[int, PrefixKey] = {}
@@ -73,7 +74,7 @@ def search_of(cut: Cut, config: MonteCarloConfig) -> Search:
     return Search(cut, keys, config.searcher(Target(remaining, tuple(keys), others, _prior(cut, config))))
 
 
-def _prior(cut: Cut, config: MonteCarloConfig) -> tuple[float, ...] | None:
+def _prior(cut: PrefixCut, config: MonteCarloConfig) -> tuple[float, ...] | None:
     """What the rollout's own log probabilities say of its steps; None where they are not asked for or not there."""
     if config.method != "posterior" or config.prior == "even" or cut.logprobs is None:
         return None
@@ -99,7 +100,7 @@ def run_waves(
     Raises:
         InfrastructureError: if some continuations are still owed; what was sampled is journaled.
     """
-    waves: list[tuple[list[Continuation], Verdicts]] = []
+    waves: list[tuple[list[Continuation], Judged]] = []
     counts: dict[PrefixKey, Tally] = {}
     sampled: dict[PrefixKey, int] = {}
     credits = Credits(prefixes) if config.reuse else None
@@ -118,13 +119,13 @@ def run_waves(
         asked_for = sorted(most, key=order.__getitem__)
         wanted = [Wanted(key, prefixes[key], sampled.get(key, 0), most[key]) for key in asked_for]
         found = sample(wanted, config.policy, policy_id, config.params(), config.sampling_id(), services)
-        verdicts = judge(found, verify, inputs, services)  # of nothing, too: it tells the scorer's version
-        waves.append((found, verdicts))
-        told = tally(found, verdicts.judgements)
+        judged = judge(found, verify, inputs, services)  # of nothing, too: it tells the scorer's version
+        waves.append((found, judged))
+        told = tally(found, judged.judgements)
         for key, count in most.items():
             sampled[key] = sampled.get(key, 0) + count
         if credits is not None:
-            for key, credit in credits.of(found, verdicts.judgements).items():
+            for key, credit in credits.of(found, judged.judgements).items():
                 told[key] = told.get(key, Tally()) + credit
         for key, one in told.items():
             counts[key] = counts.get(key, Tally()) + one
@@ -134,15 +135,9 @@ def run_waves(
 
 
 def _together(
-    waves: Sequence[tuple[list[Continuation], Verdicts]], counts: dict[PrefixKey, Tally], order: Mapping[PrefixKey, int]
+    waves: Sequence[tuple[list[Continuation], Judged]], counts: dict[PrefixKey, Tally], order: Mapping[PrefixKey, int]
 ) -> Found:
-    rows = [
-        (continuation, judgement, asked)
-        for found, verdicts in waves
-        for continuation, judgement, asked in zip(found, verdicts.judgements, verdicts.asked, strict=True)
-    ]
+    rows = [row for found, told in waves for row in zip(found, told.texts, told.judgements, told.asked, strict=True)]
     rows.sort(key=lambda row: (order[row[0].key], row[0].index))
-    judgements: list[Judgement] = [row[1] for row in rows]
-    first = waves[0][1]
-    verdicts = Verdicts(judgements, [row[2] for row in rows], first.scorer, first.version, first.config_hash)
-    return Found([row[0] for row in rows], verdicts, counts)
+    judged = Judged([r[1] for r in rows], [r[2] for r in rows], [r[3] for r in rows], waves[0][1].scorer)
+    return Found([row[0] for row in rows], judged, counts)

@@ -23,6 +23,7 @@ from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, 
 from synthflow.contracts.stage_info import verifier_of
 from synthflow.errors import NotCalibrated, UserError
 from synthflow.registry import suggest
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import verify_stages
 from synthflow.schema import STATS
 from synthflow.stages.measure.calibration_config import BOUNDED, CalibrationConfig, with_labels_hash
@@ -38,7 +39,6 @@ LABELS = "labels"
 """The reference's name where the truth is a file of human labels."""
 
 ALL = "all"
-_GROUP = ["problem_id", "policy_id", "round", "sampling_id"]
 _LONG = {"rollout_id": pl.String, "scorer": pl.String, "code": pl.Int64, "value": pl.Float64}
 _VALUE_BINS = len(VALUES) - 1
 
@@ -214,9 +214,9 @@ def _long(part: Inputs, labels: Mapping[str, str]) -> pl.DataFrame:
 
 def _places(part: Inputs) -> pl.DataFrame:
     """Group and difficulty bin of every rollout: rollout_id, group, difficulty_bin."""
-    rollouts = part.frame("rollouts", ["rollout_id", *_GROUP]).unique("rollout_id")
-    named = part.frame("problem_stats", [*_GROUP, "difficulty_bin"]).unique(_GROUP, keep="first", maintain_order=True)
-    return rollouts.join(named, on=_GROUP, how="left").select(
+    rollouts = part.frame("rollouts", ["rollout_id", *GROUP]).unique("rollout_id")
+    named = part.frame("problem_stats", [*GROUP, "difficulty_bin"]).unique(GROUP, keep="first", maintain_order=True)
+    return rollouts.join(named, on=GROUP, how="left").select(
         "rollout_id",
         pl.concat_str(["policy_id", pl.col("round").cast(pl.String), "sampling_id"], separator="/").alias("group"),
         pl.col("difficulty_bin").fill_null(ALL),

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from synthflow.contracts import Inputs
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import verdicts, verify_stages
 from synthflow.schema import TABLES
 from synthflow.stages.measure.populations import origins
@@ -25,7 +26,6 @@ from synthflow.statistics.texts import MAX_CHARS
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-GROUP = ("problem_id", "policy_id", "round", "sampling_id")
 _IDS = ["rollout_id", "problem_id", "policy_id", "round", "sampling_id", "condition", "parent_rollout_id"]
 _CONTENT = ["rollout_id", "completion", "n_tokens", "finish_reason", "logprobs"]
 CHUNK_CHARS = 8_000_000

@@ -27,11 +27,12 @@ from synthflow.errors import UserError
 from synthflow.models.directories import identify, resolve_model
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import split
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.schema import SCORES
 
 _DECIMALS = 5
-_COLUMNS = ("rollout_id", *shared.GROUP, "condition", "finish_reason", "prompt_token_ids", "token_ids")
+_COLUMNS = ("rollout_id", *GROUP, "condition", "finish_reason", "prompt_token_ids", "token_ids")
 
 
 class SelfCertaintyConfig(StageConfig):

@@ -14,6 +14,7 @@ from typing import get_args
 import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo, StepKind
+from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import verdicts
 
 KINDS: tuple[str, ...] = get_args(StepKind)
@@ -24,7 +25,6 @@ _VALUES = [
     "step_id", "problem_id", "rollout_id", "index", "labeler", "config_hash", "scale", "value", "advantage", "n",
     "is_first_error", "p_first_error", "tokens_spent",
 ]  # fmt: skip
-_GROUP = ["problem_id", "policy_id", "round", "sampling_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,8 @@ def _kinds(part: Inputs, truth: str | None, wanted: pl.DataFrame) -> pl.DataFram
 
 
 def _places(part: Inputs, verdict_stage: str | None, labelled: pl.DataFrame) -> pl.DataFrame:
-    rollouts = part.frame("rollouts", ["rollout_id", *_GROUP]).unique("rollout_id").join(labelled, on="rollout_id")
-    bins = part.frame("problem_stats", [*_GROUP, "difficulty_bin"]).unique(_GROUP, keep="first", maintain_order=True)
+    rollouts = part.frame("rollouts", ["rollout_id", *GROUP]).unique("rollout_id").join(labelled, on="rollout_id")
+    bins = part.frame("problem_stats", [*GROUP, "difficulty_bin"]).unique(GROUP, keep="first", maintain_order=True)
     problems = part.frame("problems", ["problem_id", "metadata"]).unique("problem_id", keep="first")
     operations = problems.select("problem_id", pl.col("metadata").str.json_path_match("$.n_ops").alias("n_ops"))
     outcome = (
@@ -118,7 +118,7 @@ def _places(part: Inputs, verdict_stage: str | None, labelled: pl.DataFrame) -> 
     )
     judged = verdicts(part, verdict_stage).unique("rollout_id", keep="first", maintain_order=True)
     return (
-        rollouts.join(bins, on=_GROUP, how="left")
+        rollouts.join(bins, on=GROUP, how="left")
         .join(operations, on="problem_id", how="left")
         .join(judged.select("rollout_id", outcome), on="rollout_id", how="left")
         .select(_no_places().columns)

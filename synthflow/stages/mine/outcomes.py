@@ -17,7 +17,7 @@ from pydantic import Field
 from synthflow.contracts import Inputs, StageConfig, StageInfo
 from synthflow.registry import suggest
 from synthflow.rollouts.groups import GROUP
-from synthflow.rollouts.views import check_verdicts, filtered_out, first_rollouts, verdicts, verify_stages
+from synthflow.rollouts.views import check_verdicts, dropped, first_rollouts, verdicts, verify_stages
 from synthflow.schema import REJECTS
 
 FLAWED = r"(^|[.:])flawed_positive$"
@@ -138,10 +138,9 @@ def outcomes(
     )
     found = pl.concat([firsts, _branches(inputs, firsts, branches)]) if branches else firsts
     flawed = flawed_positives(inputs).with_columns(pl.lit(True).alias("_flawed"))
-    dropped = filtered_out(inputs).select("rollout_id", pl.col("reason").alias("dropped"))
     found = (
         found.join(flawed, on="rollout_id", how="left")
-        .join(dropped, on="rollout_id", how="left")
+        .join(dropped(inputs), on="rollout_id", how="left")
         .with_columns(*_outcome(config))
         .drop("verdict", "reason", "_flawed", "parent_rollout_id")
         .sort("problem_id", "rollout_id")

@@ -35,6 +35,7 @@ from synthflow.contracts import (
     StageInfo,
 )
 from synthflow.rollouts.labels import check_labels, label_stage, of_stage
+from synthflow.rollouts.requests import RolloutIds
 from synthflow.rollouts.rows import sampling_row
 from synthflow.rollouts.step_rows import reject_rows
 from synthflow.rollouts.views import check_verdicts, judged_rollouts
@@ -190,7 +191,7 @@ class MineSplices(Stage):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         sampling = self.config.sampling_id()
         problem, policy, round_ = failed["problem_id"], failed["policy_id"], failed["round"]
-        rollout = ids.rollout_id(problem, policy, round_, sampling, one.prefix_id, index, services.run_seed)
+        rollout = RolloutIds(policy, sampling, services.run_seed).rollout_id(problem, round_, one.prefix_id, index)
         source = one.good["rollout_id"]
         artifact = {
             "artifact_id": ids.artifact_id("reflection", one.reflection, problem, source),

@@ -20,7 +20,7 @@ from synthflow import ids
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.labels import check_labels, label_stage, of_stage
 from synthflow.rollouts.step_rows import reject_rows
-from synthflow.rollouts.views import WHOLE, check_verdicts, filtered_out, verdicts
+from synthflow.rollouts.views import WHOLE, check_verdicts, dropped, verdicts
 from synthflow.schema import SCORES
 
 SCORER = "mine.traces"
@@ -68,7 +68,7 @@ class MineTraces(Stage):
         mean = values.group_by("rollout_id").agg(pl.col("value").cast(pl.Float64).mean().alias("mean"))
         judged = (
             whole.join(verdicts(inputs, config.verdicts).select("rollout_id", "verdict"), on="rollout_id", how="left")
-            .join(filtered_out(inputs).select("rollout_id", "reason"), on="rollout_id", how="left")
+            .join(dropped(inputs, name="reason"), on="rollout_id", how="left")
             .join(mean, on="rollout_id", how="left")
             .with_columns(_why_not(config.min_value).alias("why"))
         )

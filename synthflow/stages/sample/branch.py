@@ -30,7 +30,6 @@ from synthflow.contracts import (
     Estimate,
     Inputs,
     Renderer,
-    SampleRequest,
     SamplingParams,
     Services,
     Stage,
@@ -38,9 +37,9 @@ from synthflow.contracts import (
     StageInfo,
 )
 from synthflow.contracts.stage_info import verifier_of
-from synthflow.errors import InvariantBroken
 from synthflow.rollouts import continuations as sampled
 from synthflow.rollouts.prefixes import TEMPLATE, Prefix, prefix_id
+from synthflow.rollouts.requests import RolloutIds, ask
 from synthflow.rollouts.rows import sampling_row
 from synthflow.rollouts.scoring import ENTROPY_TOP, Floats, Scored, ToScore, score
 from synthflow.rollouts.step_rows import reject_rows
@@ -159,41 +158,32 @@ class Branch(Stage):
         found = self._sample(forks, policy_id, services)
         name = config.verdicts if config.verdicts is not None else verify_stages(inputs.ancestors)[-1]
         verify = next(a for a in inputs.ancestors if a.name == name)
-        verdicts = sampled.judge(found, verify, inputs, services)
+        judged = sampled.judge(found, verify, inputs, services)
         hashed = ids.content_id("c", config.top, config.entropy_top, policy_id)
         told = [_measure_row(fork, hashed, services.stage_id) for fork in forks]
-        judged = sampled.score_rows(found, verdicts, services.stage_id)
         return {
             "rollouts": sampled.rollout_rows(found, config.sampling_id(), policy_id, services.stage_id),
-            "scores": pa.concat_tables([judged, SCORES.from_rows(told)]),
-            "telemetry": sampled.telemetry_rows(found, verdicts, services),
+            "scores": SCORES.from_rows([*judged.score_rows(services.stage_id), *told]),
+            "telemetry": judged.telemetry(services),
             "rejects": reject_rows(rejects, services.stage_id),
         }
 
     def _sample(self, forks: Sequence[Fork], policy_id: str, services: Services) -> list[sampled.Continuation]:
         """`n` branches of each fork, those of one side by side."""
         config: BranchConfig = self.config
-        params, sampling = config.params(), config.sampling_id()
+        params = config.params()
+        rollout_ids = RolloutIds(policy_id, config.sampling_id(), services.run_seed)
         places = _places(forks)
         wanted = []
         for fork in forks:
             row, kept = fork.row, tuple(fork.row["token_ids"][: fork.token])
             prefix = Prefix(prefix_id(row, kept), row, kept, fork.text, None)
-            messages = tuple((m["role"], m["content"]) for m in row["prompt"])
+            key = (row["problem_id"], row["round"], prefix.prefix_id)
             place, sharing = places[row["rollout_id"]]
             for number in range(config.n):
                 index = number * sharing + place
-                rollout = ids.rollout_id(
-                    row["problem_id"], policy_id, row["round"], sampling, prefix.prefix_id, index, services.run_seed
-                )
-                tokens = (*row["prompt_token_ids"], *kept)
-                seed = ids.rollout_seed(rollout)
-                request = SampleRequest(rollout, row["problem_id"], messages, tokens, params, seed)
-                key = (row["problem_id"], row["round"], prefix.prefix_id)
-                wanted.append((key, prefix, index, request))
-        results = services.sample([w[3] for w in wanted], config.policy) if wanted else []
-        if len(results) != len(wanted):
-            raise InvariantBroken(f"{len(wanted)} branches asked for, {len(results)} came back")
+                wanted.append((key, prefix, index, sampled.request_after(prefix, index, rollout_ids, params)))
+        results = ask([w[3] for w in wanted], config.policy, services)
         return [sampled.Continuation(*w, result) for w, result in zip(wanted, results, strict=True)]
 
 

@@ -17,12 +17,12 @@ from synthflow.contracts import (
     Coverage,
     Estimate,
     Inputs,
-    SampleRequest,
     SamplingParams,
     Services,
     Stage,
     StageConfig,
 )
+from synthflow.rollouts.requests import Messages, RolloutIds, ask, messages_of
 from synthflow.rollouts.rows import Drawn, rollout_rows, sampling_row
 
 TEMPLATE = "{prompt}"
@@ -72,12 +72,13 @@ class FirstRollouts(Stage):
         problems = inputs.frame("problems", ["problem_id", "prompt"]).sort("problem_id")
         identity = services.identity(self.config.policy)
         sampling = self.config.sampling_id()
+        rollout_ids = RolloutIds(identity.policy_id, sampling, services.run_seed)
         drawn = [
-            ask
+            one
             for problem in problems.iter_rows(named=True)
-            for ask in self._asks(problem, indices(problem["problem_id"]), identity.policy_id, sampling, services)
+            for one in self._drawn(problem, indices(problem["problem_id"]), rollout_ids, services)
         ]
-        results = services.sample([ask.request for ask in drawn], self.config.policy) if drawn else []
+        results = ask([one.request for one in drawn], self.config.policy, services)
         return rollout_rows(
             drawn,
             results,
@@ -87,8 +88,8 @@ class FirstRollouts(Stage):
             stage_id=services.stage_id,
         )
 
-    def _asks(
-        self, problem: Mapping[str, Any], indices: range, policy: str, sampling: str, services: Services
+    def _drawn(
+        self, problem: Mapping[str, Any], indices: range, rollout_ids: RolloutIds, services: Services
     ) -> list[Drawn]:
         """The requests of one problem, next to each other so that they share the prompt's prefill."""
         if not indices:
@@ -97,22 +98,18 @@ class FirstRollouts(Stage):
         renderer = services.renderer(self.config.policy)
         tokens = tuple(renderer.render(messages)) if renderer is not None else None
         params = self.config.params()
-        asks = []
-        for index in indices:
-            rollout = ids.rollout_id(
-                problem["problem_id"], policy, services.round, sampling, ids.NO_PREFIX, index, services.run_seed
-            )
-            seed = ids.rollout_seed(rollout)
-            request = SampleRequest(rollout, problem["problem_id"], tuple(messages), tokens, params, seed)
-            asks.append(Drawn(request, index, ids.NO_PREFIX))
-        return asks
+        where = (problem["problem_id"], services.round, ids.NO_PREFIX)
+        return [
+            Drawn(rollout_ids.request(*where, index, messages, tokens, params), index, ids.NO_PREFIX)
+            for index in indices
+        ]
 
-    def _messages(self, prompt: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
-        messages = [(m["role"], m["content"]) for m in prompt]
-        if self.config.template != TEMPLATE and messages:
-            role, content = messages[-1]
-            messages[-1] = (role, self.config.template.replace("{prompt}", content))
-        return messages
+    def _messages(self, prompt: Sequence[Mapping[str, str]]) -> Messages:
+        messages = messages_of(prompt)
+        if self.config.template == TEMPLATE or not messages:
+            return messages
+        role, content = messages[-1]
+        return *messages[:-1], (role, self.config.template.replace("{prompt}", content))
 
 
 class Sample(FirstRollouts):

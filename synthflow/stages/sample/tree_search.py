@@ -11,23 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from synthflow import ids
+from synthflow import ids, registry
 from synthflow.contracts import Judgement, SampleRequest, SampleResult, Services
-from synthflow.errors import InvariantBroken
-from synthflow.rollouts.paths import CutPath, Cutter, joined
+from synthflow.rollouts.cutting import StepCutter
+from synthflow.rollouts.paths import CutPath, cut_path, joined
 from synthflow.rollouts.prefixes import prefix_id
+from synthflow.rollouts.requests import Messages, RolloutIds, ask, messages_of
 from synthflow.rollouts.rows import Drawn, rollout_rows, utf8
+from synthflow.rollouts.score_rows import Scorer, verdict_counts, verdict_rows
 from synthflow.rollouts.tree import Tree, TreeNode
-from synthflow.rollouts.verdicts import Asked, Judging, elapsed_rows, verdict_rows
+from synthflow.rollouts.verdicts import Judged, Judging, ToJudge
 from synthflow.schema import ROLLOUTS, SCORES
 from synthflow.stages.sample.tree_config import TreeSearchConfig
 from synthflow.stages.sample.tree_select import select
-
-Messages = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class ProblemSearch:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PathRequest:
     """A wanted sample: from the prompt, or from the first `depth` steps of `parent`."""
 
     search: ProblemSearch
@@ -71,11 +71,13 @@ class Forest:
         self._config, self._services = config, services
         self._policy_id = services.identity(config.policy).policy_id
         self._renderer = services.renderer(config.policy)
-        self._referee = Judging(config.verifier, config.verifier_options, config.truncated)
+        self._cutter = StepCutter(config.segmenter, config.max_steps, "tail")
+        needs_answer = registry.load("verifiers", config.verifier).needs_answer
+        self._judging = Judging(config.verifier, config.verifier_options, config.truncated, needs_answer)
         self._sampled: dict[str, list[tuple[Drawn, SampleResult]]] = {"none": [], "prefix": []}
         self._whole: list[dict[str, Any]] = []
         self._scores: list[dict[str, Any]] = []
-        self._judged: list[tuple[str, str, Judgement]] = []
+        self._judged: list[Judged] = []
 
     def grow(self, problems: Iterable[Mapping[str, Any]]) -> None:
         """Sample, judge and select until every problem's budget is used.
@@ -89,11 +91,11 @@ class Forest:
             self._wave(asks)
 
     def _open(self, problem: Mapping[str, Any]) -> ProblemSearch:
-        messages = tuple((m["role"], m["content"]) for m in problem["prompt"])
+        messages = messages_of(problem["prompt"])
         tokens = None if self._renderer is None else tuple(self._renderer.render(messages))
         return ProblemSearch(problem, messages, tokens, Tree(self._config.length_power))
 
-    def _next(self, search: ProblemSearch) -> Iterator[Ask]:
+    def _next(self, search: ProblemSearch) -> Iterator[PathRequest]:
         config = self._config
         over = config.tokens is not None and search.spent >= config.tokens
         if over or search.selections >= config.iterations:
@@ -105,93 +107,81 @@ class Forest:
             node.expanded = True
         yield from self._asks(search, node, config.branch)
 
-    def _asks(self, search: ProblemSearch, node: TreeNode, n: int) -> Iterator[Ask]:
+    def _asks(self, search: ProblemSearch, node: TreeNode, n: int) -> Iterator[PathRequest]:
         """n requests from one node, next to each other so that they share its prefill."""
         config, services, problem = self._config, self._services, search.problem["problem_id"]
         parent = None if node.path is None else search.paths[node.path.rollout_id]
         prefix = ids.NO_PREFIX if parent is None else prefix_id(search.problem, node.tokens)
         tokens = None if search.prompt_tokens is None else (*search.prompt_tokens, *node.tokens)
-        sampling = config.sampling_id("none" if parent is None else "prefix")
+        rollout_ids = self._ids("none" if parent is None else "prefix")
         start = search.drawn.get(prefix, 0)
         search.drawn[prefix] = start + n
         for index in range(start, start + n):
-            rollout = ids.rollout_id(
-                problem, self._policy_id, services.round, sampling, prefix, index, services.run_seed
+            request = rollout_ids.request(
+                problem, services.round, prefix, index, search.messages, tokens, config.params()
             )
-            seed = ids.rollout_seed(rollout)
-            request = SampleRequest(rollout, problem, search.messages, tokens, config.params(), seed)
-            yield Ask(search, parent, node.depth, prefix, index, request)
+            yield PathRequest(search, parent, node.depth, prefix, index, request)
 
-    def _wave(self, asks: Sequence[Ask]) -> None:
+    def _ids(self, condition: Literal["none", "prefix", "tree"]) -> RolloutIds:
+        return RolloutIds(self._policy_id, self._config.sampling_id(condition), self._services.run_seed)
+
+    def _wave(self, asks: Sequence[PathRequest]) -> None:
         """Sample and judge, and let the trees grow by what came."""
-        results = self._services.sample([ask.request for ask in asks], self._config.policy) if asks else []
-        if len(results) != len(asks):
-            raise InvariantBroken(f"{len(asks)} samples asked for, {len(results)} came back")
-        texts = [ask.prefix_text + utf8(result.text) for ask, result in zip(asks, results, strict=True)]
-        judgements, who = self._referee.judge(
-            [
-                Asked(ask.request.rollout_id, text, result.finish_reason, ask.search.problem)
-                for ask, result, text in zip(asks, results, texts, strict=True)
-            ],
-            self._services,
-        )
-        for ask, result, text, judgement in zip(asks, results, texts, judgements, strict=True):
-            self._take(ask, result, text, judgement, who)
+        results = ask([one.request for one in asks], self._config.policy, self._services)
+        texts = [
+            ToJudge(
+                one.request.rollout_id, one.prefix_text + utf8(result.text), result.finish_reason, one.search.problem
+            )
+            for one, result in zip(asks, results, strict=True)
+        ]
+        judged = self._judging.judge(texts, self._services)
+        self._judged.append(judged)
+        self._scores += judged.score_rows(self._services.stage_id)
+        for one, result, text, judgement in zip(asks, results, texts, judged.judgements, strict=True):
+            self._take(one, result, text.text, judgement, judged.scorer)
 
-    def _take(self, ask: Ask, result: SampleResult, text: str, judgement: Judgement, who: Mapping[str, str]) -> None:
-        search, problem, rollout = ask.search, ask.request.problem_id, ask.request.rollout_id
+    def _take(self, wanted: PathRequest, result: SampleResult, text: str, judgement: Judgement, scorer: Scorer) -> None:
+        search, problem = wanted.search, wanted.request.problem_id
         search.spent += result.n_tokens
-        drawn = _drawn(ask)
+        drawn = _drawn(wanted)
         self._sampled[drawn.condition].append((drawn, result))
-        self._scores += verdict_rows(problem, rollout, judgement, who, self._services.stage_id)
-        self._judged.append((problem, rollout, judgement))
-        row = self._whole_row(ask, result, text)
-        cut = None if row is None else self._cutter().cut(row, judgement.verdict)
-        if row is None or cut is None:
+        row = self._whole_row(wanted, result, text)
+        if row is None or self._renderer is None:
+            return
+        cut = cut_path(row, judgement.verdict, self._cutter, self._renderer)
+        if cut is None:
             return
         search.paths[row["rollout_id"]] = cut
         search.tree.add(cut.path)
-        if ask.parent is not None:
+        if wanted.parent is not None:
             self._whole.append(row)
-            self._scores += verdict_rows(problem, row["rollout_id"], judgement, who, self._services.stage_id)
+            self._scores += verdict_rows(problem, row["rollout_id"], judgement, scorer, self._services.stage_id)
 
-    def _cutter(self) -> Cutter:
-        assert self._renderer is not None  # without one no row has tokens
-        return Cutter(self._renderer, self._config.segmenter, self._config.max_steps, "tail")
-
-    def _whole_row(self, ask: Ask, result: SampleResult, text: str) -> dict[str, Any] | None:
+    def _whole_row(self, wanted: PathRequest, result: SampleResult, text: str) -> dict[str, Any] | None:
         """The whole path that ends with a sample, as a row of rollouts; None for one without tokens or an ending."""
         if self._renderer is None or result.token_ids is None or result.finish_reason not in ("stop", "length"):
             return None
-        search, prefix = ask.search, ask.prefix_tokens
-        if ask.parent is None:
-            rollout = ask.request.rollout_id
+        search, prefix = wanted.search, wanted.prefix_tokens
+        if wanted.parent is None:
+            rollout = wanted.request.rollout_id
             above: Mapping[str, Any] = {"logprobs": (), "sampling_logprobs": ()}
         else:
-            sampling = self._config.sampling_id("tree")
-            rollout = ids.rollout_id(
-                ask.request.problem_id,
-                self._policy_id,
-                self._services.round,
-                sampling,
-                ask.prefix_id,
-                ask.index,
-                self._services.run_seed,
-            )
-            above = ask.parent.cut.row
+            where = (wanted.request.problem_id, self._services.round, wanted.prefix_id, wanted.index)
+            rollout = self._ids("tree").rollout_id(*where)
+            above = wanted.parent.cut.row
         tokens = (*prefix, *result.token_ids)
         return {
             "rollout_id": rollout,
-            "problem_id": ask.request.problem_id,
+            "problem_id": wanted.request.problem_id,
             "policy_id": self._policy_id,
             "round": self._services.round,
             "sampling_id": self._config.sampling_id("tree"),
-            "prefix_id": ask.prefix_id,
-            "index": ask.index,
+            "prefix_id": wanted.prefix_id,
+            "index": wanted.index,
             "seed": ids.rollout_seed(rollout),
             "stage_id": self._services.stage_id,
-            "parent_rollout_id": ask.request.rollout_id,
-            "branch_step": _branch_step(ask),
+            "parent_rollout_id": wanted.request.rollout_id,
+            "branch_step": _branch_step(wanted),
             "branch_token": len(prefix),
             "condition": "tree",
             "turn": 0,
@@ -220,30 +210,29 @@ class Forest:
             )
             for condition, found in self._sampled.items()
         ]
-        verdicts = [judgement.verdict for _, _, judgement in self._judged]
-        counts = {name: verdicts.count(name) for name in ("correct", "wrong", "unknown")}
-        self._services.count(rows=len(verdicts), paths=len(self._whole), **counts)
+        judgements = [judgement for judged in self._judged for judgement in judged.judgements]
+        self._services.count(rows=len(judgements), paths=len(self._whole), **verdict_counts(judgements))
         return {
             "rollouts": pa.concat_tables([*sampled, ROLLOUTS.from_rows(self._whole)]),
             "scores": SCORES.from_rows(self._scores),
-            "telemetry": elapsed_rows(self._judged, self._services),
+            "telemetry": pa.concat_tables(judged.telemetry(self._services) for judged in self._judged),
         }
 
 
-def _branch_step(ask: Ask) -> int | None:
+def _branch_step(wanted: PathRequest) -> int | None:
     """Steps in the prefix; None where a token straddles its end."""
-    return ask.depth if ask.parent is not None and ask.parent.is_aligned(ask.depth) else None
+    return wanted.depth if wanted.parent is not None and wanted.parent.is_aligned(wanted.depth) else None
 
 
-def _drawn(ask: Ask) -> Drawn:
-    if ask.parent is None:
-        return Drawn(ask.request, ask.index, ids.NO_PREFIX)
+def _drawn(wanted: PathRequest) -> Drawn:
+    if wanted.parent is None:
+        return Drawn(wanted.request, wanted.index, ids.NO_PREFIX)
     return Drawn(
-        ask.request,
-        ask.index,
-        ask.prefix_id,
+        wanted.request,
+        wanted.index,
+        wanted.prefix_id,
         condition="prefix",
-        parent_rollout_id=ask.parent.path.rollout_id,
-        branch_step=_branch_step(ask),
-        branch_token=len(ask.prefix_tokens),
+        parent_rollout_id=wanted.parent.path.rollout_id,
+        branch_step=_branch_step(wanted),
+        branch_token=len(wanted.prefix_tokens),
     )

@@ -41,7 +41,7 @@ class Judge(Stage):
     reads = ("rollouts", "problems")
     writes = ("scores", "artifacts")
     covers = Coverage("rollouts", "rollout_id", {"scores": "target_id"})
-    summary = "Ask a language model: pointwise, pairwise in both orders, or against a reference."
+    summary = "JudgeQuestion a language model: pointwise, pairwise in both orders, or against a reference."
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         config: JudgeConfig = self.config

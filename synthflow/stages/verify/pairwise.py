@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from synthflow.contracts import Judgement
-from synthflow.judges.client import Ask, Heard, JudgeClient
+from synthflow.judges.client import Heard, JudgeClient, JudgeQuestion
 from synthflow.judges.samples import Result, both_orders, majority, verdict_value, win_share
-from synthflow.rollouts.score_rows import GROUP
+from synthflow.rollouts.groups import GROUP
 from synthflow.stages.verify.candidate import Candidate
 from synthflow.stages.verify.config import JudgeConfig
 from synthflow.stages.verify.pointwise import Judged
@@ -87,7 +87,7 @@ def _texts(one: Candidate, other: Candidate | None) -> tuple[str, str]:
     return one.text, other.text if other is not None else str(one.reference)
 
 
-def _asks(one: Candidate, other: Candidate | None) -> list[Ask]:
+def _asks(one: Candidate, other: Candidate | None) -> list[JudgeQuestion]:
     """Both orders of a match, none where the texts are equal."""
     a, b = _texts(one, other)
     if a == b:
@@ -96,7 +96,7 @@ def _asks(one: Candidate, other: Candidate | None) -> list[Ask]:
     names = (one.rollout_id, "reference" if other is None else other.rollout_id)
     problem = one.row["problem_id"]
     return [
-        Ask(
+        JudgeQuestion(
             problem,
             {"question": one.question, "first": first, "second": second},
             about,

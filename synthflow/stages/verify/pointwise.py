@@ -11,7 +11,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from synthflow.contracts import Judgement
-from synthflow.judges.client import Ask, Heard, JudgeClient
+from synthflow.judges.client import Heard, JudgeClient, JudgeQuestion
 from synthflow.judges.samples import Opinion, combine
 from synthflow.stages.verify.candidate import Candidate
 from synthflow.stages.verify.config import JudgeConfig
@@ -23,7 +23,7 @@ Judged = tuple[dict[str, Judgement], list[tuple[str, str, float]], pa.Table]
 def judge(candidates: Sequence[Candidate], config: JudgeConfig, panel: JudgeClient) -> Judged:
     """Judge each candidate alone."""
     answer = config.answer()
-    asks = [Ask(c.row["problem_id"], _values(c), (c.rollout_id,)) for c in candidates]
+    asks = [JudgeQuestion(c.row["problem_id"], _values(c), (c.rollout_id,)) for c in candidates]
     heard, artifacts = panel.hear(asks, [answer] * len(asks))
     judgements, measures = {}, []
     for candidate, samples in zip(candidates, heard, strict=True):

@@ -18,7 +18,7 @@ from synthflow import ids
 from synthflow.contracts import Coverage, Estimate, Inputs, Judgement, Services, Stage, StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.judges import prompts
-from synthflow.judges.client import Ask, Heard, JudgeClient, judge_sampling
+from synthflow.judges.client import Heard, JudgeClient, JudgeQuestion, judge_sampling
 from synthflow.judges.config import metadata_of
 from synthflow.judges.samples import Opinion, Thresholds, combine
 from synthflow.rollouts import score_rows as shared
@@ -170,7 +170,7 @@ def _principles(
     panel: JudgeClient | None,
     values: Values,
 ) -> tuple[dict[str, float], pa.Table]:
-    """Ask the judge about every principle of every rollout; seconds by rollout, and what the judge wrote."""
+    """JudgeQuestion the judge about every principle of every rollout; seconds by rollout, and what the judge wrote."""
     wanted = [
         (row, criterion)
         for row in rows
@@ -191,13 +191,15 @@ def _principles(
     return took, artifacts
 
 
-def _ask(row: Mapping[str, Any], criterion: Criterion, problem: Mapping[str, Any], config: RubricConfig) -> Ask:
+def _ask(
+    row: Mapping[str, Any], criterion: Criterion, problem: Mapping[str, Any], config: RubricConfig
+) -> JudgeQuestion:
     texts = {
         "question": prompts.question_text(problem["prompt"]),
         "answer": prompts.shown_answer(row["completion"], config.max_chars, config.thinking),
         "criterion": prompts.within(criterion.principle or "", config.max_chars),
     }
-    return Ask(row["problem_id"], texts, (row["rollout_id"],), {"criterion": criterion.name})
+    return JudgeQuestion(row["problem_id"], texts, (row["rollout_id"],), {"criterion": criterion.name})
 
 
 def _met(criterion: Criterion, samples: Sequence[Heard], min_agreement: float) -> Met:

@@ -21,6 +21,7 @@ from synthflow.errors import UserError
 from synthflow.judges.samples import verdict_value
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import split, verdict_from_finish_reason
+from synthflow.rollouts.groups import by_group
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.stages.verify.equivalence import Classes, Equivalence, classify
 from synthflow.stages.verify.voting import Election, borda_votes, elect
@@ -97,7 +98,7 @@ class Vote(Stage):
                 voting.append(row)
             else:
                 judgements[row["rollout_id"]] = early
-        groups = shared.groups(voting)
+        groups = by_group(voting)
         found, version = classify(
             groups, config.equivalence, config.extract, config.timeout_s, config.max_classes, services
         )

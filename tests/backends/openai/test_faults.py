@@ -50,6 +50,7 @@ def _no_engine_stays() -> Iterator[None]:
     close_engines()
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_two_thousand_requests_all_end_and_none_is_paid_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every request ends in the journal once, as the answer to itself; no whole answer is asked for again."""
@@ -84,6 +85,7 @@ def test_two_thousand_requests_all_end_and_none_is_paid_twice(tmp_path: Path, mo
     assert sum(counts["asked"].values()) > 3000
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=[] if k == "mixed" else pytest.mark.long) for k in OUTAGES])
 def test_throughput_recovers_within_seconds(backend_of: Any, kind: str) -> None:

@@ -25,7 +25,7 @@ from synthflow.errors import EngineFailed, UserError
 if importlib.util.find_spec("vllm") is None and os.environ.get("CI") != "true":
     pytest.skip("vLLM is not installed", allow_module_level=True)
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vllm, pytest.mark.extended, pytest.mark.slow, pytest.mark.timeout(900)]
 OPTIONS = {"dtype": "float32", "kv_cache_gb": 0.25, "max_num_seqs": 16}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from support.search_world import Game, exact, play
-from synthflow.rollouts.prefixes import Cut
+from synthflow.rollouts.prefixes import PrefixCut
 from synthflow.segment import Span
 from synthflow.stages.label.error_model import _log_gamma, information, predict, suspicion
 from synthflow.stages.label.monte_carlo_config import MonteCarloConfig
@@ -31,8 +31,8 @@ def found_by_posterior(game: Game, budget: int, **options: float):
     ("steps", "budget", "least", "most"),
     [
         (8, 32, 0.76, 26),
-        pytest.param(16, 32, 0.69, 27, marks=pytest.mark.slow),
-        pytest.param(16, 64, 0.77, 41, marks=pytest.mark.slow),
+        pytest.param(16, 32, 0.69, 27, marks=[pytest.mark.slow, pytest.mark.extended]),
+        pytest.param(16, 64, 0.77, 41, marks=[pytest.mark.slow, pytest.mark.extended]),
     ],
 )
 def test_it_finds_more_with_fewer(steps, budget, least, most):
@@ -51,6 +51,7 @@ def test_it_finds_more_with_fewer(steps, budget, least, most):
         assert cost == 32
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_it_knows_how_sure_it_is():
     """Where it says 90% it is right about that often; it says so of most, if no price ends the search before."""
@@ -60,6 +61,7 @@ def test_it_knows_how_sure_it_is():
     assert len(sure) > 0.6 * len(games) and np.mean(sure) > 0.85
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_values_that_move_do_not_fool_it():
     """Chances that rise towards the end, as those of a policy that slips at every step, or fall by a third."""
@@ -69,6 +71,7 @@ def test_values_that_move_do_not_fool_it():
         assert np.mean([place == game.error for (place, _, _), game in zip(found, games, strict=True)]) > 0.68
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_self_correction_leaves_it_unsure_rather_than_wrong():
     games = [Game.drawn(16, 3000 + seed, recovery=0.12) for seed in range(120)]
@@ -123,7 +126,7 @@ def test_the_prior_is_read_off_the_rollout_itself():
     spans = (Span(0, 2), Span(2, 3), Span(3, 4))
 
     def read(logprobs, **fields):
-        cut = Cut({"token_ids": [5, 6, 7, 8], "logprobs": logprobs}, "l", spans, spans, (None,) * 3)
+        cut = PrefixCut({"token_ids": [5, 6, 7, 8], "logprobs": logprobs}, "l", spans, spans, (), (None,) * 3)
         config = {"use": "label.monte_carlo", "of": "v", "method": "posterior"} | fields
         return _prior(cut, MonteCarloConfig.model_validate(config))
 

@@ -56,7 +56,11 @@ def judge(sandbox: Recording, code: str, kind: str) -> tuple[Judgement, str]:
     return judgement, "".join(ran.stdout for ran in sandbox.seen)
 
 
-CASES = [(stack, without) for stack in STACKS for without in (None, *sorted(expected(stack)))]
+CASES = [
+    pytest.param(stack, without, marks=[] if (stack, without) == (STACKS[0], None) else pytest.mark.extended)
+    for stack in STACKS
+    for without in (None, *sorted(expected(stack)))
+]
 
 
 @pytest.fixture

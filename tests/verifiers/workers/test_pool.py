@@ -242,6 +242,7 @@ def test_a_stuck_item_has_a_successor_warm_before_it_is_killed() -> None:
     assert made.pids == []
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_three_hundred_kills_leak_nothing() -> None:
     made = pool(workers=2, timeout_s=0.05)

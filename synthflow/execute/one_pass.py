@@ -1,0 +1,111 @@
+"""One pass over a group of requests: they are handed to the engine in order, and each ends in the journal or in a list.
+
+Invariant: a result is journaled in the thread that produced it, before anybody sees it; whatever happens, the pass
+waits for all that it handed in, and gives back every slot that it took.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+
+from synthflow.contracts import SampleRequest, SampleResult
+from synthflow.errors import EngineFailed, InfrastructureError, NoSpace, SynthflowError
+from synthflow.execute.engines import EngineHost
+from synthflow.execute.reporting import Reporter
+from synthflow.execute.stopping import StopWatch
+from synthflow.execute.suspects import Group
+from synthflow.stores.in_flight import InFlightLog
+from synthflow.stores.journal import JournalWriter
+
+MIN_ERRORS = 20
+"""Fewer failures than this never stop a task early, whatever their rate: our default."""
+
+Failed = tuple[SampleRequest, InfrastructureError]
+
+
+class Pass:
+    """What finished, what failed, what fell with the engine, and what must stop the task (`fatal`)."""
+
+    def __init__(
+        self,
+        host: EngineHost,
+        writer: JournalWriter,
+        log: InFlightLog,
+        reporter: Reporter,
+        group: Group,
+        watch: StopWatch,
+        max_error_rate: float = 1.0,
+    ) -> None:
+        self.results: dict[str, SampleResult] = {}
+        self.owed: list[Failed] = []
+        self.felled: list[Failed] = []
+        self.fatal: BaseException | None = None
+        self._host, self._writer, self._log, self._reporter = host, writer, log, reporter
+        self._group, self._watch, self._most = group, watch, max_error_rate
+        self._lock, self._ended = threading.Lock(), threading.Semaphore(0)
+
+    def fails_too_often(self, most: float) -> bool:
+        """Whether so many requests failed by themselves that no more should be tried."""
+        failed = len(self.owed)
+        return failed >= MIN_ERRORS and failed > most * (failed + len(self.results))
+
+    def run(self) -> Pass:
+        """Hand in the requests, and wait for all that were handed in."""
+        host = self._host
+        with host.turns.turn():
+            if self._group.alone:
+                host.slots.wait_until_none()
+            submitted = self._hand_in()
+            if self._group.alone:
+                host.slots.wait_until_none()
+        for _ in range(submitted):
+            self._ended.acquire()
+        if self.fatal is not None and not isinstance(self.fatal, SynthflowError):
+            self.fatal = InfrastructureError(f"engine failed: {type(self.fatal).__name__}: {self.fatal}")
+        return self
+
+    def _hand_in(self) -> int:
+        """How many requests the engine took."""
+        for number, request in enumerate(self._group.requests):
+            self._host.slots.take()
+            if self.fatal is not None or self._watch.asked() or self.fails_too_often(self._most):
+                self._host.slots.release()
+                return number
+            try:
+                self._log.opened(request.rollout_id, alone=self._group.single)
+                future = self._host.submit(request)
+            except SynthflowError as error:  # the disk is full, or the engine cannot be brought back
+                self._host.slots.release()
+                self.fatal = self.fatal or error
+                return number
+            future.add_done_callback(lambda f, r=request: self._finished(r, f))  # type: ignore[misc]
+        return len(self._group.requests)
+
+    def _finished(self, request: SampleRequest, future: Future[SampleResult]) -> None:
+        try:
+            self._keep(request, future.result())
+        except EngineFailed as error:
+            with self._lock:
+                self.felled.append((request, error))
+        except InfrastructureError as error:
+            with self._lock:
+                self.owed.append((request, error))
+            with suppress(NoSpace):  # without the note it counts as in flight if the process dies: a second try
+                self._log.failed(request.rollout_id)
+        except BaseException as error:  # reported by the task's own thread
+            with self._lock:
+                self.fatal = self.fatal or error
+        finally:
+            self._host.slots.release()
+            self._ended.release()
+
+    def _keep(self, request: SampleRequest, result: SampleResult) -> None:
+        self._writer.append(result, request.problem_id)
+        refused = {"refused": 1} if result.finish_reason == "refused" else {}
+        what = {"sampled": 1} if request.score is None else {"scored": 1}
+        self._reporter.count(**what, tokens=result.n_tokens, prompt_tokens=result.prompt_tokens, **refused)
+        self._host.finished()
+        with self._lock:
+            self.results[request.rollout_id] = result

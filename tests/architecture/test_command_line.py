@@ -1,0 +1,24 @@
+"""The command line answers at once and loads nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from synthflow.cli.main import cli; cli.main(['--help'], standalone_mode=False); "
+        "heavy = {'torch', 'vllm', 'transformers', 'datatrove', 'dask', 'distributed', 'polars', 'pyarrow', 'duckdb'}; "
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        subprocess.run([Path(sys.executable).with_name("synthflow"), "--help"], capture_output=True, check=True)
+        times.append(time.monotonic() - started)
+    assert min(times) < 0.5
