@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from synthflow import ids
-from synthflow.registry import suggest
+from synthflow.errors import suggest
 
 PROMPT_COLUMNS = ("prompt", "messages", "problem", "question")
 _PEEKED_ROWS = 50

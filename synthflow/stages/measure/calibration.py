@@ -21,8 +21,7 @@ import pyarrow as pa
 
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.contracts.stage_info import verifier_of
-from synthflow.errors import NotCalibrated, UserError
-from synthflow.registry import suggest
+from synthflow.errors import NotCalibrated, UserError, suggest
 from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import verify_stages
 from synthflow.schema import STATS
