@@ -22,11 +22,11 @@ class Fault:
     tests: tuple[str, ...]
 
 
-IDS = "tests/e2e/test_old_run.py::test_it_is_sound_as_it_is"
+IDS = "tests/test_ids.py"
 JOURNAL = "tests/stores/test_journal.py"
 MANIFEST = "tests/stores/test_manifest.py"
+FINGERPRINTS = "tests/plan/test_records.py"
 KILLED = "tests/e2e/test_kill.py::test_kills_on_replay_give_the_same_rows"
-CHANGED = "tests/e2e/test_run.py::test_a_changed_spec_runs_again_only_what_changed_and_changes_back_for_free"
 TOPPED_UP = "tests/e2e/test_run.py::test_more_rollouts_sample_only_the_new_ones"
 PASS_RATE = "tests/stages/curriculum/test_curriculum.py"
 VALUES = "tests/stages/label/test_values.py"
@@ -103,12 +103,12 @@ FAULTS: tuple[Fault, ...] = (
         "journal", "truncated_results_are_not_journaled", "synthflow/execute/one_pass.py",
         "self._writer.append(result, request.problem_id)",
         'if result.finish_reason != "length":\n            self._writer.append(result, request.problem_id)',
-        ("tests/execute/test_services.py", "tests/execute/test_sampling.py"),
+        ("tests/execute/test_sampling.py",),
     ),
     Fault(
         "resume", "what_is_journaled_is_asked_again", "synthflow/execute/services.py",
         "tuple(r for r in requests if r.rollout_id not in known)", "tuple(requests)",
-        ("tests/execute/test_services.py", TOPPED_UP),
+        ("tests/execute/test_services.py",),
     ),
     Fault(
         "resume", "torn_last_line_of_the_manifest_counts", "stores/manifest.py",
@@ -146,12 +146,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "resume", "fingerprint_without_parents", "synthflow/plan/records.py",
         "[records[parent].fingerprint for parent in node.parents]", "len(node.parents)",
-        (CHANGED,),
+        (FINGERPRINTS,),
     ),
     Fault(
         "resume", "fingerprint_without_run_seed", "synthflow/plan/records.py",
         "seed if policies else None", "None",
-        ("tests/spec/test_pipeline.py",),
+        (FINGERPRINTS,),
     ),
     Fault(
         "resume", "old_manifests_lose_capabilities", "stores/old_records.py",
