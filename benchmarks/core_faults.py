@@ -26,7 +26,7 @@ IDS = "tests/test_ids.py"
 JOURNAL = "tests/stores/test_journal.py"
 MANIFEST = "tests/stores/test_manifest.py"
 FINGERPRINTS = "tests/plan/test_records.py"
-KILLED = "tests/e2e/test_kill.py::test_kills_on_replay_give_the_same_rows"
+CUT_OFF = "tests/e2e/test_kill.py::test_a_run_cut_off_between_commits_makes_what_is_not_committed"
 PASS_RATE = "tests/stages/curriculum/test_curriculum.py"
 VALUES = "tests/stages/label/test_values.py"
 MONTE_CARLO = "tests/stages/label/test_monte_carlo.py"
@@ -124,7 +124,7 @@ FAULTS: tuple[Fault, ...] = (
         "if self.manifest.find(stage, unit) is None:",
         'files = f"tables/*/{self.graph.stages[stage].folder}/*.parquet"\n'
         "                if self.manifest.find(stage, unit) is None and not any(self.context.root.glob(files)):",
-        (KILLED,),
+        (CUT_OFF,),
     ),
     Fault(
         "resume", "a_plan_counts_files", "synthflow/plan/planned.py",
