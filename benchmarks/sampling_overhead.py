@@ -70,7 +70,7 @@ def overhead(given: argparse.Namespace, folder: Path, *, pinned: bool) -> dict[s
     engine_core, others = cpus()
     if pinned:
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = str(engine_core)  # what vLLM's CPU build computes with
-    from arms import Bare, Whole, requests_of
+    from overhead_arms import Bare, Whole, requests_of
 
     from synthflow.execute.cluster import ClusterSize
 
@@ -117,7 +117,7 @@ def summarise(arms: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 
 def continuations(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Prompt tokens requested and reused, of first rollouts and of continuations."""
-    from arms import Whole, engine_prefix_cache, read_rollouts
+    from overhead_arms import Whole, engine_prefix_cache, read_rollouts
 
     from synthflow.execute.cluster import ClusterSize
 

@@ -10,8 +10,8 @@ first-error accuracy (exact), AUROC of first wrong against right steps. Exhausti
 of `step_rules`, and the best of them at 16 continuations a prefix, chosen on these very rollouts, sets the accuracy
 that the others are to reach; `tokens_share` is what they need for it, of what exhaustive 16 costs. Intervals are over
 rollouts, of which there is one a problem (bootstrap with a fixed seed). Labelers that draw no continuations
-(`step_said`) stand beside them at their one setting. Rollouts of eight steps and more and shorter ones are reported
-apart.
+(`labeler_output`) stand beside them at their one setting. Rollouts of eight steps and more and shorter ones are
+reported apart.
 
 `--coverage` measures instead whether the 95% intervals of step values contain the values (`step_coverage`).
 """
@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from labeler_output import figures
 from measuring import machine, print_json, say
 from numpy.typing import NDArray
 from step_case import Case
 from step_coverage import collect, summarise
 from step_pool import Pool, pipeline, read_pool
 from step_rules import RULES, Played, orders, play, scores_of, tokens_for
-from step_said import figures
 from step_truth import auroc
 
 from synthflow.stages.label.error_model import predict, suspicion

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from labeler_output import read_said
+from labeler_output import stages as other_stages
 from numpy.typing import NDArray
 from step_case import Case, Said
-from step_said import read_said
-from step_said import stages as other_stages
 from step_truth import kind_of
 
 from synthflow import ids

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from synthflow.schema import SCHEMA_VERSION, TABLES
-from synthflow.stages.measure.metrics import METRICS
-from synthflow.stores.catalog.bins import BINS
+from synthflow.statistics.metrics import BINS, METRICS
 from synthflow.stores.catalog.views import VIEWS
 
 FOLDER = Path("docs")

@@ -14,14 +14,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from synthflow.contracts.stage_info import Capability, StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.ids import content_id
 from synthflow.stores.files import no_space_is_clear
 from synthflow.stores.old_records import told
 from synthflow.stores.shards import Shard
+
+if TYPE_CHECKING:
+    from synthflow.contracts.stage_info import Capability, StageInfo
 
 ALL = "all"
 """The unit of a stage of whole scope."""
@@ -49,6 +51,8 @@ class StageRecord:
 
     def info(self) -> StageInfo:
         """What other stages may know of it."""
+        from synthflow.contracts import StageInfo  # contracts load pydantic, which readers of a manifest need not
+
         return StageInfo(self.name, self.use, self.writes, self.parents, self.config, frozenset(self.capabilities))
 
     @property

@@ -43,7 +43,7 @@ _ACCOUNTS: Mapping[str, Mapping[str, Any]] = {
 
 
 ALL_RIGHT, ALL_CORRECT = "all_right", "all_correct"
-_WORDS = (("problem_stats", "group_state"), ("rejects", "reason"))
+_WORDS = (("problem_stats", "group_state"), ("rejects", "reason"), ("scores", "reason"))
 """Columns in which a group whose rollouts are all correct was called `ALL_RIGHT`."""
 
 
@@ -72,7 +72,14 @@ def account_of(use: str) -> Mapping[str, Any] | None:
     return _ACCOUNTS.get(use)
 
 
+def todays_groups(groups: Any) -> Any:
+    """States of groups, as a configuration lists them, in today's words; what is no list stays as it is."""
+    return [ALL_CORRECT if g == ALL_RIGHT else g for g in groups] if isinstance(groups, list | tuple) else groups
+
+
 def told(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded stage with what its manifest leaves unsaid."""
-    use = str(record["use"])
-    return {"capabilities": capabilities_of(use), "account": account_of(use), **record}
+    """A recorded stage with what its manifest leaves unsaid, its configuration in today's words."""
+    use, config = str(record["use"]), record["config"]
+    if use == "export.rl" and "groups" in config:
+        config = {**config, "groups": todays_groups(config["groups"])}
+    return {"capabilities": capabilities_of(use), "account": account_of(use), **record, "config": config}

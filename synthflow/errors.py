@@ -7,7 +7,7 @@ that escapes is a bug in Synthflow and keeps its traceback.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -109,3 +109,11 @@ class NoSpace(SynthflowError):
     """The disk is full. Nothing that was committed is lost."""
 
     exit_code = ExitCode.NO_SPACE
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """` did you mean 'x'?` for the nearest known name, or an empty string."""
+    from difflib import get_close_matches  # only needed where something is wrong
+
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else ""

@@ -7,13 +7,11 @@ distributions that register one name are an error that names both. Nothing is im
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from synthflow.errors import UserError
+from synthflow.errors import UserError, suggest
 
 Kind = Literal["stages", "verifiers", "filters", "backends", "step_checkers"]
 KINDS: tuple[Kind, ...] = ("stages", "verifiers", "filters", "backends", "step_checkers")
@@ -45,12 +43,6 @@ def _owner(entry: EntryPoint) -> str:
 def names(kind: Kind) -> list[str]:
     """Registered names of a kind, sorted."""
     return sorted(_entries(kind))
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """` did you mean 'x'?` for the nearest known name, or an empty string."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def load(kind: Kind, name: str) -> Any:

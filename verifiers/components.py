@@ -17,9 +17,9 @@ from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from synthflow.contracts import Judgement, Part, Question, Verifier
-from synthflow.errors import InvariantBroken, UserError
+from synthflow.errors import InvariantBroken, UserError, suggest
 from synthflow.ids import canonical, content_id
-from synthflow.registry import load, names, suggest
+from synthflow.registry import load, names
 from synthflow.verifiers.opening import open_verifier
 from synthflow.verifiers.workers.sharing import SharedVerifier, acquire, release
 

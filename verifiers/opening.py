@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from synthflow.contracts import Verifier
-from synthflow.errors import Mistake, Mistakes
-from synthflow.registry import load, suggest
+from synthflow.errors import Mistake, Mistakes, suggest
+from synthflow.registry import load
 
 
 def open_verifier(name: str, config: Mapping[str, Any] | None = None) -> Verifier:

@@ -20,10 +20,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Part, Question, Verifier, VerifierConfig
-from synthflow.errors import UserError
+from synthflow.errors import UserError, suggest
 from synthflow.ids import content_id
 from synthflow.models.hashes import hash_files
-from synthflow.registry import suggest
 
 _DECIMALS = 5
 _MOST_CHARS = 1_000_000

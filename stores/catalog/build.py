@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import TABLES, TableSpec
-from synthflow.stores.catalog.views import MACROS, VIEWS, View
 from synthflow.stores.files import written_aside
 from synthflow.stores.old_records import todays_words_sql
 
 if TYPE_CHECKING:
     import duckdb
+
+    from synthflow.stores.catalog.views import View
 
 CATALOG = "stats.duckdb"
 
@@ -40,6 +41,8 @@ def build_catalog(run: Path, tables: Mapping[str, Sequence[str]]) -> Path:
         NoSpace: if the disk is full; the catalog of before stays.
     """
     import duckdb
+
+    from synthflow.stores.catalog.views import MACROS, VIEWS
 
     for name in tables:
         if name not in TABLES:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthflow.errors import UserError
-from synthflow.registry import suggest
+from synthflow.errors import UserError, suggest
 from synthflow.stores.catalog.build import open_catalog
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from synthflow.statistics.metrics import BINS
 from synthflow.stores.catalog import agreement_view, calibration_view, curriculum_views
-from synthflow.stores.catalog.bins import BINS
 
 HASH_SPACE = 2**62
 """As a sketch's bound: nothing was left out."""

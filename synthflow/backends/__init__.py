@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from synthflow import registry
 from synthflow.contracts import Backend, PolicyConfig
-from synthflow.errors import Mistake, Mistakes
+from synthflow.errors import Mistake, Mistakes, suggest
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import PolicyRenderer
@@ -37,7 +37,7 @@ def _mistakes(policy: PolicyConfig, backend: type[Backend], error: ValidationErr
         where = ".".join(str(part) for part in ("policy", "options", *e["loc"]))
         fix = f"known: {', '.join(known)}"
         if e["type"] == "extra_forbidden":
-            fix = registry.suggest(str(e["loc"][-1]), known) or fix
+            fix = suggest(str(e["loc"][-1]), known) or fix
         found.append(Mistake(where, e["msg"], fix if e["type"] == "extra_forbidden" else ""))
     return Mistakes(found, f"the options of backend {policy.backend!r}")
 

@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from synthflow.registry import suggest
+            from synthflow.errors import suggest
 
             hint = suggest(args[0], COMMANDS) or f"known: {', '.join(COMMANDS)}"
             raise click.UsageError(f"no command is called {args[0]!r}; {hint}")

@@ -70,10 +70,10 @@ def verify(target: str, **options: Any) -> int:
         _refuse(options, _OF_FILES, "a run", "a file")
         status: int = verify_run(Path(target), config, options)
         return status
-    from synthflow.io import files as source_files
+    from synthflow.io.paths import expand
 
     if "://" not in target and not Path(target).exists():
-        source_files.expand([target])  # says what is there
+        expand([target])  # says what is there
     _refuse(options, ("stage", "apply_"), "a file", "a run")
     if options["verifier"] is None:
         from synthflow.registry import names

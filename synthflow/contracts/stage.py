@@ -139,7 +139,7 @@ class Stage(ABC):
 
     use: ClassVar[str]
     version: ClassVar[str]
-    Config: ClassVar[type[StageConfig]]
+    Config: ClassVar[type[StageConfig]] = StageConfig
     scope: ClassVar[Scope] = "partition"
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()

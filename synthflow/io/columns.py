@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from synthflow.errors import Mistake
-from synthflow.registry import suggest
+from synthflow.errors import Mistake, suggest
 
 ADDED = ("verdict", "reason", "value", "scorer", "scorer_version")
 """The columns that a verification adds, in this order."""

@@ -8,28 +8,27 @@ to a bound), because a vote looks at them together.
 from __future__ import annotations
 
 import csv
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import PurePath
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from synthflow.errors import UserError
 from synthflow.io import files
-from synthflow.io.rows import Row, RowError
+from synthflow.io.json_lines import json_lines, json_rows
+from synthflow.io.parquet import parquet_columns, parquet_file
+from synthflow.io.paths import label
+from synthflow.io.rows import Row, RowError, columns_of, first_rows
 
 Format = Literal["jsonl", "csv", "tsv", "parquet"]
 
 CHUNK_ROWS = 1024
 CHUNK_BYTES = 16 * 1024 * 1024
 MOST_ROWS_TOGETHER = 16 * CHUNK_ROWS
-_PEEKED_ROWS = 50
 _FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -38,7 +37,6 @@ _FORMATS: dict[str, Format] = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
-COMPRESSIONS = (".gz", ".bz2", ".zst", ".lz4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +55,12 @@ def format_of(path: str) -> Format:
         UserError: if it names none.
     """
     suffixes = [s.lower() for s in PurePath(path.partition("?")[0]).suffixes]
-    packed = bool(suffixes) and suffixes[-1] in COMPRESSIONS
+    packed = bool(suffixes) and suffixes[-1] in files.COMPRESSIONS
     found = _FORMATS.get(suffixes[-2] if packed and len(suffixes) > 1 else suffixes[-1] if suffixes else "")
     if found is None or (packed and found == "parquet"):
         raise UserError(
-            f"{files.label(path)}: its name does not say which format it is; expected {', '.join(_FORMATS)}, "
-            f"of which all but .parquet may be followed by {', '.join(COMPRESSIONS)}"
+            f"{label(path)}: its name does not say which format it is; expected {', '.join(_FORMATS)}, "
+            f"of which all but .parquet may be followed by {', '.join(files.COMPRESSIONS)}"
         )
     return found
 
@@ -130,20 +128,11 @@ class JsonAnswers(_LineAnswers):
     """JSON Lines: one object a line; blank lines are skipped."""
 
     def rows(self) -> Iterator[tuple[Row, bytes, int]]:
-        name = files.label(self.path)
-        with _readable(name), files.open_bytes(self.path) as stream:
-            for number, line in enumerate(files.lines(stream), start=1):
-                text = line.strip()
-                if not text:
-                    continue
-                try:
-                    yield Row(name, number, files.parse_json(text)), text, len(text)
-                except RowError as error:
-                    yield Row(name, number, error), b"", len(text)
+        for row, line in json_lines(self.path):
+            yield row, b"" if isinstance(row.values, RowError) else line, len(line)
 
     def columns(self) -> list[str]:
-        head = [row.values for row, _, _ in islice(self.rows(), _PEEKED_ROWS)]
-        return list(dict.fromkeys(name for values in head if isinstance(values, Mapping) for name in values))
+        return columns_of(first_rows(json_rows(self.path)))
 
 
 class CsvAnswers(_LineAnswers):
@@ -171,7 +160,7 @@ class CsvAnswers(_LineAnswers):
                 yield start, cells
 
     def _header(self, first: tuple[int, list[str] | RowError] | None) -> list[str]:
-        name = files.label(self.path)
+        name = label(self.path)
         cells = [] if first is None else first[1]
         if isinstance(cells, RowError):
             raise UserError(f"{name}:1: {cells.what}")
@@ -183,8 +172,8 @@ class CsvAnswers(_LineAnswers):
         return cells
 
     def rows(self) -> Iterator[tuple[Row, bytes, int]]:
-        name = files.label(self.path)
-        with _readable(name), files.open_bytes(self.path) as stream:
+        name = label(self.path)
+        with files.opened(self.path) as stream:
             records = self._records(stream)
             header = self._header(next(records, None))
             for number, cells in records:
@@ -203,7 +192,7 @@ class CsvAnswers(_LineAnswers):
             yield Chunk(chunk.rows)
 
     def columns(self) -> list[str]:
-        with _readable(files.label(self.path)), files.open_bytes(self.path) as stream:
+        with files.opened(self.path) as stream:
             return self._header(next(self._records(stream), None))
 
 
@@ -211,17 +200,18 @@ class ParquetAnswers(AnswerFile):
     """Parquet: the columns stay as they are."""
 
     def columns(self) -> list[str]:
-        return files.parquet_columns(self.path)[0]
+        return parquet_columns(self.path)[0]
 
     def count(self) -> int | None:
-        return files.parquet_columns(self.path)[1]
+        return parquet_columns(self.path)[1]
 
     def schema(self) -> pa.Schema:
-        with _readable(files.label(self.path)), files.open_bytes(self.path) as stream, pq.ParquetFile(stream) as file:
-            return file.schema_arrow
+        with parquet_file(self.path) as file:
+            schema: pa.Schema = file.schema_arrow
+        return schema
 
     def chunks(self, together: str | None, wanted: Sequence[str] | None) -> Iterator[Chunk]:
-        name, number = files.label(self.path), 0
+        name, number = label(self.path), 0
         for table in self._tables(together):
             values = (table.select([n for n in table.column_names if n in wanted]) if wanted else table).to_pylist()
             rows = [Row(name, number + i, one, "row") for i, one in enumerate(values, start=1)]
@@ -229,9 +219,9 @@ class ParquetAnswers(AnswerFile):
             yield Chunk(rows, arrow=table)
 
     def _tables(self, together: str | None) -> Iterator[pa.Table]:
-        with _readable(files.label(self.path)), files.open_bytes(self.path) as stream, pq.ParquetFile(stream) as file:
+        with parquet_file(self.path) as file:
             held = file.schema_arrow.empty_table()
-            # Half a chunk at once: rows may be wide, and those of a problem are put together below.
+            # Half a chunk at once: those of a problem are put together below.
             for batch in file.iter_batches(batch_size=CHUNK_ROWS // 2):
                 held = pa.concat_tables([held, pa.Table.from_batches([batch])])
                 cut = _cut(held, together)
@@ -256,18 +246,3 @@ def _cut(table: pa.Table, together: str | None) -> int:
 
 def _is_broken(cells: Sequence[str]) -> bool:
     return any("\ud800" <= sign <= "\udfff" for cell in cells if not cell.isascii() for sign in cell)
-
-
-class _readable:
-    """Turns what a file system or a decoder says into one clear line."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError | pa.ArrowException | EOFError | io.UnsupportedOperation):
-            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200] or type(error).__name__
-            raise UserError(f"{self.name}: cannot be read: {reason}") from error

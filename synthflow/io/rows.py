@@ -7,16 +7,18 @@ messages alone, content_hash on everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from synthflow import ids
-from synthflow.registry import suggest
+from synthflow.errors import suggest
 
 PROMPT_COLUMNS = ("prompt", "messages", "problem", "question")
+_PEEKED_ROWS = 50
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -54,6 +56,16 @@ class ExactFloat(float):
         made = cls(text)
         made.text = text
         return made
+
+
+def first_rows(rows: Iterable[Row]) -> list[Mapping[str, Any]]:
+    """The readable ones of the first rows of a file: enough to see what it holds."""
+    return [row.values for row in islice(rows, _PEEKED_ROWS) if isinstance(row.values, Mapping)]
+
+
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the columns that any of the rows has, in the order in which they come up."""
+    return list(dict.fromkeys(name for values in rows for name in values))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from synthflow.errors import UserError
 from synthflow.io.columns import ADDED
-from synthflow.io.files import label
+from synthflow.io.files import COMPRESSIONS
+from synthflow.io.paths import label
 from synthflow.io.readers import AnswerFile, Chunk, ParquetAnswers, format_of
 from synthflow.io.rows import Row, RowError
 from synthflow.stores.files import no_space_is_clear, written_aside
@@ -31,12 +32,6 @@ from synthflow.stores.files import no_space_is_clear, written_aside
 Added: TypeAlias = Mapping[str, Any]
 """The added columns of one row, by name in the order of `ADDED`."""
 
-_CODECS: dict[str, Literal["gzip", "bz2", "zstd", "lz4"]] = {
-    ".gz": "gzip",
-    ".bz2": "bz2",
-    ".zst": "zstd",
-    ".lz4": "lz4",
-}
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _TYPES = pa.schema([pa.field(name, _NUMBER if name == "value" else _TEXT) for name in ADDED])
 
@@ -113,7 +108,7 @@ def _aside(path: str) -> Iterator[Path]:
 
 def _stream(aside: Path, path: str) -> Any:
     raw: Any = pa.OSFile(str(aside), "wb")
-    codec = _CODECS.get(Path(path).suffix.lower())
+    codec = COMPRESSIONS.get(Path(path).suffix.lower())
     return io.BufferedWriter(raw if codec is None else _Closing(raw, codec), 1 << 20)
 
 

@@ -24,7 +24,7 @@ _RESULTS: dict[str, Result] = {"A": "win", "B": "loss", "tie": "tie"}
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class JudgeSample:
     """One sample of a judge: a number in [0, 1]; None where it says nothing, and then `reason` and `problem`."""
 
     value: float | None
@@ -52,7 +52,7 @@ def verdict_value(verdict: Verdict, value: float) -> float | None:
     return min(max(value, 0.0), _ALMOST_ONE) if verdict == "wrong" else max(min(value, 1.0), _ALMOST_NONE)
 
 
-def combine(opinions: Sequence[Opinion], limits: Thresholds, min_agreement: float) -> tuple[Judgement, float]:
+def combine(opinions: Sequence[JudgeSample], limits: Thresholds, min_agreement: float) -> tuple[Judgement, float]:
     """The mean of the opinions that were given, and its verdict where enough of all opinions agree with it.
 
     Args:

@@ -49,15 +49,6 @@ _QUERIES: dict[str, str] = {
         FROM calibration WHERE slice_key = 'all' ORDER BY calibration, scorer, reference""",
 }
 
-HEADLINE = {
-    "pass_rate": "pass rate", "unknown_share": "unknown", "mean_logprob": "log prob",
-    "distinct_answers": "answers", "distinct_shapes": "shapes", "self_similarity": "similar", "vendi": "vendi",
-    "n_tokens": "tokens", "operations": "ops", "difficulty": "difficulty", "pass_at_1": "pass @1",
-    "pass_at_8": "pass @8",
-}  # fmt: skip
-"""Metrics shown on one screen, and their headers; all are in `run_summary` and in the view `qdc`."""
-
-
 _CALIBRATION = ("scorer", "reference", "n", "coverage", "precision", "recall", "false_accept", "false_accept_high",
                 "kappa", "auroc")  # fmt: skip
 
@@ -136,9 +127,11 @@ def summary_lines(summary: Summary) -> list[str]:
 
 def qdc_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Header and rows of stage against headline metrics: means, to three digits; no measurement: a dash."""
+    from synthflow.statistics.metrics import HEADINGS
+
     means = {(r["stage"], r["metric"]): r["mean"] for r in summary["qdc"]}
     stages = list(dict.fromkeys(r["stage"] for r in summary["qdc"]))
-    metrics = [m for m in HEADLINE if any((stage, m) in means for stage in stages)]
+    metrics = [m for m in HEADINGS if any((stage, m) in means for stage in stages)]
     rows = [[stage, *(_short(means.get((stage, metric))) for metric in metrics)] for stage in stages]
     return ["stage", *metrics], rows
 
@@ -152,6 +145,8 @@ def _short(value: Any) -> str:
 def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
     """Draw the summary; `brief` leaves out what `synthflow stats` shows at leisure."""
     from rich.text import Text
+
+    from synthflow.statistics.metrics import HEADINGS
 
     for line in summary_lines(summary):
         console.print(Text(line))
@@ -169,7 +164,7 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
     if rows and not brief:
-        console.print(_drawn("what each stage retains (means)", ["stage", *(HEADLINE[m] for m in header[1:])], rows))
+        console.print(_drawn("what each stage retains (means)", ["stage", *(HEADINGS[m] for m in header[1:])], rows))
 
 
 def _drawn(title: str, header: list[str], rows: list[list[str]]) -> RenderableType:

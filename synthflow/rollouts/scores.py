@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from synthflow.contracts import Inputs, StageInfo
-from synthflow.errors import UserError
-from synthflow.registry import suggest
+from synthflow.errors import UserError, suggest
 
 MEAN_LOGPROB = "mean_logprob"
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from synthflow import ids, registry
 from synthflow.contracts import Judgement, Services, StageInfo, VerifyConfig
 from synthflow.contracts.stage_info import verifier_of
-from synthflow.errors import InvariantBroken, UserError
+from synthflow.errors import InvariantBroken, UserError, suggest
 from synthflow.rollouts.eligibility import verdict_from_finish_reason
 from synthflow.rollouts.plugin_options import option_mistakes
 from synthflow.rollouts.questions import question
@@ -29,7 +29,7 @@ def mistakes(verifier: str, options: Mapping[str, Any]) -> Iterable[tuple[str, s
     """Mistakes in the fields `verifier` and `verifier_options`, in the form of `Stage.check`."""
     known = registry.names("verifiers")
     if verifier not in known:
-        yield "verifier", f"no verifier is called {verifier!r}", registry.suggest(verifier, known) or ", ".join(known)
+        yield "verifier", f"no verifier is called {verifier!r}", suggest(verifier, known) or ", ".join(known)
         return
     try:
         wrapped = registry.load("verifiers", verifier)

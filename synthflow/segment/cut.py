@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
-from synthflow.errors import UserError
-from synthflow.registry import suggest
+from synthflow.errors import UserError, suggest
 from synthflow.segment.merge import merge_groups
 from synthflow.segment.rules import SEGMENTERS, SegmenterName
 

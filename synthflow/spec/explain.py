@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from synthflow.registry import suggest
+from synthflow.errors import suggest
 from synthflow.spec.document import Document, Key, Path
 
 _WORDS = {

@@ -11,8 +11,7 @@ from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 
-from synthflow.errors import UserError
-from synthflow.registry import suggest
+from synthflow.errors import UserError, suggest
 from synthflow.spec import overrides as overriding
 from synthflow.spec import yaml_text
 from synthflow.spec.pipeline import Pipeline

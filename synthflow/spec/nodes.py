@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from synthflow import registry
 from synthflow.contracts import PolicyConfig, Stage, StageConfig, StageInfo
-from synthflow.errors import UserError
-from synthflow.registry import suggest
+from synthflow.errors import UserError, suggest
 from synthflow.spec import graph
 from synthflow.spec.document import Document
 from synthflow.spec.explain import check_bools, explain, show

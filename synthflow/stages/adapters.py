@@ -13,7 +13,7 @@ from pydantic import create_model
 from synthflow import registry
 from synthflow.contracts import Filter, Stage, StageConfig, Verifier, VerifyConfig
 from synthflow.contracts.stage_info import verifier_stage
-from synthflow.errors import UserError
+from synthflow.errors import UserError, suggest
 from synthflow.rollouts.adapted import ADAPTER_VERSION
 from synthflow.stages.filter.registered import FilterStage, FilterStageConfig
 from synthflow.stages.verify.registered import VerifyStage
@@ -33,7 +33,7 @@ def stage_class(use: str) -> type[Stage]:
         return _bind_verifier(name, registry.load("verifiers", name))
     if kind == "filter" and name in registry.names("filters"):
         return _bind_filter(name, registry.load("filters", name))
-    hint = registry.suggest(use, all_stage_names()) or "`synthflow list stages` shows all"
+    hint = suggest(use, all_stage_names()) or "`synthflow list stages` shows all"
     raise UserError(f"no stage is called {use!r}; {hint}")
 
 

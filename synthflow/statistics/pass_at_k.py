@@ -8,12 +8,6 @@ from __future__ import annotations
 
 from math import comb
 
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
-
-from synthflow.statistics.accumulate import SCHEMA, one_each
-
 
 def pass_at_k(n: int, c: int, k: int) -> float:
     """Unbiased estimate of pass@k.
@@ -34,14 +28,3 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 def powers_of_two(n: int) -> list[int]:
     """1, 2, 4, ... up to n."""
     return [1 << i for i in range(n.bit_length())]
-
-
-def exploration(groups: NDArray[np.int64], judged: NDArray[np.int64], correct: NDArray[np.int64]) -> pl.DataFrame:
-    """pass_at_1, pass_at_2, pass_at_4, ... of each group, as far as its judged rollouts go."""
-    frames = [pl.DataFrame(schema=SCHEMA)]
-    for k in powers_of_two(int(judged.max(initial=0))):
-        able = judged >= k
-        pairs, which = np.unique(np.stack([judged[able], correct[able]], axis=1), axis=0, return_inverse=True)
-        values = np.array([pass_at_k(int(n), int(c), k) for n, c in pairs])
-        frames.append(one_each(f"pass_at_{k}", groups[able], values[which.reshape(-1)]))
-    return pl.concat(frames)

@@ -18,9 +18,10 @@ from typing import Any, Literal
 from synthflow.contracts import Judgement, Question, Verifier
 from synthflow.errors import MOST_MISTAKES, InvariantBroken, Mistake, Mistakes, UserError
 from synthflow.ids import content_id
-from synthflow.io import files as source_files
 from synthflow.io import readers
 from synthflow.io.columns import ASKED, Chosen, choose_columns, clash
+from synthflow.io.files import COMPRESSIONS
+from synthflow.io.paths import expand, label
 from synthflow.io.rows import Row, RowError, answer_text
 from synthflow.io.writers import Added, is_there, plain, writing
 from synthflow.rollouts.eligibility import verdict_from_finish_reason
@@ -105,7 +106,7 @@ def default_out(path: str) -> str:
     """`a/b.jsonl.gz` -> `a/b.verified.jsonl.gz`."""
     folder, slash, name = path.rpartition("/")
     suffixes = PurePath(name).suffixes
-    kept = "".join(suffixes[-2:] if suffixes[-1:] and suffixes[-1].lower() in readers.COMPRESSIONS else suffixes[-1:])
+    kept = "".join(suffixes[-2:] if suffixes[-1:] and suffixes[-1].lower() in COMPRESSIONS else suffixes[-1:])
     return f"{folder}{slash}{name.removesuffix(kept)}.verified{kept}"
 
 
@@ -146,9 +147,9 @@ def verify_file(asked: VerifyFile, progress: Progress | None = None) -> FileVerd
                         progress(done, total)
             if judge.mistakes:
                 more = ", and perhaps more" * (len(judge.mistakes) >= MOST_MISTAKES)
-                raise Mistakes(judge.mistakes[:MOST_MISTAKES], f"{source_files.label(asked.path)}{more}")
+                raise Mistakes(judge.mistakes[:MOST_MISTAKES], f"{label(asked.path)}{more}")
             if not done.rows:
-                raise UserError(f"{source_files.label(asked.path)}: it holds no row")
+                raise UserError(f"{label(asked.path)}: it holds no row")
         done.elapsed_s = time.monotonic() - started
         return done
     finally:
@@ -168,7 +169,7 @@ def _checked(asked: VerifyFile) -> tuple[readers.AnswerFile, Verifier, Chosen, s
     try:
         out, answers, chosen = _checked_file(asked, verifier is None or verifier.needs_answer, found)
         if found or chosen is None or answers is None or verifier is None:
-            raise Mistakes(found, f"synthflow verify {source_files.label(asked.path)}")
+            raise Mistakes(found, f"synthflow verify {label(asked.path)}")
     except BaseException:
         if verifier is not None:
             verifier.close()
@@ -185,13 +186,13 @@ def _checked_file(
         same = "://" not in out and "://" not in asked.path and Path(out).resolve() == Path(asked.path).resolve()
         if not asked.overwrite and is_there(out):
             what = "it is the input itself" if same or out == asked.path else "it is there already"
-            found.append(Mistake(f"--out {source_files.label(out)}", what, "give another --out, or --overwrite"))
+            found.append(Mistake(f"--out {label(out)}", what, "give another --out, or --overwrite"))
     except UserError as error:
         found.append(Mistake("--out", str(error)))
     except Exception as error:  # every file system has errors of its own
         found.append(Mistake(f"--out {out}", f"cannot be looked at: {str(error)[:200]}"))
     try:
-        several = source_files.expand([asked.path])
+        several = expand([asked.path])
         if several != [asked.path]:
             raise UserError(f"{asked.path} is a pattern ({len(several)} files); name one file at a time")
         answers = readers.open_answers(asked.path)
@@ -216,7 +217,7 @@ def _no_columns(answers: readers.AnswerFile) -> Mistake:
         for row in chunk.rows:
             if isinstance(row.values, RowError):
                 return Mistake(row.where, row.values.what, row.values.fix)
-    return Mistake("FILE", f"{source_files.label(answers.path)} is empty")
+    return Mistake("FILE", f"{label(answers.path)} is empty")
 
 
 class _Judge:
@@ -239,7 +240,7 @@ class _Judge:
                 break
         if self.mistakes:
             if len(self.mistakes) >= MOST_MISTAKES:
-                what = f"{source_files.label(self.asked.path)}, and perhaps more"
+                what = f"{label(self.asked.path)}, and perhaps more"
                 raise Mistakes(self.mistakes[:MOST_MISTAKES], what)
             return []
         answers = judge_unique(self.verifier, questions) if questions else []

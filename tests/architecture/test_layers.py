@@ -51,6 +51,12 @@ def test_imports_go_down(checkout: Path) -> None:
             id="between-stage-folders",
         ),
         pytest.param(
+            "synthflow/stages/mine/steps.py",
+            "from synthflow.stages.adapters import stage_class",
+            "synthflow.stages.mine.steps -> synthflow.stages.adapters",
+            id="stage-to-the-look-up",
+        ),
+        pytest.param(
             "synthflow/stages/sample/first.py",
             "from synthflow.backends import renderer",
             "synthflow.stages.sample.first -> synthflow.backends.renderer",

@@ -26,7 +26,7 @@ def bench():
     """The benchmark's modules, which import each other by their plain names."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        names = ("step_case", "step_pool", "step_rules", "step_said", "step_coverage", "step_labels")
+        names = ("step_case", "step_pool", "step_rules", "labeler_output", "step_coverage", "step_labels")
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     finally:
         sys.path.remove(str(BENCHMARKS))
@@ -168,14 +168,14 @@ def test_labelers_at_one_setting_are_taken_by_their_word(bench):
         for r, named, advantages in words
         for j, a in enumerate(advantages)
     ]  # fmt: skip
-    told = bench.step_said.read_said(pl.from_arrow(STEP_VALUES.from_rows(rows)).lazy())
+    told = bench.labeler_output.read_said(pl.from_arrow(STEP_VALUES.from_rows(rows)).lazy())
     assert [told["tree", r].first() for r in "abc"] == [1, 1, None]
     case = case_of(bench, [[1, 1], [0, 0]])
     cases = [replace(case, said={"tree": told["tree", r]}) for r in "abc"]
-    found = bench.step_said.figures(cases)["tree"]
+    found = bench.labeler_output.figures(cases)["tree"]
     # Of a the steps right and first have 0 and .5, of b -.1 and .5; the inherited step counts for nothing.
     assert found == pytest.approx({"says": 2 / 3, "accuracy": 2 / 3, "auroc": 1.0, "tokens": 9.0, "tokens_read": 0})
-    assert bench.step_said.figures(cases)["judge"]["auroc"] is None
+    assert bench.labeler_output.figures(cases)["judge"]["auroc"] is None
 
 
 def test_what_coverage_should_be(bench):

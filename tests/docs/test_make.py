@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from synthflow.schema import TABLES
-from synthflow.stages.measure.metrics import METRICS
+from synthflow.statistics.metrics import METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
 SPEC = importlib.util.spec_from_file_location("docs_make", DOCS / "make.py")

@@ -55,28 +55,20 @@ def _slow(replay_spec: dict[str, object], delay_s: float) -> dict[str, object]:
     return with_changes(replay_spec, policy={**replay_spec["policy"], "delay_s": delay_s})  # type: ignore[dict-item]
 
 
-@pytest.fixture(scope="module")
-def whole(replay_spec: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run on replay that nobody interrupts."""
-    folder = tmp_path_factory.mktemp("whole")
-    run_ok(write_spec(folder / "spec.yaml", replay_spec), folder / "run")
-    return folder / "run"
-
-
-def _kills_on_replay(replay_spec: dict[str, object], whole: Path, folder: Path, kills: int, seed: int) -> Killed:
+def _kills_on_replay(replay_spec: dict[str, object], replay_run: Path, folder: Path, kills: int, seed: int) -> Killed:
     spec = write_spec(folder / "slow.yaml", _slow(replay_spec, 0.8))
     killed = Killed(folder / "run", random.Random(seed))
     for _ in range(kills):
         killed.kill_run(spec, 0.2, 3.0)
-    _finish(write_spec(folder / "fast.yaml", replay_spec), killed, whole, same_rows=True)
+    _finish(write_spec(folder / "fast.yaml", replay_spec), killed, replay_run, same_rows=True)
     return killed
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(7, marks=pytest.mark.extended)])
 def test_kills_on_replay_give_the_same_rows(
-    kills: int, replay_spec: dict[str, object], whole: Path, tmp_path: Path
+    kills: int, replay_spec: dict[str, object], replay_run: Path, tmp_path: Path
 ) -> None:
-    killed = _kills_on_replay(replay_spec, whole, tmp_path, kills, seed=11)
+    killed = _kills_on_replay(replay_spec, replay_run, tmp_path, kills, seed=11)
     assert len(killed.lost) >= kills - 1 and sum(killed.lost) > 0
 
 
@@ -96,14 +88,14 @@ def test_a_run_cut_off_between_commits_makes_what_is_not_committed(
 
 
 @pytest.mark.extended
-def test_killed_workers_are_replaced(replay_spec: dict[str, object], whole: Path, tmp_path: Path) -> None:
+def test_killed_workers_are_replaced(replay_spec: dict[str, object], replay_run: Path, tmp_path: Path) -> None:
     """kill -9 of the engine's worker, again and again, in a run that goes on to its end by itself."""
     killed = Killed(tmp_path / "run", random.Random(12))
     process = start(write_spec(tmp_path / "slow.yaml", _slow(replay_spec, 0.2)), killed.run)
     hits = killed.kill_within(process, engine_worker, 3, 1.0)
     assert process.wait(timeout=200) == 0
     assert hits >= 2
-    _finish(tmp_path / "slow.yaml", killed, whole, same_rows=True)
+    _finish(tmp_path / "slow.yaml", killed, replay_run, same_rows=True)
 
 
 @pytest.mark.extended
@@ -162,8 +154,8 @@ def test_an_interrupt_gives_back_the_lock_and_resumes(
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(3))
-def test_many_more_kills_on_replay(seed: int, replay_spec: dict[str, object], whole: Path, tmp_path: Path) -> None:
-    killed = _kills_on_replay(replay_spec, whole, tmp_path, 10, seed=100 + seed)
+def test_many_more_kills_on_replay(seed: int, replay_spec: dict[str, object], replay_run: Path, tmp_path: Path) -> None:
+    killed = _kills_on_replay(replay_spec, replay_run, tmp_path, 10, seed=100 + seed)
     assert len(killed.lost) >= 8
 
 

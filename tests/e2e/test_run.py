@@ -74,10 +74,9 @@ def test_a_moved_run_is_the_same_run(small_run: Path, tmp_path: Path) -> None:
 
 
 def test_a_changed_spec_runs_again_only_what_changed_and_changes_back_for_free(
-    replay_spec: dict[str, object], tmp_path: Path
+    replay_spec: dict[str, object], replay_run: Path, tmp_path: Path
 ) -> None:
-    spec, out = tmp_path / "spec.yaml", tmp_path / "run"
-    run_ok(write_spec(spec, replay_spec), out)
+    spec, out = tmp_path / "spec.yaml", Path(shutil.copytree(replay_run, tmp_path / "run"))
     first = tables(out)
     journal = sorted(p.name for p in (out / "journal").iterdir())
     changed = with_changes(replay_spec, stages={"pairs": {"max_length_ratio": 1.2}})

@@ -119,7 +119,6 @@ def test_sft(releases: Path, policy: str, tmp_path: Path, assistant_only: bool) 
     assert steps[0]["loss"] == pytest.approx(5.56, abs=0.5)  # ln 261, the loss of a random model
 
 
-@pytest.mark.extended
 def test_sft_tokens_have_no_loss_where_a_mask_says_so(policy: str, tmp_path: Path) -> None:
     """The loss that TRL logs first is that of the random model on the tokens that the mask leaves in, and no others."""
     import torch

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthflow.judges.samples import (
-    Opinion,
+    JudgeSample,
     Thresholds,
     both_orders,
     combine,
@@ -18,11 +18,11 @@ from synthflow.judges.samples import (
 )
 
 HALF = Thresholds(0.5, 0.5)
-LOST = Opinion(None, "parse_failure", "no last line")
+LOST = JudgeSample(None, "parse_failure", "no last line")
 
 
-def opinions(*values: float | None) -> list[Opinion]:
-    return [LOST if value is None else Opinion(value) for value in values]
+def opinions(*values: float | None) -> list[JudgeSample]:
+    return [LOST if value is None else JudgeSample(value) for value in values]
 
 
 @pytest.mark.parametrize(

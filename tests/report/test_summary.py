@@ -11,42 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from support.made_up_run import FakeServices, made_up_world
+from support.made_up_run import made_up_world
+from support.written_run import written
 from synthflow.report.summary import qdc_table, render, run_summary, summary_lines
-from synthflow.schema import STAGES
-from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
 from synthflow.stores.catalog.build import build_catalog, open_catalog
-from synthflow.stores.shards import write_shard
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    world = made_up_world()
-    tables = world.tables()
-    config = QdcConfig(use="measure.qdc", of=("pairs",), verdicts="verdicts")
-    tables["report"] = dict(MeasureQdc("report", config).run(world.inputs(), FakeServices()))
-    named = {"e_rollouts": "rollouts", "e_math": "verdicts", "e_exact": "second", "e_steps": "steps"}
-    tables["run"] = {
-        "stages": STAGES.from_rows(
-            [
-                {
-                    "stage_id": i,
-                    "name": name,
-                    "use": "x",
-                    "version": "1",
-                    "fingerprint": "f",
-                    "parents": [],
-                    "config": "{}",
-                }
-                for i, name in named.items()
-            ]
-        )
-    }
-    shards: dict[str, list[str]] = {}
-    for stage, by_table in tables.items():
-        for table, rows in by_table.items():
-            shards.setdefault(table, []).append(write_shard(tmp_path, table, rows, f"{stage}-f", "part-0").path)
-    build_catalog(tmp_path, shards)
+    written(tmp_path, made_up_world())
     release = tmp_path / "exports" / "dpo" / "preference"
     release.mkdir(parents=True)
     pq.write_table(pa.table({"x": [1, 2, 3]}), release / "train-00000.parquet")

@@ -92,7 +92,7 @@ def test_an_entropy_that_is_no_number_spoils_its_reading() -> None:
 
 
 def test_a_missing_answer_is_no_score() -> None:
-    with pytest.raises(InvariantBroken, match="2 scores asked for, 1 came back"):
+    with pytest.raises(InvariantBroken, match="2 requests to policy 'p', 1 results came back"):
         score(asks((3,), (4,)), "p", Services(most=1))
     assert score([], "p", Services()) == []
 

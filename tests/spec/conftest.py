@@ -16,8 +16,9 @@ from synthflow.stages.source.base import Source, SourceConfig
 
 
 class _Fake(Stage):
+    """A stage that declares no Config has the fields of every stage."""
+
     version = "1"
-    Config = StageConfig
 
     def run(self, inputs: Any, services: Any) -> Mapping[str, Any]:
         raise AssertionError("planning runs nothing")

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthflow.statistics.accumulators import EMPTY, Accumulator, merge, merge_all
+from synthflow.statistics.bins import SIZES
+from synthflow.statistics.metrics import BINS
 from synthflow.statistics.sketches import (
     HASH_SPACE,
     distinct_estimate,
@@ -20,7 +22,6 @@ from synthflow.statistics.sketches import (
     sketch_of,
     text_hashes,
 )
-from synthflow.stores.catalog.bins import BINS, SIZES
 
 # Integers, so that float sums are exact and equality may be asked for.
 observations = st.lists(st.integers(-1000, 1000).map(float), max_size=20)

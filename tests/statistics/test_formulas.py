@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from synthflow.statistics.diversity import SAMPLE, distinct_and_entropy, jaccard_kernels, self_similarity, vendi
 from synthflow.statistics.pass_at_k import pass_at_k, powers_of_two
-from synthflow.statistics.texts import shapes, sizes, words
+from synthflow.statistics.texts import shapes, words
 
 gram_sets = st.lists(st.frozensets(st.integers(0, 12), max_size=8), min_size=1, max_size=SAMPLE)
 
@@ -89,14 +89,6 @@ def test_entropy_and_distinct_counts(pairs: list[tuple[int, int]]) -> None:
 def test_four_equal_answers_have_ln_4() -> None:
     _, _, entropy = distinct_and_entropy(np.zeros(8, np.int64), np.array([0, 1, 2, 3] * 2))
     assert entropy[0] == pytest.approx(math.log(4))
-
-
-def test_sizes_by_hand() -> None:
-    found = sizes(pl.Series(["2 + 3 = 5\n\n  so x - 1", "step-by-step", "\\frac{1}{2} \\times (3*(4))", ""])).rows()
-    assert found[0] == (2.0, 2.0, 1.0, 0.0)
-    assert found[1] == (1.0, 0.0, 0.0, 0.0), "hyphens are no operations"
-    assert found[2] == (1.0, 3.0, 0.0, 2.0)
-    assert found[3] == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_shapes_mask_digits_and_blanks_only() -> None:

@@ -52,7 +52,7 @@ from synthflow.stages.export.columns import (
 )
 from synthflow.stages.export.offline import OFFLINE, advantage_stages, check_advantages, offline
 from synthflow.stages.export.views import blank, has_stats, main_group, problem_repeats, user_text
-from synthflow.stores.old_records import ALL_CORRECT, ALL_RIGHT
+from synthflow.stores.old_records import ALL_CORRECT, ALL_RIGHT, todays_groups
 
 GroupState = Literal["all_correct", "mixed", "all_wrong", "undecided"]
 
@@ -109,8 +109,7 @@ class RlConfig(ExportConfig):
     @field_validator("groups", mode="before")
     @classmethod
     def _todays_words(cls, value: Any) -> Any:
-        known = isinstance(value, list | tuple)
-        return [ALL_CORRECT if group == ALL_RIGHT else group for group in value] if known else value
+        return todays_groups(value)
 
     min_pass_rate: float | None = Field(None, ge=0, le=1, description="least pass rate of the problem's group")
     max_pass_rate: float | None = Field(None, ge=0, le=1, description="largest pass rate of the problem's group")

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from synthflow import ids, registry
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo, StepChecker, StepTruth
-from synthflow.errors import InvariantBroken, UserError
+from synthflow.errors import InvariantBroken, UserError, suggest
 from synthflow.rollouts.cutting import Cut
 from synthflow.rollouts.questions import note, problems_by_id
 from synthflow.rollouts.step_rows import reject_rows, step_rows
@@ -62,7 +62,7 @@ class Reference(Stage):
         yield from check_verdicts(ancestors, self.config.verdicts)
         known = registry.names("step_checkers")
         if self.config.checker not in known:
-            hint = registry.suggest(self.config.checker, known) or f"known: {', '.join(known) or 'none'}"
+            hint = suggest(self.config.checker, known) or f"known: {', '.join(known) or 'none'}"
             yield "checker", f"no step checker is called {self.config.checker!r}", hint
 
     def full_version(self) -> str:

@@ -21,15 +21,15 @@ import pyarrow as pa
 
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.contracts.stage_info import verifier_of
-from synthflow.errors import NotCalibrated, UserError
-from synthflow.registry import suggest
+from synthflow.errors import NotCalibrated, UserError, suggest
 from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import verify_stages
 from synthflow.schema import STATS
 from synthflow.stages.measure.calibration_config import BOUNDED, CalibrationConfig, with_labels_hash
 from synthflow.stages.measure.human_labels import read_labels
 from synthflow.statistics.agreement import VERDICTS, Confusion, Rate, auroc_rate
-from synthflow.stores.catalog.bins import VALUES
+from synthflow.statistics.bins import VALUES
+from synthflow.statistics.metrics.calibration import CONFUSION, VALUES_BY_TRUTH
 
 AGAINST = "against "
 """`stats.slice_key` of a calibration's rows: this and the reference."""
@@ -232,15 +232,16 @@ def _tallied(long: pl.DataFrame, places: pl.DataFrame) -> Iterator[tuple[Key, Ta
     )
     key = ["scorer", "reference", "group", "difficulty_bin"]
     found: dict[Key, Tally] = {}
-    for *of, cell, n in both.group_by([*key, (3 * pl.col("truth") + pl.col("code")).alias("cell")]).len().iter_rows():
+    for *of, cell, n in both.group_by([*key, CONFUSION.cell.alias("cell")]).len().iter_rows():
         found.setdefault(Key(*of), Tally()).cells[cell] += n
-    place = (pl.col("value") * (_VALUE_BINS - 1)).floor().clip(0, _VALUE_BINS - 1).cast(pl.Int64).alias("bin")
-    valued = both.filter(pl.col("truth") < 2, pl.col("value").is_not_null(), pl.col("value").is_finite())
+    valued = both.filter(pl.col("value").is_not_null(), pl.col("value").is_finite())
     sums = (pl.len(), pl.col("value").sort().sum().alias("total"), (pl.col("value").sort() ** 2).sum().alias("square"))
-    for *of, truth, at, n, total, square in valued.group_by([*key, "truth", place]).agg(*sums).iter_rows():
-        tally = found[Key(*of)]
-        tally.values[truth][at] += n
-        tally.sums[truth] = [tally.sums[truth][0] + total, tally.sums[truth][1] + square]
+    for truth, metric in enumerate(VALUES_BY_TRUTH):
+        cells = valued.filter(truth=truth).group_by([*key, metric.cell.alias("cell")])
+        for *of, at, n, total, square in cells.agg(*sums).iter_rows():
+            tally = found[Key(*of)]
+            tally.values[truth][at] += n
+            tally.sums[truth] = [tally.sums[truth][0] + total, tally.sums[truth][1] + square]
     yield from found.items()
 
 
@@ -248,19 +249,18 @@ def _rows(key: Key, tally: Tally, stage_id: str) -> Iterator[dict[str, Any]]:
     common = {
         "problem_id": "",
         "stage": key.scorer,
-        "axis": "quality",
         "slice_key": f"{AGAINST}{key.reference}",
         "slice_value": f"{key.group}/{key.difficulty_bin}",
         "stage_id": stage_id,
     }
     cells = list(tally.confusion.cells)
     same = float(cells[0] + cells[4] + cells[8])
-    yield {**common, "metric": "confusion", "count": float(sum(cells)), "total": same, "total_sq": same,
-           "histogram": cells}  # fmt: skip
-    for side, name in enumerate(("value_if_correct", "value_if_wrong")):
+    yield {**common, "metric": CONFUSION.name, "axis": CONFUSION.axis, "count": float(sum(cells)), "total": same,
+           "total_sq": same, "histogram": cells}  # fmt: skip
+    for side, metric in enumerate(VALUES_BY_TRUTH):
         histogram = tally.histogram(side)
         if any(histogram):
             # Rounded, because a sum over partitions depends on their order in its last bits.
             total, square = (round(value, 6) for value in tally.sums[side])
-            yield {**common, "metric": name, "count": float(sum(histogram)), "total": total, "total_sq": square,
-                   "histogram": histogram}  # fmt: skip
+            yield {**common, "metric": metric.name, "axis": metric.axis, "count": float(sum(histogram)),
+                   "total": total, "total_sq": square, "histogram": histogram}  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synthflow.contracts import StageConfig
-from synthflow.io import files as source_files
+from synthflow.io.paths import anchored
 from synthflow.stores.files import sha256_of
 
 BOUNDED = ("precision", "recall", "false_accept", "false_reject", "agreement", "coverage", "auroc")
@@ -69,7 +69,7 @@ class CalibrationConfig(StageConfig):
 
 def with_labels_hash(given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
     """The fields with the labels' path made absolute and their hash filled in, so that a new file is a new stage."""
-    found = {key: source_files.anchored(value, base_dir) if key == "labels" else value for key, value in given.items()}
+    found = {key: anchored(value, base_dir) if key == "labels" else value for key, value in given.items()}
     path = found.get("labels")
     if isinstance(path, str) and found.get("labels_sha256") is None:
         with suppress(OSError, ValueError):  # `check` says what is wrong with the path

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError
-from synthflow.io import files as source_files
+from synthflow.io.json_lines import json_rows
+from synthflow.io.paths import expand, label
 from synthflow.io.rows import RowError
 from synthflow.stores.files import sha256_of
 
@@ -28,14 +29,14 @@ def read_labels(path: str, sha256: str | None = None) -> dict[str, str]:
         UserError: if the file cannot be read, holds no label, or is not the one whose hash is given.
         Mistakes: up to 20 lines that are no labels.
     """
-    name = source_files.label(path)
-    if "://" in path or source_files.expand([path]) != [path]:
+    name = label(path)
+    if "://" in path or expand([path]) != [path]:
         raise UserError(f"{name}: name one local file of labels")
     if sha256 is not None and sha256_of(Path(path)) != sha256:
         raise UserError(f"{name}: its sha256 is not {sha256}; give the labels that the spec names, or mend the spec")
     labels: dict[str, str] = {}
     wrong: list[Mistake] = []
-    for row in source_files.json_rows(path):
+    for row in json_rows(path):
         try:
             if isinstance(row.values, RowError):
                 raise row.values

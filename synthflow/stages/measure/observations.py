@@ -18,8 +18,10 @@ from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import verdicts, verify_stages
 from synthflow.schema import TABLES
 from synthflow.stages.measure.populations import origins
-from synthflow.statistics.accumulate import group_sums
-from synthflow.statistics.texts import MAX_CHARS, sizes
+from synthflow.statistics.metrics import METRICS
+from synthflow.statistics.metrics.metric import RolloutMetric
+from synthflow.statistics.metrics.population import Chunk
+from synthflow.statistics.texts import MAX_CHARS
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -34,16 +36,20 @@ CHUNK_CHARS = 8_000_000
 class Observed:
     """First rollouts of a partition.
 
-    `rollouts` has rollout_id, problem_id, made_by, text and answer; `group` their group's code; `per_rollout` maps
-    metric to values; `groups` has problem_id and slice_value by code; `difficulty` is one value a group.
+    `rollouts` has rollout_id, problem_id, made_by, text and answer; `group` their group's code; `values` those of
+    the rollout metrics, by name; `groups` has problem_id and slice_value by code.
     """
 
     rollouts: pl.DataFrame
     group: I64
     groups: pl.DataFrame
-    per_rollout: dict[str, F64]
-    difficulty: F64
+    values: dict[str, F64]
     origin: pl.DataFrame
+
+    def chunk(self, rows: slice, ngram: int) -> Chunk:
+        """Some whole groups, for what is computed a group."""
+        values = {name: column[rows] for name, column in self.values.items()}
+        return Chunk(self.rollouts[rows], self.group[rows], values, ngram)
 
     def chunks(self) -> Iterator[slice]:
         """Runs of whole groups with about CHUNK_CHARS characters each."""
@@ -84,14 +90,13 @@ def observe(inputs: Inputs, verdict_stage: str | None) -> Observed:
     )
     names = pl.format("{}/{}/{}", "policy_id", "round", "sampling_id").first()
     groups = table.group_by("group", maintain_order=True).agg(pl.col("problem_id").first(), names.alias("slice_value"))
-    rollouts = table.select(
-        "rollout_id", "problem_id", "made_by", pl.col("completion").str.slice(0, MAX_CHARS).alias("text"),
-        pl.col("detail").alias("answer"),
-    )  # fmt: skip
-    per_rollout = {**_verdict_columns(table), **_extents(table, rollouts["text"])}
-    per_rollout |= _steps(inputs, rollouts) | _scores(inputs, rollouts) | _agreement(inputs, main, table)
-    group = table["group"].to_numpy()
-    return Observed(rollouts, group, groups, per_rollout, _difficulty(group, groups.height, per_rollout), origin)
+    text = pl.col("completion").str.slice(0, MAX_CHARS).alias("text")
+    others = _said_by_others(inputs, main, table.select("rollout_id")).drop("rollout_id")
+    table = table.rename({"detail": "answer"}).with_columns(text).hstack(others)
+    columns = table.select(metric.column() for metric in METRICS if isinstance(metric, RolloutMetric))
+    values: dict[str, F64] = {column.name: column.to_numpy() for column in columns}
+    rollouts = table.select("rollout_id", "problem_id", "made_by", "text", "answer")
+    return Observed(rollouts, table["group"].to_numpy(), groups, values, origin)
 
 
 def _typed(table: str, columns: list[str]) -> pl.DataFrame:
@@ -107,90 +112,38 @@ def _stage_frame(inputs: Inputs, stage: str, table: str, columns: list[str]) -> 
     return frame
 
 
-def _floats(column: pl.Series) -> F64:
-    """Null becomes NaN."""
-    values: F64 = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return values
+def _said_by_others(inputs: Inputs, main: str, rollouts: pl.DataFrame) -> pl.DataFrame:
+    """Beside each rollout_id: n_steps, verdicts of other stages than `main`, and scores of those that give none.
 
-
-def _verdict_columns(table: pl.DataFrame) -> dict[str, F64]:
-    verdict = pl.col("verdict")
-    columns = table.select(
-        pl.when(verdict == "correct").then(1.0).when(verdict == "wrong").then(0.0).alias("pass_rate"),
-        (verdict == "unknown").alias("unknown_share"),
-        (pl.col("finish_reason") == "length").alias("truncated_share"),
-        pl.col("value").alias("verdict_value"),
-    )
-    return {name: _floats(columns[name]) for name in columns.columns} | {"mean_logprob": _mean_logprobs(table)}
-
-
-def _mean_logprobs(table: pl.DataFrame) -> F64:
-    lists = table["logprobs"].fill_null([])
-    lengths = lists.list.len().to_numpy().astype(np.int64)
-    flat = lists.explode(empty_as_null=False).cast(pl.Float64).fill_null(np.nan).to_numpy()
-    sums = group_sums(np.repeat(np.arange(len(lengths)), lengths), flat, len(lengths))
-    return _ratio(sums, lengths)
-
-
-def _extents(table: pl.DataFrame, texts: pl.Series) -> dict[str, F64]:
-    counted = sizes(texts)
-    return {"n_tokens": _floats(table["n_tokens"])} | {name: _floats(counted[name]) for name in counted.columns}
-
-
-def _steps(inputs: Inputs, rollouts: pl.DataFrame) -> dict[str, F64]:
-    """Steps of each rollout by the stage nearest to the end that cut it."""
-    counted = [
-        _stage_frame(inputs, stage, "steps", ["rollout_id"]).group_by("rollout_id").len()
-        for stage in reversed(inputs.producers("steps"))
+    Columns n_steps, `verdict_of_STAGE` and `score_STAGE`, null where a stage said nothing.
+    """
+    judges = verify_stages(inputs.ancestors)
+    columns = [_steps(inputs)]
+    columns += [
+        verdicts(inputs, stage).select("rollout_id", pl.col("verdict").alias(f"verdict_of_{stage}"))
+        for stage in judges
+        if stage != main
     ]
-    if not counted:
-        return {}
-    steps = pl.concat(counted).unique("rollout_id", keep="first", maintain_order=True)
-    return {"n_steps": _floats(rollouts.join(steps, on="rollout_id", how="left", maintain_order="left")["len"])}
+    columns += [_scores(inputs, stage) for stage in inputs.producers("scores") if stage not in judges]
+    for column in columns:
+        rollouts = rollouts.join(column, on="rollout_id", how="left", maintain_order="left")
+    return rollouts
 
 
-def _scores(inputs: Inputs, rollouts: pl.DataFrame) -> dict[str, F64]:
-    """Values of every stage that scores rollouts and gives no verdicts."""
-    found = {}
-    for stage in inputs.producers("scores"):
-        if stage in verify_stages(inputs.ancestors):
-            continue
-        scores = _stage_frame(inputs, stage, "scores", ["target_kind", "target_id", "kind", "value"]).filter(
-            pl.col("target_kind") == "rollout", ~pl.col("kind").is_in(["verdict", "component"])
-        )
-        by_rollout = scores.unique("target_id", keep="first", maintain_order=True).select(
-            pl.col("target_id").alias("rollout_id"), "value"
-        )
-        found[f"score_{stage}"] = _floats(
-            rollouts.join(by_rollout, on="rollout_id", how="left", maintain_order="left")["value"]
-        )
-    return found
+def _steps(inputs: Inputs) -> pl.DataFrame:
+    """Steps of each rollout by the stage nearest to the end that cut it: rollout_id, n_steps."""
+    counted = [
+        _stage_frame(inputs, stage, "steps", ["rollout_id"]).group_by("rollout_id").len("n_steps")
+        for stage in reversed(inputs.producers("steps"))
+    ] or [pl.DataFrame(schema={"rollout_id": pl.String, "n_steps": pl.UInt32})]
+    return pl.concat(counted).unique("rollout_id", keep="first", maintain_order=True)
 
 
-def _agreement(inputs: Inputs, main: str, table: pl.DataFrame) -> dict[str, F64]:
-    """Whether each other verify stage gives the verdict of the main one, where both are sure."""
-    found = {}
-    for stage in verify_stages(inputs.ancestors):
-        if stage == main:
-            continue
-        other = verdicts(inputs, stage).select("rollout_id", pl.col("verdict").alias("other"))
-        both = table.select("rollout_id", "verdict").join(other, on="rollout_id", how="left", maintain_order="left")
-        sure = (pl.col("verdict") != "unknown") & (pl.col("other") != "unknown")
-        same = both.select(pl.when(sure).then((pl.col("verdict") == pl.col("other")).cast(pl.Float64)).alias("same"))
-        found[f"agreement_with_{stage}"] = _floats(same["same"])
-    return found
-
-
-def _difficulty(group: I64, n_groups: int, per_rollout: dict[str, F64]) -> F64:
-    """1 - pass rate of each group, over all of its judged rollouts; NaN if none was judged."""
-    passed = per_rollout["pass_rate"]
-    judged = np.isfinite(passed)
-    n = np.bincount(group[judged], minlength=n_groups)
-    correct = group_sums(group[judged], passed[judged], n_groups)
-    return _ratio(n - correct, n)
-
-
-def _ratio(above: F64, below: I64) -> F64:
-    """above / below; NaN where below is 0."""
-    values: F64 = np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
-    return values
+def _scores(inputs: Inputs, stage: str) -> pl.DataFrame:
+    """Values of a stage that scores rollouts and gives no verdicts: rollout_id, `score_STAGE`."""
+    scores = _stage_frame(inputs, stage, "scores", ["target_kind", "target_id", "kind", "value"]).filter(
+        pl.col("target_kind") == "rollout", ~pl.col("kind").is_in(["verdict", "component"])
+    )
+    return scores.unique("target_id", keep="first", maintain_order=True).select(
+        pl.col("target_id").alias("rollout_id"), pl.col("value").alias(f"score_{stage}")
+    )

@@ -11,26 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field
 
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import STATS
-from synthflow.stages.measure.metrics import metric_of
 from synthflow.stages.measure.observations import Observed, observe
 from synthflow.stages.measure.populations import Mask, Populations
-from synthflow.statistics.accumulate import SCHEMA, accumulate, group_sums, one_each, sketched
-from synthflow.statistics.diversity import SAMPLE, distinct_and_entropy, jaccard_kernels, self_similarity, vendi
-from synthflow.statistics.pass_at_k import exploration
-from synthflow.statistics.sketches import MAX_NGRAM, ngram_hashes
-from synthflow.statistics.texts import shapes, words
-from synthflow.stores.catalog.bins import BINS
+from synthflow.statistics.accumulate import SCHEMA, accumulate
+from synthflow.statistics.metrics import METRICS, metric_of
+from synthflow.statistics.metrics.metric import ElementMetric, GroupMetric
+from synthflow.statistics.metrics.population import Population
+from synthflow.statistics.sketches import MAX_NGRAM
 
-I64 = NDArray[np.int64]
 ROWS_PER_GROUP = 30
 """Rows of a group under one stage, about: for the estimate of a plan."""
 
@@ -70,99 +65,24 @@ class MeasureQdc(Stage):
 
     def _measure(self, observed: Observed, masks: Sequence[Mask]) -> list[pl.DataFrame]:
         """Accumulators (columns of `accumulate.SCHEMA`) of each population."""
-        found = [[pl.DataFrame(schema=SCHEMA), *_scalars(observed, mask)] for mask in masks]
-        for chunk in observed.chunks():
-            texts = _Texts(observed, chunk, self.config.ngram)
+        found = [[pl.DataFrame(schema=SCHEMA), *_of_rollouts(observed, mask)] for mask in masks]
+        for rows in observed.chunks():
+            chunk = observed.chunk(rows, self.config.ngram)
             for frames, mask in zip(found, masks, strict=True):
-                frames.extend(texts.measured(mask[chunk], self.config.sketch_size))
+                if mask[rows].any():
+                    frames.extend(_of_groups(Population(chunk, mask[rows]), self.config.sketch_size))
         return [pl.concat(frames) for frames in found]
 
 
-def _scalars(observed: Observed, mask: Mask) -> Iterable[pl.DataFrame]:
-    """Metrics that need no text: sums of per-rollout values, answers, difficulty, pass@k."""
-    group, n_groups = observed.group[mask], observed.groups.height
-    for metric, values in observed.per_rollout.items():
-        yield accumulate(metric, group, values[mask], BINS.get(metric))
-    answer = observed.rollouts["answer"].filter(pl.Series(mask))
-    has_answer = answer.is_not_null().to_numpy()
-    codes = answer.drop_nulls().rank("dense").cast(pl.Int64).to_numpy()
-    present, distinct, entropy = distinct_and_entropy(group[has_answer], codes)
-    yield one_each("distinct_answers", present, distinct)
-    yield one_each("answer_entropy", present, entropy)
-    groups = np.unique(group)
-    yield one_each("difficulty", groups, observed.difficulty[groups])
-    passed = observed.per_rollout["pass_rate"][mask]
-    judged = np.isfinite(passed)
-    n = np.bincount(group[judged], minlength=n_groups)[groups]
-    correct = group_sums(group[judged], passed[judged], n_groups)[groups].astype(np.int64)
-    yield exploration(groups, n, correct)
+def _of_rollouts(observed: Observed, mask: Mask) -> Iterable[pl.DataFrame]:
+    for name, values in observed.values.items():
+        yield accumulate(name, observed.group[mask], values[mask], metric_of(name).bins)
 
 
-class _Grams:
-    """The n-grams of some texts, as codes in the order of their hashes."""
-
-    def __init__(self, words: I64, lengths: I64, n: int) -> None:
-        self.text, hashes = ngram_hashes(words, lengths, n)
-        self.seen = np.bincount(self.text, minlength=len(lengths)).astype(np.float64)
-        self.hashes, self.codes = np.unique(hashes, return_inverse=True)
-
-    def distinct(self, owner: I64, mask: Mask) -> tuple[I64, I64]:
-        """Owner and code of each gram that the texts of `mask` hold, once an owner; sorted by both.
-
-        Args:
-            owner: whom each text belongs to, such as its group.
-        """
-        kept = mask[self.text]
-        base = max(1, len(self.hashes))
-        keys = np.sort(owner[self.text[kept]] * base + self.codes[kept])
-        keys = keys[np.diff(keys, prepend=-1) != 0]
-        return keys // base, keys % base
-
-
-class _Texts:
-    """N-grams and shapes of the texts of one chunk, hashed once and measured for each population."""
-
-    def __init__(self, observed: Observed, chunk: slice, ngram: int) -> None:
-        texts = observed.rollouts["text"][chunk]
-        self.group = observed.group[chunk]
-        self.ngram = ngram
-        self.shapes = shapes(texts)
-        hashes, lengths = words(texts)
-        self.grams = {n: _Grams(hashes, lengths, n) for n in sorted({1, 2, ngram})}
-
-    def measured(self, mask: Mask, sketch_size: int) -> Iterable[pl.DataFrame]:
-        group = self.group[mask]
-        if not len(group):
-            return
-        size = int(group.max()) + 1
-        present, distinct, _ = distinct_and_entropy(group, self.shapes[mask])
-        yield one_each("distinct_shapes", present, distinct)
-        order = np.lexsort((self.shapes[mask], group))
-        cells = np.stack([group, self.shapes[mask]])[:, order]
-        cells = cells[:, np.append(True, (np.diff(cells) != 0).any(axis=0))]
-        seen = np.bincount(group, minlength=size).astype(np.float64)
-        yield sketched("corpus_shapes", cells[0], cells[1], seen, sketch_size)
-        for n, grams in self.grams.items():
-            seen = group_sums(group, grams.seen[mask], size)
-            owner, code = grams.distinct(self.group, mask)
-            held = np.bincount(owner, minlength=size)
-            some = np.flatnonzero(seen)
-            yield one_each(f"distinct_{n}", some, held[some] / seen[some])
-            yield sketched(f"corpus_ngrams_{n}", owner, grams.hashes[code], seen, sketch_size)
-        yield from self._similarity(mask)
-
-    def _similarity(self, mask: Mask) -> Iterable[pl.DataFrame]:
-        rows = np.flatnonzero(mask)
-        present, starts, counts = np.unique(self.group[rows], return_index=True, return_counts=True)
-        slot = np.full(len(mask), SAMPLE)
-        slot[rows] = np.arange(len(rows)) - np.repeat(starts, counts)
-        place = np.zeros(len(mask), dtype=np.int64)
-        place[rows] = np.repeat(np.arange(len(present)), counts)
-        text, code = self.grams[self.ngram].distinct(np.arange(len(mask)), slot < SAMPLE)
-        members = np.minimum(counts, SAMPLE)
-        kernels = jaccard_kernels(place[text], slot[text], code, members)
-        yield one_each("self_similarity", present, self_similarity(kernels, members))
-        yield one_each("vendi", present, vendi(kernels, members))
+def _of_groups(population: Population, sketch_size: int) -> Iterable[pl.DataFrame]:
+    for metric in METRICS:
+        if isinstance(metric, GroupMetric | ElementMetric):
+            yield from metric.measured(population, sketch_size)
 
 
 def _rows(measured: pl.DataFrame, groups: pl.DataFrame, stage_id: str) -> pa.Table:

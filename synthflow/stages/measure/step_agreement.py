@@ -18,8 +18,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
-from synthflow.errors import UserError
-from synthflow.registry import suggest
+from synthflow.errors import UserError, suggest
 from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import TABLES
 from synthflow.stages.measure.step_comparisons import Bin, Found, against, alone, calibration, even_split

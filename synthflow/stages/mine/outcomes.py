@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow.contracts import Inputs, StageConfig, StageInfo
-from synthflow.registry import suggest
+from synthflow.errors import suggest
 from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import check_verdicts, dropped, first_rollouts, verdicts, verify_stages
 from synthflow.schema import REJECTS

@@ -38,7 +38,7 @@ NodeKey = tuple[str, str, int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class CorrectEnd:
     """A rollout that begins at a prefix and ended correct: a continuation, or a first rollout after the prompt."""
 
     rollout_id: str
@@ -52,7 +52,7 @@ class StepNode:
     prefix_id: str
     prefix: str
     children: dict[str, tuple[Side, Mapping[str, Any]]] = field(default_factory=dict)
-    correct: list[Sample] = field(default_factory=list)
+    correct: list[CorrectEnd] = field(default_factory=list)
 
     @property
     def comparable(self) -> bool:
@@ -100,7 +100,7 @@ def nodes_of(
         for node in by_prefix.get(_key(row, row["prefix_id"], "")[:4], []):
             # Where the lengths differ, a token straddles this node's boundary.
             if len(node.prefix) == row["prefix_chars"] and len(node.correct) < MAX_SIDE:
-                node.correct.append(Sample(row["rollout_id"], row["completion"]))
+                node.correct.append(CorrectEnd(row["rollout_id"], row["completion"]))
     return list(nodes.values())
 
 

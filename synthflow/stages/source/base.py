@@ -18,9 +18,8 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig
-from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError
+from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError, suggest
 from synthflow.io.rows import Mapped, Row, RowError, Seen, prompt_column, to_problem
-from synthflow.registry import suggest
 from synthflow.schema import PROBLEMS, REJECTS
 
 BATCH_ROWS = 512

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError
-from synthflow.io.files import anchored
+from synthflow.io.paths import anchored
 from synthflow.io.rows import Row
 from synthflow.stages.source.base import Source, TableSourceConfig
 

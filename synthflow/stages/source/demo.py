@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError
-from synthflow.io import files
+from synthflow.io.json_lines import json_rows
 from synthflow.io.rows import Mapped, Row
 from synthflow.stages.source.base import Source, SourceConfig
 
@@ -61,7 +61,7 @@ class DemoSource(Source):
 
         ops = self.config.ops
         if self.config.split == "heldout":
-            for row in files.json_rows(str(demo.heldout_path(self.config.world))):
+            for row in json_rows(str(demo.heldout_path(self.config.world))):
                 if ops is None or (isinstance(row.values, Mapping) and row.values["metadata"]["n_ops"] in ops):
                     yield row
             return

@@ -17,10 +17,12 @@ from pydantic import Field, field_validator
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError
 from synthflow.io import files
-from synthflow.io.rows import Row, RowError
+from synthflow.io.json_lines import json_rows
+from synthflow.io.parquet import parquet_columns, parquet_rows
+from synthflow.io.paths import anchored, expand, label
+from synthflow.io.rows import Row, RowError, columns_of, first_rows
 from synthflow.stages.source.base import Source, TableSourceConfig
 
-_PEEKED_ROWS = 50
 _COUNTED_BYTES = 64 * 1024 * 1024
 
 
@@ -43,7 +45,7 @@ class FileSource(Source):
 
     @classmethod
     def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
-        return {key: files.anchored(value, base_dir) if key == "path" else value for key, value in given.items()}
+        return {key: anchored(value, base_dir) if key == "path" else value for key, value in given.items()}
 
     @abstractmethod
     def read(self, path: str) -> Iterator[Row]:
@@ -54,12 +56,12 @@ class FileSource(Source):
         """Columns of one file, and whether any of the first rows has an answer."""
 
     def rows(self) -> Iterator[Row]:
-        for path in files.expand(self.config.path):
+        for path in expand(self.config.path):
             yield from self.read(path)
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         try:
-            found = files.expand(self.config.path)
+            found = expand(self.config.path)
             columns, answered = self.peek(found[0])
         except UserError as error:
             return [("path", str(error), "")]
@@ -68,7 +70,7 @@ class FileSource(Source):
         first = next(self.read(found[0]), None)
         if first is not None and isinstance(first.values, RowError):
             return [("path", f"{first.where}: {first.values.what}", first.values.fix)]
-        return [("path", f"{files.label(found[0])} is empty", "")] if len(found) == 1 else []
+        return [("path", f"{label(found[0])} is empty", "")] if len(found) == 1 else []
 
 
 class JsonlSource(FileSource):
@@ -78,27 +80,26 @@ class JsonlSource(FileSource):
     summary = "problems from JSON Lines, one object a line, also compressed"
 
     def read(self, path: str) -> Iterator[Row]:
-        return files.json_rows(path)
+        return json_rows(path)
 
     def peek(self, path: str) -> tuple[list[str], bool]:
-        rows = [row.values for row in islice(files.json_rows(path), _PEEKED_ROWS) if isinstance(row.values, Mapping)]
         # One good row is enough to see columns; a malformed first line is reported with its number by `batches`.
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        return columns, any(row.get(self.config.answer_column) not in (None, "") for row in rows)
+        rows = first_rows(json_rows(path))
+        return columns_of(rows), any(row.get(self.config.answer_column) not in (None, "") for row in rows)
 
     def count_rows(self) -> tuple[float, str]:
         """Lines; estimated from the first ones for large or compressed files."""
         total, note = 0.0, ""
-        for path in files.expand(self.config.path):
+        for path in expand(self.config.path):
             local = "://" not in path
             plain = Path(path).suffix in (".jsonl", ".json", ".ndjson", ".txt", "")
             if local and plain and Path(path).stat().st_size > _COUNTED_BYTES:
-                with files.open_bytes(path) as stream:
+                with files.opened(path) as stream:
                     head = [stream.readline(files.MAX_LINE_BYTES) for _ in range(1000)]
                 total += Path(path).stat().st_size / (sum(map(len, head)) / len(head))
                 note = "problems estimated from the size of the file"
             else:
-                total += sum(1 for _ in islice(files.json_rows(path), self.config.limit))
+                total += sum(1 for _ in islice(json_rows(path), self.config.limit))
         return total, note
 
 
@@ -109,16 +110,15 @@ class ParquetSource(FileSource):
     summary = "problems from Parquet files"
 
     def read(self, path: str) -> Iterator[Row]:
-        return files.parquet_rows(path)
+        return parquet_rows(path)
 
     def peek(self, path: str) -> tuple[list[str], bool]:
-        columns, rows = files.parquet_columns(path)
+        columns, rows = parquet_columns(path)
         if not rows:
             return [], False
-        head = islice(files.parquet_rows(path), _PEEKED_ROWS)
-        values = [row.values for row in head if isinstance(row.values, Mapping)]
-        return columns, any(row.get(self.config.answer_column) not in (None, "") for row in values)
+        head = first_rows(parquet_rows(path))
+        return columns, any(row.get(self.config.answer_column) not in (None, "") for row in head)
 
     def count_rows(self) -> tuple[float, str]:
         """Rows, from the footers."""
-        return float(sum(files.parquet_columns(path)[1] for path in files.expand(self.config.path))), ""
+        return float(sum(parquet_columns(path)[1] for path in expand(self.config.path))), ""

@@ -14,9 +14,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from synthflow.contracts import StageInfo
-from synthflow.errors import UserError
+from synthflow.errors import UserError, suggest
 from synthflow.io.rows import Mapped, Row
-from synthflow.registry import suggest
 from synthflow.stages.source.base import Source, SourceConfig
 from synthflow.verifiers.reasoning_gym import KEY
 from synthflow.verifiers.workers.pool import WorkerPool

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from synthflow import ids
 from synthflow.contracts import Coverage, Inputs, Judgement, Services, Stage, StageConfig, StageInfo
-from synthflow.registry import suggest
+from synthflow.errors import suggest
 from synthflow.rollouts.eligibility import split
 from synthflow.rollouts.questions import note
 from synthflow.rollouts.views import verdicts, verify_stages

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from synthflow import registry
-from synthflow.errors import UserError
+from synthflow.errors import UserError, suggest
 from synthflow.judges import prompts
 from synthflow.judges.config import Found
 from synthflow.judges.parsing import Answer
@@ -70,7 +70,7 @@ def _rule_mistakes(rule: str, options: Mapping[str, Any]) -> Iterable[tuple[str,
     groups = {"verify": "verifiers", "filter": "filters"}
     known = {f"{k}.{n}" for k, group in groups.items() for n in registry.names(group)}  # type: ignore[arg-type]
     if rule not in known:
-        hint = registry.suggest(rule, known) or f"known: {', '.join(sorted(known))}"
+        hint = suggest(rule, known) or f"known: {', '.join(sorted(known))}"
         yield "rule", f"no verifier or filter is called {rule!r}", hint
         return
     try:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from synthflow.contracts import Judgement
 from synthflow.judges.client import Heard, JudgeClient, JudgeQuestion
-from synthflow.judges.samples import Opinion, combine
+from synthflow.judges.samples import JudgeSample, combine
 from synthflow.stages.verify.candidate import Candidate
 from synthflow.stages.verify.config import JudgeConfig
 
@@ -42,8 +42,8 @@ def _values(candidate: Candidate) -> dict[str, str]:
     return values if candidate.reference is None else {**values, "reference": candidate.reference}
 
 
-def _opinion(heard: Heard, config: JudgeConfig) -> Opinion:
+def _opinion(heard: Heard, config: JudgeConfig) -> JudgeSample:
     value = heard.reading.value
     if value is None:
-        return Opinion(None, heard.reason, heard.reading.problem)
-    return Opinion(config.unit(value) if isinstance(value, float) else float(value == "correct"))
+        return JudgeSample(None, heard.reason, heard.reading.problem)
+    return JudgeSample(config.unit(value) if isinstance(value, float) else float(value == "correct"))

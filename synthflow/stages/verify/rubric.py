@@ -20,7 +20,7 @@ from synthflow.errors import InvariantBroken
 from synthflow.judges import prompts
 from synthflow.judges.client import Heard, JudgeClient, JudgeQuestion, judge_sampling
 from synthflow.judges.config import metadata_of
-from synthflow.judges.samples import Opinion, Thresholds, combine
+from synthflow.judges.samples import JudgeSample, Thresholds, combine
 from synthflow.rollouts import score_rows as shared
 from synthflow.rollouts.eligibility import split, verdict_from_finish_reason
 from synthflow.rollouts.questions import problems_by_id
@@ -214,15 +214,15 @@ def _met(criterion: Criterion, samples: Sequence[Heard], min_agreement: float) -
     return Met(criterion.name, criterion.weight, value, criterion.required, said.reason)
 
 
-def _opinion(heard: Heard, criterion: Criterion) -> Opinion:
+def _opinion(heard: Heard, criterion: Criterion) -> JudgeSample:
     value = heard.reading.value
     if value is None:
-        return Opinion(None, heard.reason, heard.reading.problem)
+        return JudgeSample(None, heard.reason, heard.reading.problem)
     if isinstance(value, float):
         assert criterion.scale is not None
         low, high = criterion.scale
-        return Opinion((value - low) / (high - low))
-    return Opinion(float(value == "yes"))
+        return JudgeSample((value - low) / (high - low))
+    return JudgeSample(float(value == "yes"))
 
 
 def _verdict(row: Mapping[str, Any], criteria: Sequence[Met], config: RubricConfig, took: float) -> Judgement:

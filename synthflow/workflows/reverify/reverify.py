@@ -17,13 +17,12 @@ import polars as pl
 
 from synthflow.contracts import PolicyIdentity
 from synthflow.contracts.stage_info import verifier_of, verifier_stage
-from synthflow.errors import UserError
+from synthflow.errors import UserError, suggest
 from synthflow.execute.services import close_shared
 from synthflow.execute.shard_inputs import ShardInputs
 from synthflow.execute.tasks import RunContext, UnitTask
 from synthflow.execute.unit import run_unit
 from synthflow.plan.records import stage_record
-from synthflow.registry import suggest
 from synthflow.stores.files import write_text, written_aside
 from synthflow.stores.lock import RunLock
 from synthflow.stores.manifest import ALL, Commit, Graph, Manifest, StageRecord

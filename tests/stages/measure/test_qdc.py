@@ -13,8 +13,8 @@ from support.stages import stage_info
 from synthflow.contracts import MemoryInputs
 from synthflow.schema import STATS
 from synthflow.stages.measure import observations
-from synthflow.stages.measure.metrics import metric_of
 from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
+from synthflow.statistics.metrics import metric_of
 
 
 def measure(inputs: MemoryInputs, services: FakeServices, **config: Any) -> pl.DataFrame:

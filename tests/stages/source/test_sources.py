@@ -21,6 +21,7 @@ from synthflow import ids
 from synthflow.contracts import Estimate
 from synthflow.errors import Mistakes, UserError
 from synthflow.io import files as source_files
+from synthflow.io.json_lines import parse_json
 from synthflow.io.rows import ExactFloat, RowError
 from synthflow.plan.records import identity_config
 from synthflow.schema import PROBLEMS
@@ -380,7 +381,7 @@ def test_every_row_is_a_problem_a_copy_or_a_bad_row(tmp_path: Path, rows: list[d
 @given(st.binary(max_size=80) | st.text(max_size=40).map(lambda t: t.encode("utf-8", "surrogatepass")))
 def test_any_line_is_an_object_or_a_row_error(line: bytes) -> None:
     with contextlib.suppress(RowError):
-        assert isinstance(source_files.parse_json(line), dict)
+        assert isinstance(parse_json(line), dict)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

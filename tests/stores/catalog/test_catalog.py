@@ -16,45 +16,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from support.made_up_run import ANCESTORS, FakeServices, World, made_up_world, problem, rollout, step
+from support.made_up_run import made_up_world, problem, rollout, step
+from support.written_run import written
 from synthflow.errors import InvariantBroken, UserError
-from synthflow.schema import STAGES, TABLES
+from synthflow.schema import TABLES
 from synthflow.stores.catalog.build import CATALOG, build_catalog, open_catalog
 from synthflow.stores.catalog.sql import describe, query
 from synthflow.stores.catalog.sql_formats import FORMATS, cell, render
 from synthflow.stores.catalog.views import VIEWS
-from synthflow.stores.shards import write_shard
-
-STEP_IDS = {"rollouts": "e_rollouts", "verdicts": "e_math", "second": "e_exact", "steps": "e_steps"}
-
-
-def written(run: Path, world: World) -> Path:
-    """The world as shards of a run, with stages and measurements, and its catalog."""
-    from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
-
-    config = QdcConfig(use="measure.qdc", of=("pairs",), verdicts="verdicts")
-    world.rows["report"] = {}
-    tables = world.tables()
-    tables["report"] = dict(MeasureQdc("report", config).run(world.inputs(), FakeServices()))
-    tables["run"] = {
-        "stages": STAGES.from_rows(
-            [
-                {
-                    "stage_id": STEP_IDS.get(a.name, f"e_{a.name}"), "name": a.name, "use": a.use, "version": "1",
-                    "fingerprint": "f", "parents": list(a.parents), "config": "{}",
-                }
-                for a in ANCESTORS
-            ]
-        )
-    }  # fmt: skip
-    shards: dict[str, list[str]] = {}
-    for stage, by_table in tables.items():
-        for table, rows in by_table.items():
-            half = max(1, rows.num_rows // 2)
-            for i, part in enumerate((rows.slice(0, half), rows.slice(half))):
-                shards.setdefault(table, []).append(write_shard(run, table, part, f"{stage}-f", f"part-{i}").path)
-    build_catalog(run, shards)
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -354,3 +323,11 @@ def test_a_table_says_when_it_stops() -> None:
 def test_the_read_only_attachment_holds_for_notebooks_too(run: Path) -> None:
     with open_catalog(run) as con, pytest.raises(duckdb.Error, match="read-only"):
         con.execute("CREATE TABLE t(a INT)")
+
+
+def test_opening_a_catalog_does_not_load_what_measures(run: Path) -> None:
+    code = (
+        "import sys; from synthflow.stores.catalog.build import open_catalog; "
+        f"open_catalog({str(run)!r}).execute('SELECT * FROM qdc').fetchall(); sys.exit('polars' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,12 +1,10 @@
-"""The fixed bins of `stats.histogram`: what a stored count means, without its configuration.
+"""Edges of the fixed bins of `stats.histogram`, which metrics share.
 
 Invariant: the bins of a metric never change under its name, so histograms of any two runs add up. Bin i holds
 values in [edges[i], edges[i+1]); the first and last bin also take what lies beyond them.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 SIZES: tuple[float, ...] = (0.0, *(round(2.0 ** (half / 2), 6) for half in range(41)))
 """Half octaves from 1 to 2**20, with [0, 1) before them: for counts of tokens, lines, operations. 41 bins."""
@@ -19,17 +17,3 @@ CELLS: tuple[float, ...] = tuple(float(cell) for cell in range(10))
 
 VALUES: tuple[float, ...] = tuple(hundredth / 100 for hundredth in range(102))
 """Hundredths from 0 to 1, and 1 itself: for the values of scorers. 101 bins."""
-
-BINS: Mapping[str, tuple[float, ...]] = {
-    "n_tokens": SIZES,
-    "n_lines": SIZES,
-    "n_steps": SIZES,
-    "operations": SIZES,
-    "equations": SIZES,
-    "depth": SIZES,
-    "mean_logprob": LOGPROBS,
-    "confusion": CELLS,
-    "value_if_correct": VALUES,
-    "value_if_wrong": VALUES,
-}
-"""Edges by metric. A metric that is not here stores no histogram: a rate, or one observation a group."""

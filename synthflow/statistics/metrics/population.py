@@ -1,0 +1,134 @@
+"""What group metrics are computed from: the rollouts that one stage retains, and what several metrics ask of them.
+
+Invariants: a chunk holds whole groups, whose rollouts stand next to each other; its texts are hashed once, whatever
+the number of stages that retain them; nothing is computed that no metric asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from synthflow.statistics.accumulate import group_sums
+from synthflow.statistics.diversity import SAMPLE, distinct_and_entropy, jaccard_kernels
+from synthflow.statistics.sketches import ngram_hashes
+from synthflow.statistics.texts import shapes, words
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class Grams:
+    """The n-grams of some texts, as codes in the order of their hashes."""
+
+    def __init__(self, words: I64, lengths: I64, n: int) -> None:
+        self.text, hashes = ngram_hashes(words, lengths, n)
+        self.seen = np.bincount(self.text, minlength=len(lengths)).astype(np.float64)
+        self.hashes, self.codes = np.unique(hashes, return_inverse=True)
+
+    def distinct(self, owner: I64, mask: Mask) -> tuple[I64, I64]:
+        """Owner and code of each gram that the texts of `mask` hold, once an owner; sorted by both.
+
+        Args:
+            owner: whom each text belongs to, such as its group.
+        """
+        kept = mask[self.text]
+        base = max(1, len(self.hashes))
+        keys = np.sort(owner[self.text[kept]] * base + self.codes[kept])
+        keys = keys[np.diff(keys, prepend=-1) != 0]
+        return keys // base, keys % base
+
+
+class Chunk:
+    """Rollouts of whole groups.
+
+    Attributes:
+        rollouts: columns text and answer.
+        group: code of each rollout's group, ascending.
+        observed: values of the rollout metrics, by name.
+        ngram: words of an n-gram of the similarity of texts.
+    """
+
+    def __init__(self, rollouts: pl.DataFrame, group: I64, observed: Mapping[str, F64], ngram: int) -> None:
+        self.rollouts = rollouts
+        self.group = group
+        self.observed = observed
+        self.ngram = ngram
+
+    @cached_property
+    def shapes(self) -> I64:
+        """Hash of each text's shape."""
+        return shapes(self.rollouts["text"])
+
+    @cached_property
+    def grams(self) -> Mapping[int, Grams]:
+        """N-grams of all texts for n = 1, 2 and `ngram`."""
+        hashes, lengths = words(self.rollouts["text"])
+        return {n: Grams(hashes, lengths, n) for n in sorted({1, 2, self.ngram})}
+
+
+class Population:
+    """The rollouts of a chunk that a stage retains, at least one.
+
+    Attributes:
+        chunk: with those that it does not retain.
+        mask: which of the chunk it retains.
+        group: code of each retained rollout's group, ascending.
+        groups: these codes, each once.
+    """
+
+    def __init__(self, chunk: Chunk, mask: Mask) -> None:
+        self.chunk = chunk
+        self.mask = mask
+        self.group = chunk.group[mask]
+        self.groups = np.unique(self.group)
+
+    def column(self, name: str) -> pl.Series:
+        """A column of the retained rollouts."""
+        return self.chunk.rollouts[name].filter(pl.Series(self.mask))
+
+    def observed(self, metric: str) -> F64:
+        """Values of a rollout metric, NaN where there is none."""
+        return self.chunk.observed[metric][self.mask]
+
+    def group_sums(self, values: F64) -> F64:
+        """Sums of one value a retained rollout, by group code."""
+        return group_sums(self.group, values, int(self.group[-1]) + 1)
+
+    @cached_property
+    def answers(self) -> tuple[I64, F64, F64]:
+        """Groups with an answer, how many different ones they have, and the entropy of their shares."""
+        answer = self.column("answer")
+        codes = answer.drop_nulls().rank("dense").cast(pl.Int64).to_numpy()
+        return distinct_and_entropy(self.group[answer.is_not_null().to_numpy()], codes)
+
+    @cached_property
+    def shapes(self) -> tuple[I64, I64]:
+        """Group and hash of each different shape, sorted by both."""
+        cells = np.stack([self.group, self.chunk.shapes[self.mask]])
+        cells = cells[:, np.lexsort(cells[::-1])]
+        group, shape = cells[:, np.append(True, (np.diff(cells) != 0).any(axis=0))]
+        return group, shape
+
+    @cached_property
+    def grams(self) -> Mapping[int, tuple[I64, I64]]:
+        """Group and code of each different n-gram, sorted by both, by n."""
+        return {n: grams.distinct(self.chunk.group, self.mask) for n, grams in self.chunk.grams.items()}
+
+    @cached_property
+    def kernels(self) -> tuple[F64, I64]:
+        """Similarities of the first SAMPLE rollouts of each of `groups`, and how many these are."""
+        chunk, rows = self.chunk, np.flatnonzero(self.mask)
+        _, starts, counts = np.unique(self.group, return_index=True, return_counts=True)
+        slot = np.full(len(self.mask), SAMPLE)
+        slot[rows] = np.arange(len(rows)) - np.repeat(starts, counts)
+        place = np.zeros(len(self.mask), dtype=np.int64)
+        place[rows] = np.repeat(np.arange(len(counts)), counts)
+        text, code = chunk.grams[chunk.ngram].distinct(np.arange(len(self.mask)), slot < SAMPLE)
+        members = np.minimum(counts, SAMPLE)
+        return jaccard_kernels(place[text], slot[text], code, members), members
