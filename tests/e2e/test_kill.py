@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from support.runs import (
     write_spec,
 )
 from synthflow.errors import ExitCode
+from synthflow.stores.manifest import Manifest
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +70,21 @@ def test_kills_on_replay_give_the_same_rows(
 ) -> None:
     killed = _kills_on_replay(replay_spec, replay_run, tmp_path, kills, seed=11)
     assert len(killed.lost) >= kills - 1 and sum(killed.lost) > 0
+
+
+def test_a_run_cut_off_between_commits_makes_what_is_not_committed(
+    replay_spec: dict[str, object], whole: Path, tmp_path: Path
+) -> None:
+    """As a kill may leave it: files of a stage of which some are committed, others not."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    lines = (run / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "manifest.jsonl").write_bytes(b"".join(lines[: len(lines) // 2]))
+    owed, units = Manifest(run).owed(), Manifest(run).graph.units
+    assert any(n < len(units(stage)) for stage, n in owed.items()), "some stage is half done"
+    run_ok(write_spec(tmp_path / "spec.yaml", replay_spec), run)
+    assert_same_rows(whole, run)
+    assert journal_lines(run) == journal_lines(whole)
+    assert synthflow("check", run).returncode == 0
 
 
 @pytest.mark.extended

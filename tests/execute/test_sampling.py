@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from support.fake_engine import FakeEngine, answer, host_of, requests
 from synthflow.contracts import PolicyConfig, SampleRequest, SampleResult
+from synthflow.contracts.backend import FinishReason
 from synthflow.errors import InfrastructureError
 from synthflow.execute import engines, sampling
 from synthflow.execute.one_pass import Pass
@@ -110,6 +111,21 @@ def test_of_what_two_processes_sampled_the_first_record_counts(tmp_path: Path) -
     assert [r for i, r in enumerate(results) if i != 2] == [answer(r) for i, r in enumerate(asked) if i != 2]
     journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
     assert [journaled[r.rollout_id] for r in asked] == results
+
+
+def test_whatever_its_ending_what_came_back_is_journaled(tmp_path: Path) -> None:
+    asked = requests(0, 3)
+    endings: dict[str, FinishReason] = {"r_0_0": "stop", "r_0_1": "length", "r_0_2": "refused"}
+
+    class Ending(FakeEngine):
+        def submit(self, request: SampleRequest) -> Future[SampleResult]:
+            future: Future[SampleResult] = Future()
+            future.set_result(replace(answer(request), finish_reason=endings[request.rollout_id]))
+            return future
+
+    results = run(tmp_path, Ending(), asked)
+    assert {result.rollout_id: result.finish_reason for result in results} == endings
+    assert lookup(tmp_path / "journal", {"p_0"}, endings)[0] == {result.rollout_id: result for result in results}
 
 
 def test_failures_are_owed_and_the_rest_is_journaled(tmp_path: Path) -> None:

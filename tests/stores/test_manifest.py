@@ -85,6 +85,8 @@ def test_a_barrier_makes_what_follows_depend_on_every_partition() -> None:
     assert two.key("rollouts", "q_1") == three.key("rollouts", "q_1")
     assert two.key("dedup", ALL) != three.key("dedup", ALL)
     assert two.key("pairs", "q_1") != three.key("pairs", "q_1")
+    another = Graph(STAGES, {"problems": ["q_1", "q_3"]})
+    assert len({graph.key("dedup", ALL) for graph in (two, three, another)}) == 3
     shuffled = Graph(STAGES, {"problems": ["q_2", "q_1"]})
     assert two.key("sft", ALL) == shuffled.key("sft", ALL)
 

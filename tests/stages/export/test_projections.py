@@ -93,7 +93,9 @@ def test_sft_drops_repeated_answers(world: Any, tables: Any, tmp_path: Path) -> 
     assert sum(n for why, n in reasons.items() if why.startswith("duplicate of r_")) > 10
     assert "duplicate |" in (tmp_path / "one" / "README.md").read_text()
     run(world, same, tmp_path / "all", ExportSft, deduplicate=False)
-    assert len(read(tmp_path / "all", "sft")) > len(rows)
+    everything = read(tmp_path / "all", "sft")
+    assert len(everything) > len(rows)
+    assert {r["sf_problem_id"] for r in everything} == {r["sf_problem_id"] for r in rows}, "each problem keeps one"
 
 
 def test_sft_trains_on_the_prompt_without_the_hint(world: Any, tables: Any, tmp_path: Path) -> None:

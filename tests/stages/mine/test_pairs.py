@@ -273,6 +273,9 @@ def test_hand_made_siblings():
     assert pair["margin"] == pytest.approx(0.5) and pair["margin_se"] == pytest.approx(0.235305, abs=1e-6)
     last = found["a\nb\n", "= 1", "= 0"]
     assert (last["margin"], last["margin_se"], last["length_ratio"]) == (1, 0, 1)
+    # A margin of exactly the gap is enough, and the better step stays the chosen one.
+    assert mine(inputs, level="step", rules=["sibling"], min_gap=0.5)[0] == pairs
+    assert mine(inputs, level="step", rules=["sibling"], min_gap=0.51)[0] == [last]
     # `c` also loses .25 against its prefix: enough for 0.2, with `b` excluded since it has a value of its own.
     assert not mine(inputs, level="step", rules=["continuation"], min_gap=0.2)[0]
 
