@@ -111,6 +111,7 @@ def test_a_spec_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.extended
 def test_duplicate_problems_run_once_and_are_told(tmp_path: Path) -> None:
     lines = [_row(1), _row(2), _row(1), _row(1)]
     spec = _spec(tmp_path, lines)

@@ -197,6 +197,7 @@ def test_it_is_judged_again(finished: Path) -> None:
     assert files(finished / "journal") == before
 
 
+@pytest.mark.extended
 def test_a_torn_line_is_owed_again(run: Path) -> None:
     branches = set(rollouts_of(OLD, "branches")["rollout_id"])
     ids = journaled(run)
