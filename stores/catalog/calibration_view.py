@@ -1,7 +1,7 @@
 """The view `calibration`: scorers against references, from the accumulators that `measure.calibration` wrote.
 
-Invariant: what was not counted is null, never NaN; the numbers are those of `synthflow.statistics.agreement`, which
-says where the formulas come from (a test compares them).
+Invariant: what was not counted is null, never NaN; the numbers are those of `synthflow.statistics.scorer_agreement`,
+which says where the formulas come from (a test compares them).
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ class Driver:
         """
         self.client.subscribe_topic(PROGRESS, lambda event: self.watcher.counted(event[1]))
         try:
-            for stages in waves(self.graph):
-                self._run_wave(stages)
+            for stages in between_barriers(self.graph):
+                self._run_group(stages)
                 if self.failures or self.stopper.asked:
                     break
         finally:
@@ -88,7 +88,7 @@ class Driver:
                 f"{sum(left.values())} units of work were passed over, the first in stage {next(iter(left))!r}"
             )
 
-    def _run_wave(self, stages: Sequence[str]) -> None:
+    def _run_group(self, stages: Sequence[str]) -> None:
         from distributed import as_completed
 
         flight = _Flight()
@@ -185,7 +185,7 @@ def _as_failure(error: BaseException | None, status: str) -> BaseException:
     return error
 
 
-def waves(graph: Graph) -> list[list[str]]:
+def between_barriers(graph: Graph) -> list[list[str]]:
     """Stages grouped so that each group needs only earlier groups whole.
 
     Partition-scoped stages under the same barriers form one group, through which partitions flow independently; the

@@ -27,9 +27,9 @@ from synthflow.rollouts.views import verify_stages
 from synthflow.schema import STATS
 from synthflow.stages.measure.calibration_config import BOUNDED, CalibrationConfig, with_labels_hash
 from synthflow.stages.measure.human_labels import read_labels
-from synthflow.statistics.agreement import VERDICTS, Confusion, Rate, auroc_rate
 from synthflow.statistics.bins import VALUES
 from synthflow.statistics.metrics.calibration import CONFUSION, VALUES_BY_TRUTH
+from synthflow.statistics.scorer_agreement import VERDICTS, Confusion, Rate, auroc_rate
 
 AGAINST = "against "
 """`stats.slice_key` of a calibration's rows: this and the reference."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from synthflow.statistics.agreement import VERDICTS
 from synthflow.statistics.bins import CELLS, VALUES
 from synthflow.statistics.metrics.metric import ComparisonMetric
+from synthflow.statistics.scorer_agreement import VERDICTS
 
 _LAST = len(VALUES) - 2
 _HUNDREDTH = (pl.col("value") * _LAST).floor().clip(0, _LAST).cast(pl.Int64)

@@ -18,7 +18,7 @@ from synthflow.errors import ExitCode, Mistakes, NotCalibrated, UserError
 from synthflow.schema import PROBLEM_STATS, PROBLEMS, ROLLOUTS, SCORES, STAGES
 from synthflow.stages.measure.calibration import MeasureCalibration
 from synthflow.stages.measure.calibration_config import CalibrationConfig
-from synthflow.statistics.agreement import Confusion, auroc_rate
+from synthflow.statistics.scorer_agreement import Confusion, auroc_rate
 from synthflow.stores.catalog.build import build_catalog
 from synthflow.stores.catalog.sql import query
 from synthflow.stores.shards import write_shard

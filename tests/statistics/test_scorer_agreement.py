@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.statistics.agreement import VERDICTS, Confusion, auroc, auroc_error, auroc_rate, rate
+from synthflow.statistics.scorer_agreement import VERDICTS, Confusion, auroc, auroc_error, auroc_rate, rate
 
 #   reference correct: 8 accepted, 2 called wrong, 1 unknown; wrong: 3 accepted, 6 called wrong, 4 unknown; unknown: 5
 SMALL = Confusion((8, 2, 1, 3, 6, 4, 5, 0, 0))
