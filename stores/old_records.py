@@ -40,25 +40,25 @@ _ACCOUNTS: Mapping[str, Mapping[str, Any]] = {
         "config": "rl", "table": "problems", "key": "problem_id", "column": "sf_problem_id", "when": "true",
     },
 }  # fmt: skip
-
-
 ALL_RIGHT, ALL_CORRECT = "all_right", "all_correct"
 _WORDS = (("problem_stats", "group_state"), ("rejects", "reason"), ("scores", "reason"))
-"""Columns in which a group whose rollouts are all correct was called `ALL_RIGHT`."""
+"""Columns in which a group whose rollouts are all correct was called `ALL_RIGHT`, alone or after another word."""
+_OLD = rf"(^|[^a-zA-Z]){ALL_RIGHT}\b"
 
 
 def in_todays_words(table: str, rows: pa.Table) -> pa.Table:
     """Rows of a shard of `table`, whichever columns were read."""
     for column in (c for t, c in _WORDS if t == table and c in rows.column_names):
-        at = rows.schema.get_field_index(column)
-        words = pc.replace_substring(rows.column(column), ALL_RIGHT, ALL_CORRECT)
-        rows = rows.set_column(at, rows.schema.field(at), words)
+        if pc.any(pc.match_substring(rows.column(column), ALL_RIGHT)).as_py():
+            at = rows.schema.get_field_index(column)
+            words = pc.replace_substring_regex(rows.column(column), _OLD, rf"\1{ALL_CORRECT}")
+            rows = rows.set_column(at, rows.schema.field(at), words)
     return rows
 
 
 def todays_words_sql(table: str) -> dict[str, str]:
     """SQL expressions of the columns of `table` in which words have changed, by column."""
-    return {c: f"replace(\"{c}\", '{ALL_RIGHT}', '{ALL_CORRECT}')" for t, c in _WORDS if t == table}
+    return {c: f"regexp_replace(\"{c}\", '{_OLD}', '\\1{ALL_CORRECT}', 'g')" for t, c in _WORDS if t == table}
 
 
 def capabilities_of(use: str) -> tuple[str, ...]:

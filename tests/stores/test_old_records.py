@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import duckdb
 import pyarrow as pa
 import pytest
 
-from synthflow.stores.old_records import in_todays_words, told
+from synthflow.stores.old_records import in_todays_words, todays_words_sql, told
 
 
 @pytest.mark.parametrize(
@@ -14,12 +15,16 @@ from synthflow.stores.old_records import in_todays_words, told
         ("problem_stats", "group_state", "all_right", "all_correct"),
         ("rejects", "reason", "unpaired: mine.oreal: group_all_right", "unpaired: mine.oreal: group_all_correct"),
         ("scores", "reason", "group_all_right", "group_all_correct"),
+        ("scores", "reason", "group all_right (groups: mixed)", "group all_correct (groups: mixed)"),
+        ("scores", "reason", "overall_right, all_rights", "overall_right, all_rights"),
         ("rollouts", "completion", "It is all_right.", "It is all_right."),
     ],
 )
 def test_words_of_shards(table: str, column: str, old: str, today: str) -> None:
     rows = pa.table({"problem_id": ["all_right", "p_2"], column: [old, None]})
     assert in_todays_words(table, rows).to_pydict() == {"problem_id": ["all_right", "p_2"], column: [today, None]}
+    sql = todays_words_sql(table).get(column, column)
+    assert duckdb.sql(f"SELECT {sql} FROM rows").fetchall() == [(today,), (None,)], "SQL reads what Arrow reads"
 
 
 def test_a_recorded_configuration() -> None:
