@@ -78,6 +78,7 @@ def _check_second_wave(rows: Rows, record: StageRecord) -> None:
     budgets = [p for p in record.parents if rows.graph.stages[p].has("sets_budgets")]
     if not budgets or not rows.count("coverage", "scores", budgets):
         return
+    scorers = ", ".join(sorted({quoted(rows.graph.stages[budget].use) for budget in budgets}))
     rows.faults(
         "coverage",
         "problem_id",
@@ -87,7 +88,7 @@ def _check_second_wave(rows: Rows, record: StageRecord) -> None:
                    ' further rollouts of this problem, numbered over ', coalesce(made.span, 0), '; its budget gave ',
                    c.detail) AS what
             FROM {rows.view("scores", budgets)} c LEFT JOIN made ON made.problem_id = c.target_id
-            WHERE c.scorer = 'curriculum.budget' AND {rows.whole("c", ("rollouts", [record.name]))}
+            WHERE c.scorer IN ({scorers}) AND {rows.whole("c", ("rollouts", [record.name]))}
               AND (coalesce(made.n, 0) <> try_cast(c.detail AS BIGINT) OR made.span <> made.n)""",
         _AGAIN,
     )

@@ -106,6 +106,8 @@ def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapse
         return
     with open_catalog(root) as con:
         summary = run_summary(con, root)
+        has_steps = con.execute("SELECT count(*) > 0 FROM step_values").fetchall()[0][0]
+        view = "step_advantages" if has_steps else "verdicts"
     if as_json:
         echo_json({"run": str(root), "attempt": attempt, "elapsed_s": round(elapsed_s, 3), **summary})
         return
@@ -116,7 +118,7 @@ def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapse
         screen.print(f"  {folder}/", markup=False)
     screen.print(
         f"\nNext:  synthflow stats {root}\n"
-        f'       synthflow sql {root} "SELECT * FROM step_advantages LIMIT 10"\n'
+        f'       synthflow sql {root} "SELECT * FROM {view} LIMIT 10"\n'
         f"       synthflow check {root}",
         markup=False,
     )

@@ -160,7 +160,7 @@ class Stage(ABC):
     enlarges_groups: ClassVar[bool] = False
     """It adds first rollouts to the groups of a stage above, as many as a budget that it reads gives each problem."""
     sets_budgets: ClassVar[bool] = False
-    """It says how many further rollouts each problem gets."""
+    """Its scores, under its `use` as scorer, say in `detail` how many further rollouts each problem gets."""
     orders_problems: ClassVar[bool] = False
     """Its scores, under its `use` as scorer, are places of problems in an order that exports follow."""
     repeats_problems: ClassVar[bool] = False

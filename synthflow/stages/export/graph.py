@@ -93,7 +93,9 @@ class ExportGraph(ParquetExport):
             yield Ledger(spec.name, "row", rows.get_column("_id"), rows, no_rejects())
 
     def _flat(self, part: Inputs) -> pl.DataFrame:
-        flat = part.frame("rollouts").join(_answers(part), on="problem_id", how="left")
+        # Two stages may tell of one rollout that both wanted: it is one row here.
+        rollouts = part.frame("rollouts").unique("rollout_id", keep="first", maintain_order=True)
+        flat = rollouts.join(_answers(part), on="problem_id", how="left")
         for side, key in ((self._judged(part), "rollout_id"), (_valued(part), "rollout_id")):
             flat = flat.join(side, on=key, how="left")
         stats = group_stats(part).select(*GROUP, "pass_rate", "group_state")

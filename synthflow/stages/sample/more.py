@@ -75,8 +75,8 @@ class SampleMore(FirstRollouts):
         Raises:
             InfrastructureError: if some rollouts are still owed.
         """
-        budget = next(a.name for a in inputs.ancestors if a.name in inputs.parents and a.has("sets_budgets"))
-        asked = problem_measure(inputs, budget, BUDGET).select("problem_id", pl.col("detail").cast(pl.Int64))
+        budget = next(a for a in inputs.ancestors if a.name in inputs.parents and a.has("sets_budgets"))
+        asked = problem_measure(inputs, budget.name, budget.use).select("problem_id", pl.col("detail").cast(pl.Int64))
         extra = dict(asked.filter(pl.col("detail") > 0).iter_rows())
         start = self._next_indices(inputs, services)
         indices = {problem: range(start[problem], start[problem] + n) for problem, n in extra.items()}

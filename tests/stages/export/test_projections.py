@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.stages import stage_info
-from synthflow.contracts import StageInfo
+from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
 from synthflow.stages.export.graph import RAW, ExportGraph
@@ -431,6 +431,19 @@ def test_flat_rollouts(world: Any, tables: Any, tmp_path: Path) -> None:
         assert len(spans) == len(row["step_values"]) == len(row["step_advantages"]) == 3
     assert {r["verdict"] for r in rows} == {"correct", "wrong", "unknown"}
     assert all((r["verdict_value"] is None) == (r["verdict"] == "unknown") for r in rows)
+
+
+def test_a_rollout_that_two_stages_wanted_is_one_flat_row(world: Any, tables: Any, tmp_path: Path) -> None:
+    ancestors = (
+        world.ANCESTORS[0],
+        stage_info("tree", "sample.tree", ("rollouts",), ("problems",)),
+        *world.ANCESTORS[1:],
+    )
+    told_twice = {**tables, "tree": {"rollouts": tables["rollouts"]["rollouts"]}}
+    stage = ExportGraph("graph", ExportGraph.Config(use=ExportGraph.use, of=("pairs",), verdicts="verdicts"))
+    stage.release(MemoryInputs(ancestors, ("pairs",), told_twice), tmp_path, world.NoServices())
+    n = tables["rollouts"]["rollouts"].num_rows
+    assert len(read(tmp_path, "rollouts_flat")) == n and len(read(tmp_path, "rollouts")) == 2 * n
 
 
 # --- planning and the proof
