@@ -73,17 +73,17 @@ def test_kills_on_replay_give_the_same_rows(
 
 
 def test_a_run_cut_off_between_commits_makes_what_is_not_committed(
-    replay_spec: dict[str, object], whole: Path, tmp_path: Path
+    replay_spec: dict[str, object], replay_run: Path, tmp_path: Path
 ) -> None:
     """As a kill may leave it: files of a stage of which some are committed, others not."""
-    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    run = Path(shutil.copytree(replay_run, tmp_path / "run"))
     lines = (run / "manifest.jsonl").read_bytes().splitlines(keepends=True)
     (run / "manifest.jsonl").write_bytes(b"".join(lines[: len(lines) // 2]))
     owed, units = Manifest(run).owed(), Manifest(run).graph.units
     assert any(n < len(units(stage)) for stage, n in owed.items()), "some stage is half done"
     run_ok(write_spec(tmp_path / "spec.yaml", replay_spec), run)
-    assert_same_rows(whole, run)
-    assert journal_lines(run) == journal_lines(whole)
+    assert_same_rows(replay_run, run)
+    assert journal_lines(run) == journal_lines(replay_run)
     assert synthflow("check", run).returncode == 0
 
 
