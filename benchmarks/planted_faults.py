@@ -97,7 +97,8 @@ def failing(copy: Path, tests: Sequence[str], *options: str) -> list[str]:
     command = [pytest, "-m", CORE, "-q", "--tb=short", "-p", "no:cacheprovider", *options, *tests]
     done = subprocess.run(command, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
-        raise SystemExit(f"{' '.join(map(str, command))}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+        said = f"{done.stdout[-4000:]}{done.stderr[-2000:]}"
+        raise SystemExit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{said}")
     named = _FAILED.findall(done.stdout)
     return named or ["a test that ended pytest"] * done.returncode
 
