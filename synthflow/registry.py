@@ -23,7 +23,7 @@ NEEDED: dict[Kind, tuple[str, ...]] = {
     "backends": ("name", "Options"),
     "step_checkers": ("name", "version"),
 }
-"""Class attributes that have no default in the contract of a kind; its abstract methods are needed, too."""
+"""Class attributes that have no default in the contract of a kind, its name first; abstract methods are needed, too."""
 
 
 @cache
@@ -59,7 +59,7 @@ def load(kind: Kind, name: str) -> Any:
 
     Raises:
         UserError: if nothing is, with the nearest name; if its import fails, with what to install; or if the class is
-            not there, or lacks what its kind needs.
+            not there, lacks what its kind needs, or has another name.
     """
     entry = _entries(kind).get(name)
     if entry is None:
@@ -85,6 +85,9 @@ def load(kind: Kind, name: str) -> Any:
     lacks += sorted(getattr(found, "__abstractmethods__", ()))
     if lacks:
         raise UserError(f"{what} lacks {', '.join(lacks)}, which every {_one(kind)} has")
+    attribute = NEEDED[kind][0]
+    if (own := getattr(found, attribute)) != name:
+        raise UserError(f"{what} has {attribute} = {own!r}; the two must be the same")
     return found
 
 

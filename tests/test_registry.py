@@ -33,12 +33,20 @@ class Nameless(Verifier):
 
 class Other:
     pass
+
+
+class Renamed(Idle):
+    use = "my.old_name"
+
+    def run(self, inputs, services):
+        return {}
 """
 STAGES = {
     "my.misspelt": ("half_done:Idel", "cannot be found: its module has no 'Idel'"),
     "my.elsewhere": ("half_dnoe:Idle", "cannot be found: there is no module 'half_dnoe'"),
     "my.idle": ("half_done:Idle", "lacks run, which every stage has"),
     "my.other": ("half_done:Other", "lacks use, version, which every stage has"),
+    "my.renamed": ("half_done:Renamed", "has use = 'my.old_name'; the two must be the same"),
     "my.newer": ("half_newer:Idle", "cannot be imported: cannot import name 'Yonder' from 'synthflow.contracts'"),
 }
 

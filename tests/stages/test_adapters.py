@@ -20,7 +20,6 @@ from synthflow.contracts import (
     MemoryInputs,
     Part,
     Question,
-    Stage,
     Verifier,
     VerifierConfig,
 )
@@ -267,20 +266,6 @@ def test_unknown_names_suggest_the_nearest_of_any_kind() -> None:
         stage_class("filter.shorts")
     with pytest.raises(UserError, match="field called 'of'"):
         stage_class("verify.clash")
-
-
-def test_a_stage_stands_under_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Named(Stage):
-        use, version = "my.stage", "1"
-
-        def run(self, inputs: Any, services: Any) -> Mapping[str, Any]:
-            return {}
-
-    monkeypatch.setattr(registry, "names", lambda kind: ["my.stage", "my.other"] if kind == "stages" else [])
-    monkeypatch.setattr(registry, "load", lambda kind, name: Named)
-    assert stage_class("my.stage") is Named
-    with pytest.raises(UserError, match=r"stage 'my\.other': its class has use = 'my\.stage'"):
-        stage_class("my.other")
 
 
 def test_what_stands_behind_a_verdict_is_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
