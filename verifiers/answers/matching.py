@@ -1,0 +1,510 @@
+"""Whether two readings are the same answer: the gold one first.
+
+Invariant: `different` means that both are read wholly, are of kinds that can be compared, and differ; `equal` may come
+with what it assumes; everything else is `unsure` with what stands in the way. A missing unit is accepted, another one
+converts or leaves it open; words are never different unless a closed list says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from synthflow.verifiers.answers.amount_matching import compare_amounts, expanded
+from synthflow.verifiers.answers.atoms import Tree, number
+from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, Found, identity, with_letter
+from synthflow.verifiers.answers.naming import Mapping, mapping, named_value, plain_value
+from synthflow.verifiers.answers.readings import (
+    Amount,
+    Based,
+    Bound,
+    Cases,
+    Clock,
+    Collection,
+    Congruence,
+    Family,
+    Interval,
+    Matrix,
+    Ratio,
+    Read,
+    Reading,
+    Region,
+    Relation,
+)
+from synthflow.verifiers.answers.regions import compare_spans, spans
+from synthflow.verifiers.answers.relations import compare_cases, compare_relations, replaced
+from synthflow.verifiers.answers.values import letters
+from synthflow.verifiers.answers.wording import Words, closed, compare_words
+
+_SOFT = ("may be a unit", "e may be a number", "can stand for the floor", "how far the argument")
+_NO_NAMES = frozenset("unity nil nought naught single pair couple both neither either nothing everything twice".split())
+_MEMBERS = 40
+
+
+def match(gold: Read, answer: Read) -> Found:
+    """The verdict on two answers, each in all its readings."""
+    first = compare(gold.reading, answer.reading)
+    doubts = gold.doubts | answer.doubts
+    if not doubts:
+        return first
+    golds = [reading for reading in (gold.reading, gold.other) if reading is not None]
+    answers = [reading for reading in (answer.reading, answer.other) if reading is not None]
+    table = [[compare(one, other).verdict for other in answers] for one in golds]
+    told = "; ".join(sorted(doubts))
+    if first.verdict == "equal" and all(any(soft in doubt for soft in _SOFT) for doubt in doubts):
+        return first
+    if all("equal" in row for row in table) and all("equal" in column for column in zip(*table, strict=True)):
+        return first if first.verdict == "equal" else EQUAL
+    alone = len(golds) + len(answers) > 2 and {gold.other, answer.other} != {None}
+    if alone and all(verdict == "different" for row in table for verdict in row):
+        same = gold.other == gold.reading or answer.other == answer.reading
+        return first if not same else Found("unsure", told)
+    return Found("unsure", told if first.verdict != "unsure" else first.note or told)
+
+
+def compare(gold: Reading, answer: Reading) -> Found:
+    """The verdict on two readings."""
+    gold, answer = plain_value(expanded(gold)), plain_value(expanded(answer))
+    if isinstance(gold, Words) or isinstance(answer, Words):
+        return _with_words(gold, answer)
+    if _approximated(answer) or _approximated(gold):
+        return _with_approximation(gold, answer)
+    if isinstance(answer, Collection) and not isinstance(gold, Collection) and _all_one(answer):
+        return compare(gold, answer.members[0])
+    if isinstance(gold, Collection) and not isinstance(answer, Collection) and _all_one(gold):
+        return compare(gold.members[0], answer)
+    if isinstance(gold, Family) or isinstance(answer, Family):
+        return _families(gold, answer)
+    for kinds, way in _WAYS:
+        if isinstance(gold, kinds[0]) and isinstance(answer, kinds[1]):
+            return way(gold, answer)
+        if kinds[0] is not kinds[1] and isinstance(gold, kinds[1]) and isinstance(answer, kinds[0]):
+            return way(answer, gold)
+    found = _as_mappings(gold, answer)
+    if found is not None:
+        return found
+    if isinstance(gold, Relation) or isinstance(answer, Relation):
+        found = _with_relation(gold, answer)
+        if found is not None:
+            return found
+    found = _as_regions(gold, answer)
+    if found is not None:
+        return found
+    found = _as_sequences(gold, answer)
+    if found is not None:
+        return found
+    if isinstance(gold, Relation) and isinstance(answer, Relation):
+        return compare_relations(gold, answer)
+    return _of_other_kinds(gold, answer)
+
+
+# ---------------------------------------------------------------- words, families, bounds
+
+
+def _with_words(gold: Reading, answer: Reading) -> Found:
+    if isinstance(gold, Words) and isinstance(answer, Words):
+        same = compare_words(gold, answer)
+        return Found("unsure", "words that differ") if same is None else EQUAL if same else DIFFERENT
+    words, other = (gold, answer) if isinstance(gold, Words) else (answer, gold)
+    assert isinstance(words, Words)
+    if isinstance(other, Collection) and _letters_of(other) == words.parts:
+        return EQUAL
+    if isinstance(other, Amount) and not letters(other.tree):
+        name = next(iter(words.parts)) if len(words.parts) == 1 else " "
+        if closed(words) or words.meaning is not None or (" " not in name and name not in _NO_NAMES and len(name) > 2):
+            return DIFFERENT
+    return Found("unsure", f"the words {' and '.join(sorted(words.parts))!r}")
+
+
+def _letters_of(collection: Collection) -> frozenset[str]:
+    return frozenset(
+        str(member.tree[1]).casefold() for member in collection.members if isinstance(member, Amount) and member.tree[0] == "sym"
+    )
+
+
+def _families(gold: Reading, answer: Reading) -> Found:
+    """Values for every whole number: equal where they are equal with the same letter; what else could be is open."""
+    one, one_letter = (gold.reading, gold.letter) if isinstance(gold, Family) else (gold, None)
+    other, other_letter = (answer.reading, answer.letter) if isinstance(answer, Family) else (answer, None)
+    one, other = plain_value(one), plain_value(other)
+    if isinstance(one, Relation):
+        one = named_value(one) or one
+    if isinstance(other, Relation):
+        other = named_value(other) or other
+    if isinstance(one, Amount) and isinstance(other, Amount):
+        letter = other_letter or one_letter or ""
+        free = letters(one.tree) if one_letter is None else frozenset({one_letter})
+        if other_letter is None:
+            free, letter = letters(other.tree), one_letter or ""
+            if len(free) == 1:
+                other = Amount(replaced(other.tree, next(iter(free)), letter), other.unit)
+        elif len(free) == 1:
+            one = Amount(replaced(one.tree, next(iter(free)), letter), one.unit)
+    found = compare(one, other)
+    return found if found.verdict == "equal" else Found("unsure", "a letter stands for all whole numbers")
+
+
+def _bounds(gold: Bound, answer: Bound) -> Found:
+    if gold.mark != answer.mark:
+        return Found("unsure", f"{answer.mark} beside {gold.mark}")
+    return compare(gold.amount, answer.amount)
+
+
+def _with_bound(bound: Bound, other: Reading) -> Found:
+    if bound.mark == "~":
+        found = compare(bound.amount, other)
+        return found if found.verdict == "equal" else Found("unsure", "only an approximation is told")
+    if isinstance(other, Relation | Region | Interval):
+        inner = bound.amount
+        if isinstance(inner, Amount):
+            mark = {">=": r"\ge", "<=": r"\le"}.get(bound.mark, bound.mark)
+            name = next(iter(sorted(_relation_letters(other)))) if isinstance(other, Relation) and _relation_letters(other) else "#real"
+            return compare(Relation((Amount(("sym", name)), inner), (mark,)), other)
+    return Found("unsure", f"{bound.mark} is told by one side only")
+
+
+def _relation_letters(relation: Relation) -> frozenset[str]:
+    found: frozenset[str] = frozenset()
+    for side in relation.sides:
+        found |= letters(side.tree) if isinstance(side, Amount) else frozenset()
+    return found
+
+
+# ---------------------------------------------------------------- numbers of other kinds
+
+
+def _based(gold: Based, answer: Based) -> Found:
+    if gold.base == answer.base:
+        return EQUAL if gold.digits == answer.digits else DIFFERENT
+    assert gold.base is not None and answer.base is not None
+    same = int(gold.digits, gold.base) == int(answer.digits, answer.base)
+    return Found("unsure", "the bases differ") if same else DIFFERENT
+
+
+def _based_beside(based: Based, other: Amount) -> Found:
+    assert based.base is not None
+    tree = other.tree
+    shown = _written_in_letters(tree)
+    if shown == based.digits.lower():
+        return Found("equal", f"in base {based.base}")
+    if tree[0] == "num" and tree[1] == int(based.digits, based.base):
+        return Found("unsure", "only one names a number base")
+    return DIFFERENT if tree[0] == "num" else Found("unsure", "only one names a number base")
+
+
+def _written_in_letters(tree: Tree) -> str:
+    """`2A`, which is read as a product."""
+    if tree[0] == "mul":
+        return _written_in_letters(tree[1]) + _written_in_letters(tree[2])
+    if tree[0] == "num" and tree[1].denominator == 1:
+        return str(tree[1])
+    return str(tree[1]).lower() if tree[0] == "sym" else tree[0] if tree[0] == "e" else "?"
+
+
+def _clocks(gold: Clock, answer: Clock) -> Found:
+    half_day = 43_200
+    if gold.seconds == answer.seconds and (gold.half == answer.half or answer.half):
+        return EQUAL
+    if gold.half and answer.half or (gold.seconds - answer.seconds) % half_day:
+        return DIFFERENT if not _proportional(gold, answer) else Found("unsure", "it may be a time or a ratio")
+    return EQUAL if not gold.half and gold.seconds == answer.seconds else Found("unsure", "only one says am or pm")
+
+
+def _proportional(gold: Clock, answer: Clock) -> bool:
+    if gold.half or answer.half or gold.seconds % 60 or answer.seconds % 60:
+        return False
+    (a, b), (c, d) = divmod(gold.seconds // 60, 60), divmod(answer.seconds // 60, 60)
+    return a * d == b * c and b * d > 0
+
+
+def _clock_beside(clock: Clock, other: Reading) -> Found:
+    hours, minutes = divmod(clock.seconds // 60, 60)
+    if isinstance(other, Amount) and other.unit is not None and other.unit.dimension == (("s", 1),):
+        span = ("mul", other.tree, number(other.unit.factor))
+        return identity(number(clock.seconds), span)
+    if isinstance(other, Ratio) and not clock.half and minutes:
+        found = _ratios(Ratio((number(hours), number(minutes))), other)
+        return found if found.verdict != "equal" else Found("unsure", "it may be a time or a ratio")
+    return Found("unsure", "only one is a time of day")
+
+
+def _ratios(gold: Ratio, answer: Ratio) -> Found:
+    if len(gold.parts) != len(answer.parts):
+        return DIFFERENT
+    first, other = gold.parts[0], answer.parts[0]
+    return _worst(
+        identity(("mul", one, other), ("mul", two, first)) for one, two in zip(gold.parts[1:], answer.parts[1:], strict=True)
+    )
+
+
+def _ratio_beside(ratio: Ratio, other: Amount) -> Found:
+    if len(ratio.parts) != 2:
+        return DIFFERENT
+    return compare(Amount(("div", *ratio.parts)), other)
+
+
+def _congruences(gold: Congruence, answer: Congruence) -> Found:
+    moduli = identity(gold.modulus, answer.modulus)
+    if moduli.verdict != "equal":
+        return Found("unsure", "the moduli differ")
+    same = identity(gold.value, answer.value)
+    if same.verdict == "equal":
+        return same
+    gap: Tree = ("add", gold.value, ("neg", answer.value))
+    share = identity(("call", "mod", gap, gold.modulus), number(0))
+    return EQUAL if share.verdict == "equal" else same
+
+
+def _approximated(reading: Reading) -> bool:
+    r"""Whether it is `a \approx b`: a value and a rounded one."""
+    return (
+        isinstance(reading, Collection)
+        and reading.joint == "or"
+        and len(reading.members) == 2
+        and isinstance(reading.members[1], Bound)
+        and reading.members[1].mark == "~"
+    )
+
+
+def _with_approximation(gold: Reading, answer: Reading) -> Found:
+    """The exact value counts, and the rounded one where it is equal."""
+    pairs = [_exact_and_rounded(side) for side in (gold, answer)]
+    found = compare(pairs[0][0], pairs[1][0])
+    if found.verdict == "equal":
+        return found
+    for one in pairs[0]:
+        for other in pairs[1]:
+            if compare(one, other).verdict == "equal":
+                return Found("equal", "as rounded")
+    return found
+
+
+def _exact_and_rounded(reading: Reading) -> list[Reading]:
+    if not _approximated(reading):
+        return [reading]
+    assert isinstance(reading, Collection) and isinstance(reading.members[1], Bound)
+    return [reading.members[0], reading.members[1].amount]
+
+
+# ---------------------------------------------------------------- collections
+
+
+def _worst(found: Iterable[Found]) -> Found:
+    """Different where one is, open where one is, else equal with what was assumed."""
+    notes, worst = [], EQUAL
+    for one in found:
+        if one.verdict == "different":
+            return one
+        if one.verdict == "unsure" and worst.verdict == "equal":
+            worst = one
+        if one.note:
+            notes.append(one.note)
+    return worst if worst.verdict != "equal" else Found("equal", notes[0] if notes else "")
+
+
+def _all_one(collection: Collection) -> bool:
+    """Whether the members, joined by "or" or in a set, are one answer said several times."""
+    first = collection.members[0] if collection.members and (collection.joint == "or" or collection.kind == "set") else None
+    return first is not None and all(compare(first, member).verdict == "equal" for member in collection.members[1:])
+
+
+def _matrices(gold: Matrix, answer: Matrix) -> Found:
+    if (len(gold.rows), len(gold.rows[0])) != (len(answer.rows), len(answer.rows[0])):
+        return _ordered(_flat(gold), _flat(answer)) if 1 in (len(gold.rows), len(gold.rows[0])) else DIFFERENT
+    return _ordered(_flat(gold), _flat(answer))
+
+
+def _flat(matrix: Matrix) -> tuple[Reading, ...]:
+    return tuple(Amount(cell) for row in matrix.rows for cell in row)
+
+
+def _ordered(gold: Sequence[Reading], answer: Sequence[Reading]) -> Found:
+    if len(gold) != len(answer):
+        return DIFFERENT
+    return _worst(compare(one, other) for one, other in zip(gold, answer, strict=True))
+
+
+def _unordered(gold: Sequence[Reading], answer: Sequence[Reading]) -> Found:
+    """Each a partner of its own; members that occur twice count once where the other side has them once."""
+    if len(gold) * len(answer) > _MEMBERS * _MEMBERS or not (gold and answer):
+        return EQUAL if not gold and not answer else Found("unsure", "too many members") if gold and answer else DIFFERENT
+    table = [[compare(one, other) for other in answer] for one in gold]
+    columns = [list(column) for column in zip(*table, strict=True)]
+    for line in (*table, *columns):
+        if all(found.verdict == "different" for found in line):
+            return DIFFERENT
+    if any(not any(found.verdict == "equal" for found in line) for line in (*table, *columns)):
+        return next(found for line in (*table, *columns) for found in line if found.verdict == "unsure")
+    return _worst(next(found for found in row if found.verdict == "equal") for row in table)
+
+
+def _items(reading: Reading) -> tuple[bool, tuple[Reading, ...]] | None:
+    """Whether in order, and the members of what is a collection, of a vector in unit vectors too."""
+    if isinstance(reading, Amount) and any(name.startswith("unit ") for name in letters(reading.tree)):
+        return _coordinates(reading.tree)
+    if isinstance(reading, Collection):
+        return reading.kind == "tuple", reading.members
+    if isinstance(reading, Interval) and reading.members:
+        return True, reading.members
+    if isinstance(reading, Matrix) and 1 in (len(reading.rows), len(reading.rows[0])):
+        return True, _flat(reading)
+    return None
+
+
+def _coordinates(tree: Tree) -> tuple[bool, tuple[Reading, ...]] | None:
+    r"""`\mathbf{i}-2\mathbf{j}` as its coordinates."""
+    names = [f"unit {axis}" for axis in "ijk"]
+    found = []
+    for name in names if "unit k" in letters(tree) else names[:2]:
+        part = tree
+        for other in names:
+            part = with_letter(part, other, number(1 if other == name else 0))
+        found.append(part)
+    whole: Tree = number(0)
+    for name, part in zip(names, found, strict=False):
+        whole = ("add", whole, ("mul", part, ("sym", name)))
+    return (True, tuple(Amount(part) for part in found)) if identity(whole, tree).verdict == "equal" else None
+
+
+def _as_sequences(gold: Reading, answer: Reading) -> Found | None:
+    left, right = _items(gold), _items(answer)
+    if left is None or right is None:
+        return None
+    kinds = {reading.kind for reading in (gold, answer) if isinstance(reading, Collection)}
+    if left[0] and right[0]:
+        if isinstance(gold, Interval) and isinstance(answer, Interval) and gold.brackets != answer.brackets:
+            return DIFFERENT
+        return _ordered(left[1], right[1])
+    if left[0] != right[0]:
+        if any(isinstance(side, Interval) and side.brackets == "[]" for side in (gold, answer)):
+            return Found("unsure", "an interval or a list")
+        if "set" in kinds:
+            return DIFFERENT if _unordered(left[1], right[1]).verdict == "different" else Found("unsure", "a set beside a tuple")
+        found = _ordered(left[1], right[1])
+        if found.verdict != "different":
+            return found
+        return Found("unsure", "the order differs") if _unordered(left[1], right[1]).verdict == "equal" else found
+    if "list" in kinds and len(left[1]) != len(right[1]):
+        found = _unordered(left[1], right[1])
+        return found if found.verdict != "equal" or kinds != {"list"} else Found("unsure", "something is listed twice")
+    return _unordered(left[1], right[1])
+
+
+def _as_regions(gold: Reading, answer: Reading) -> Found | None:
+    if isinstance(gold, Interval) and isinstance(answer, Interval) and gold.members and answer.members:
+        return None
+    if not all(isinstance(side, Interval | Region | Relation | Collection) for side in (gold, answer)):
+        return None
+    left, right = spans(gold), spans(answer)
+    if left is None or right is None:
+        return None
+    return compare_spans(left, right)
+
+
+# ---------------------------------------------------------------- names and relations
+
+
+def _as_mappings(gold: Reading, answer: Reading) -> Found | None:
+    """`x=1, y=2` beside another such, or beside its values in the order of the names."""
+    left, right = mapping(gold), mapping(answer)
+    if left is None and right is None:
+        return None
+    if left is not None and right is not None:
+        return _mappings(left, right)
+    known, other = (left, answer) if left is not None else (right, gold)
+    items = _items(other)
+    if known is None or items is None or len(items[1]) != len(known.values):
+        return None
+    values = known.in_order()
+    found = _ordered(values, items[1])
+    if found.verdict == "different" and _unordered(values, items[1]).verdict == "equal" and not items[0]:
+        return Found("unsure", "which value is whose is not told")
+    return found
+
+
+def _mappings(left: Mapping, right: Mapping) -> Found:
+    if set(left.values) == set(right.values):
+        return _worst(compare(left.values[name], right.values[name]) for name in left.values)
+    found = _ordered(left.in_order(), right.in_order())
+    return Found("unsure", "the names differ") if found.verdict == "equal" else found
+
+
+def _with_relation(gold: Reading, answer: Reading) -> Found | None:
+    """A relation that names a value beside a value or another such; None where it is more than a name."""
+    if isinstance(gold, Relation) and isinstance(answer, Relation):
+        return _two_relations(gold, answer)
+    relation, other = (gold, answer) if isinstance(gold, Relation) else (answer, gold)
+    assert isinstance(relation, Relation)
+    inner = named_value(relation)
+    if inner is None:
+        return None
+    return compare(inner, other) if relation is gold else compare(other, inner)
+
+
+def _two_relations(gold: Relation, answer: Relation) -> Found | None:
+    left, right = named_value(gold), named_value(answer)
+    if left is None or right is None:
+        return None
+    if isinstance(left, Amount) and isinstance(right, Amount) and gold.marks == answer.marks == ("=",):
+        direct = compare_relations(gold, answer)
+        if direct.verdict == "equal":
+            return direct
+    found = compare(left, right)
+    if gold.sides[0] == answer.sides[0]:
+        return found
+    if isinstance(left, Amount) and letters(left.tree):
+        renamed = _renamed(gold, answer)
+        if renamed is not None:
+            return renamed
+        if found.verdict != "equal":
+            return compare_relations(gold, answer)
+        return found if _is_function(gold) != _is_function(answer) else Found("unsure", "the names differ")
+    return Found("unsure", "the names differ") if found.verdict == "equal" else found
+
+
+def _is_function(relation: Relation) -> bool:
+    side = relation.sides[0]
+    return isinstance(side, Amount) and side.tree[0] == "call"
+
+
+def _renamed(gold: Relation, answer: Relation) -> Found | None:
+    """`f(x)=2x` beside `f(t)=2t`."""
+    left, right = gold.sides[0], answer.sides[0]
+    if not (isinstance(left, Amount) and isinstance(right, Amount) and left.tree[0] == right.tree[0] == "call"):
+        return None
+    if len(left.tree) != 3 or len(right.tree) != 3 or left.tree[2][0] != "sym" or right.tree[2][0] != "sym":
+        return None
+    wanted, given = gold.sides[1], answer.sides[1]
+    if not (isinstance(wanted, Amount) and isinstance(given, Amount)):
+        return None
+    found = compare(wanted, Amount(replaced(given.tree, right.tree[2][1], left.tree[2][1]), given.unit))
+    if found.verdict == "equal" and left.tree[1] != right.tree[1]:
+        return Found("unsure", "the names differ")
+    return found
+
+
+def _of_other_kinds(gold: Reading, answer: Reading) -> Found:
+    """What is read wholly on both sides and is of two kinds is different, unless one may stand for the other."""
+    open_kinds = (Bound, Clock, Congruence, Cases, Based)
+    if isinstance(gold, open_kinds) or isinstance(answer, open_kinds):
+        return Found("unsure", "two kinds of answers")
+    if isinstance(gold, Relation) and isinstance(answer, Relation):
+        return Found("unsure", "two relations")
+    return DIFFERENT
+
+
+_Way = Callable[..., Found]
+_WAYS: tuple[tuple[tuple[type, object], _Way], ...] = (
+    ((Amount, Amount), compare_amounts),
+    ((Bound, Bound), _bounds),
+    ((Bound, object), _with_bound),
+    ((Based, Based), _based),
+    ((Based, Amount), _based_beside),
+    ((Clock, Clock), _clocks),
+    ((Clock, Amount | Ratio), _clock_beside),
+    ((Ratio, Ratio), _ratios),
+    ((Ratio, Amount), _ratio_beside),
+    ((Congruence, Congruence), _congruences),
+    ((Matrix, Matrix), _matrices),
+    ((Cases, Cases), compare_cases),
+    ((Cases, Amount), compare_cases),
+)
