@@ -9,11 +9,13 @@ from typing import Any
 
 from synthflow.verifiers.answers.atoms import Tree, number
 from synthflow.verifiers.answers.identity import EQUAL, Found, identity, with_letter
+from synthflow.verifiers.answers.measures import Unit
 from synthflow.verifiers.answers.readings import Amount, Collection, Reading
 from synthflow.verifiers.answers.values import Undefined, kinds, letters, value
 
 _STRAIGHT = number(180)
 _CONSTANTS = ("C", "c", "K", "k", "C_1", "c_1", "C_0", "D")
+_COUNT = (("unit", 1),)  # "4 units" names no unit
 _ORDERS = ("#O", "#Theta", "#Omega", "#o", "#omega")
 
 
@@ -47,7 +49,7 @@ def compare_amounts(gold: Amount, answer: Amount) -> Found:
     """The verdict on two amounts."""
     if gold.percent or answer.percent:
         return _percentages(gold, answer)
-    if gold.unit is not None and answer.unit is not None:
+    if gold.unit is not None and answer.unit is not None and not _one_is_a_mere_count(gold.unit, answer.unit):
         return _measured(gold, answer)
     if gold.thing and answer.thing and gold.thing != answer.thing and not _same_thing(gold.thing, answer.thing):
         return Found("unsure", f"it counts {answer.thing}, asked for {gold.thing}")
@@ -61,6 +63,12 @@ def compare_amounts(gold: Amount, answer: Amount) -> Found:
     return found
 
 
+def _one_is_a_mere_count(gold: Unit, answer: Unit) -> bool:
+    """Whether one says "units", which names none, and the other names a real one."""
+    counts = [unit.dimension == _COUNT for unit in (gold, answer)]
+    return counts[0] != counts[1] and not all(dict(unit.dimension).get("unit") for unit in (gold, answer))
+
+
 def _same_thing(one: str, other: str) -> bool:
     """Whether one name is the end of the other: `apples` and `red apples`."""
     return one.split()[-1] == other.split()[-1]
@@ -72,9 +80,14 @@ def _radians(amount: Amount) -> Tree:
 
 def _measured(gold: Amount, answer: Amount) -> Found:
     assert gold.unit is not None and answer.unit is not None
-    if gold.unit == answer.unit or (gold.unit.dimension == answer.unit.dimension and gold.unit.factor == answer.unit.factor):
+    if gold.unit == answer.unit or (
+        gold.unit.dimension == answer.unit.dimension and gold.unit.factor == answer.unit.factor
+    ):
         return identity(gold.tree, answer.tree)
-    if {gold.degrees, answer.degrees} == {True, False} and (("rad", 1),) in (gold.unit.dimension, answer.unit.dimension):
+    if {gold.degrees, answer.degrees} == {True, False} and (("rad", 1),) in (
+        gold.unit.dimension,
+        answer.unit.dimension,
+    ):
         return identity(_radians(gold), _radians(answer))
     if gold.unit.dimension != answer.unit.dimension:
         return Found("unsure", f"the unit is {answer.unit.name}, asked for {gold.unit.name}")
@@ -87,7 +100,8 @@ def _percentages(gold: Amount, answer: Amount) -> Found:
         return identity(gold.tree, answer.tree)
     percent, plain = (gold, answer) if gold.percent else (answer, gold)
     if plain.unit is not None:
-        return Found("unsure", "only one is a percentage")
+        found = identity(percent.tree, plain.tree)
+        return found if found.verdict == "different" else Found("unsure", "only one is a percentage")
     if percent.tree[0] == "div":
         return Found("unsure", "1/2% has two readings")
     share = identity(("div", percent.tree, number(100)), plain.tree)
@@ -114,14 +128,26 @@ def expressions(gold: Tree, answer: Tree) -> Found:
     if gold[0] == answer[0] == "call" and gold[1] in _ORDERS and answer[1] in _ORDERS:
         return _orders(gold, answer)
     wanted, given = letters(gold), letters(answer)
+    if (not wanted and _names_a_number(answer, given)) or (not given and _names_a_number(gold, wanted)):
+        return Found("unsure", "a name stands for what is not told")
     if wanted == given:
         return found
     constant = _constant_of_integration(gold, wanted - given), _constant_of_integration(answer, given - wanted)
-    if constant[0] and constant[1] and identity(gold, with_letter(answer, constant[1], ("sym", constant[0]))).verdict == "equal":
+    if (
+        constant[0]
+        and constant[1]
+        and identity(gold, with_letter(answer, constant[1], ("sym", constant[0]))).verdict == "equal"
+    ):
         return Found("equal", f"{constant[1]} is the constant {constant[0]}")
     if _folded(gold, answer, wanted, given):
         return Found("unsure", "variables differ in case")
     return _renamed(gold, answer, wanted, given, found)
+
+
+def _names_a_number(tree: Tree, names: frozenset[str]) -> bool:
+    r"""Whether a function that nobody knows, or an index, stands for a value: `F_{10}`, `f(5)`, `\bar{x}`."""
+    opaque = any(kind[0] == "#" and kind not in _ORDERS for kind in kinds(tree))
+    return (opaque or bool(names)) and all("_" in name or " " in name for name in names)
 
 
 def _constant_of_integration(tree: Tree, names: frozenset[str]) -> str | None:

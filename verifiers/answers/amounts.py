@@ -16,6 +16,7 @@ from synthflow.verifiers.answers.measures import UNITS, Unit, counted_thing, rea
 from synthflow.verifiers.answers.names import FUNCTIONS
 from synthflow.verifiers.answers.numerals import MAGNITUDES, spelled
 from synthflow.verifiers.answers.readings import Amount
+from synthflow.verifiers.answers.splitting import CLOSING, OPENING
 from synthflow.verifiers.answers.tokens import Token, Unread
 
 _CURRENCIES = {"$": "dollar", r"\$": "dollar", "€": "euro", "£": "£", "¥": "¥", "₹": "₹"}
@@ -68,8 +69,10 @@ def read_amount(found: Sequence[Token], way: Way) -> Amount:
         return Amount(way.tree(tokens[:-1]), percent=True)
     if tokens[-1].kind in ("run", "text") and tokens[-1].value.lower() in ("percent", "per cent") and len(tokens) > 1:
         return Amount(way.tree(tokens[:-1]), percent=True)
+    depth = 0
     for place, token in enumerate(tokens):
-        if place and _may_start_unit(tokens, place):
+        depth += (token.value in OPENING) - (token.value in CLOSING)
+        if place and depth == 0 and token.value not in CLOSING and _may_start_unit(tokens, place):
             amount = _with_tail(tokens[:place], tokens[place:], token, way)
             if amount is not None:
                 return amount
@@ -83,7 +86,12 @@ def read_amount(found: Sequence[Token], way: Way) -> Amount:
 
 def _without_currency(tokens: list[Token]) -> tuple[list[Token], Unit | None, bool]:
     at = 1 if tokens and tokens[0].value in ("-", "+") else 0
-    if at < len(tokens) and tokens[at].value in _COUNTRIES and at + 1 < len(tokens) and tokens[at + 1].value in _CURRENCIES:
+    if (
+        at < len(tokens)
+        and tokens[at].value in _COUNTRIES
+        and at + 1 < len(tokens)
+        and tokens[at + 1].value in _CURRENCIES
+    ):
         at += 1
     if at < len(tokens) and tokens[at].value in _CURRENCIES:
         return tokens[at + 1 :], UNITS[_CURRENCIES[tokens[at].value]], tokens[0].value == "-"
@@ -108,7 +116,11 @@ def _may_start_unit(tokens: list[Token], place: int) -> bool:
     if token.kind == "run":
         return token.gap or (before.kind == "num" and len(token.value) > 1) or before.value in ("}", ")")
     if token.value == "^":
-        return [t.value for t in tokens[place + 1 : place + 4]] == _DEGREE[1:] or tokens[place + 1].value == r"\circ" if place + 1 < len(tokens) else False
+        return (
+            [t.value for t in tokens[place + 1 : place + 4]] == _DEGREE[1:] or tokens[place + 1].value == r"\circ"
+            if place + 1 < len(tokens)
+            else False
+        )
     return token.kind == "cmd" and token.value in (r"\Omega", r"\mu")
 
 
@@ -131,7 +143,7 @@ def _with_tail(head: list[Token], tail: list[Token], token: Token, way: Way) -> 
         return Amount(tree, unit, degrees=degrees)
     if not all(t.kind in ("run", "text") or t.value == "-" for t in tail):
         return None
-    thing = counted_thing(text)
+    thing = counted_thing(text, one=[t.value.lower() for t in head] in (["one"], ["1"]))
     if thing is None or text.split()[0].lower().rstrip("s") in MAGNITUDES:
         return None
     return Amount(_scaled(head, way)[0], thing=thing)
@@ -156,6 +168,10 @@ def _glued_letter(tokens: list[Token]) -> bool:
     return last.kind == "run" and len(last.value) == 1 and before.kind == "num" and not last.gap and last.value in UNITS
 
 
+_NUMBER = re.compile(r"-?[\d,]+(?:\.\d+)?")
+_QUALIFYING = re.compile(
+    r"\b(?:approx\w*|about|or|and|least|most|more|less|fewer|not|wrong|incorrect|mod|base|choose|per|times)\b", re.I
+)
 _ASIDE = re.compile(r"(.*[\w}%)])\s*\(\s*([A-Za-z][A-Za-z ,.'-]{1,60})\)")
 
 
@@ -166,8 +182,10 @@ def without_aside(text: str) -> str:
         return text
     head, words = match.group(1).strip(), match.group(2)
     said = spelled(words)
-    if said is not None and re.fullmatch(r"-?[\d,]+(?:\.\d+)?", head):
+    if said is not None and _NUMBER.fullmatch(head):
         return head if said == Fraction(head.replace(",", "")) else text
+    if _NUMBER.fullmatch(head) and not _QUALIFYING.search(words):
+        return f"{head} {words}" if counted_thing(words) or (len(words) > 1 and read_unit(words)) else head
     if re.search(r"\d$", head) and (counted_thing(words) or (len(words) > 1 and read_unit(words))):
         return f"{head} {words}"
     return text

@@ -11,18 +11,26 @@ from fractions import Fraction
 from typing import Any
 
 from synthflow.verifiers.answers.cursor import Cursor
-from synthflow.verifiers.answers.names import CALLS, CONSTANTS, FUNCTIONS, GREEK, INVERSES, NOT_PRODUCTS, SAME_FUNCTION
-from synthflow.verifiers.answers.tokens import Token, Unread
+from synthflow.verifiers.answers.names import (
+    CALLS,
+    CONSTANTS,
+    FUNCTIONS,
+    GREEK,
+    INVERSES,
+    LETTERS_BESIDE_SIGNS,
+    NOT_PRODUCTS,
+    SAME_FUNCTION,
+)
+from synthflow.verifiers.answers.tokens import END, Token, Unread
 
 Tree = tuple[Any, ...]
 
 LOG_BASE: Tree = ("sym", "#base")
 _ACCENTS = frozenset(
-    """vec hat bar tilde overline widehat overrightarrow mathbb mathcal mathbf boldsymbol bm dot mathfrak mathscr
-    bf""".split()
+    ["vec", "hat", "bar", "tilde", "overline", "widehat", "overrightarrow", "mathbb", "mathcal", "mathbf", "boldsymbol", "bm", "dot", "mathfrak", "mathscr", "bf"]
 )
 _UPRIGHT_ONLY = frozenset({"mathbf", "boldsymbol", "bm", "bf", "mathcal", "mathscr"})
-_COMMANDS = frozenset("frac sqrt binom pi infty sum prod gcd lcm max min Gamma zeta imath jmath cbrt angle".split())
+_COMMANDS = frozenset(["frac", "sqrt", "binom", "pi", "infty", "sum", "prod", "gcd", "lcm", "max", "min", "Gamma", "zeta", "imath", "jmath", "cbrt", "angle"])
 _APPLIED = frozenset("fghFGHO")
 _BASIS = frozenset("ijk")
 
@@ -75,12 +83,22 @@ class Atoms(Cursor):
         if lower[-3:] in FUNCTIONS and 3 < len(run) <= 6:
             self._put(Token("run", run[-3:]))
             return ("mul", self._letters(run[:-3]), self._power())
-        if len(run) > 3 or (len(run) > 1 and lower in NOT_PRODUCTS):
+        if len(run) > 3 or (len(run) > 1 and lower in NOT_PRODUCTS and not self._touches_sign(lower)):
             raise Unread(f"the word {run!r}")
         if len(run) > 1:
             self._put(Token("run", run[1:]))
             return ("mul", self._letter(run[0]), self._power())
         return self._letter(run)
+
+    def _touches_sign(self, run: str) -> bool:
+        """Whether a short word that was just taken stands right behind or before a sign."""
+        before = self._tokens[self._at - 2] if self._at > 1 else END
+        glued = (
+            not self._tokens[self._at - 1].gap
+            and before.kind in ("op", "cmd", "num")
+            and before.value not in (")", "}")
+        )
+        return run in LETTERS_BESIDE_SIGNS and glued and self._now.kind != "run"
 
     def _letter(self, letter: str) -> Tree:
         if letter in "ei" and letter not in self._bound and not self._is("_"):
@@ -96,7 +114,7 @@ class Atoms(Cursor):
         if self._is("^") and self._ahead().value == r"\prime":
             self._at += 2
             name += "'"
-        if self._is("(") and (name[0] in _APPLIED or name.endswith("'") or self._holds_comma()):
+        if self._is("(") and (name[0] in _APPLIED or name.endswith("'") or self._holds_arguments()):
             self._at += 1
             arguments = self._arguments()
             if name in ("C", "P") and len(arguments) == 2:
@@ -104,8 +122,10 @@ class Atoms(Cursor):
             return ("call", "#" + name, *arguments)
         return ("sym", name)
 
-    def _holds_comma(self) -> bool:
-        """Whether the group that opens here lists things: the arguments of something."""
+    def _holds_arguments(self) -> bool:
+        """Whether the group that opens here lists things, or is one number or letter: the arguments of something."""
+        if self._ahead(2).value == ")" and (self._ahead().kind == "num" or len(self._ahead().value) == 1):
+            return True
         depth = 0
         for token in self._tokens[self._at :]:
             depth += (token.value in ("(", "[", "{")) - (token.value in (")", "]", "}"))
@@ -259,6 +279,9 @@ class Atoms(Cursor):
                 degree = self._sum()
                 self._expect("]")
             return _root(degree, self._argument())
+        if name == "pi" and self._is("(") and self._ahead().kind == "num" and self._ahead(2).value == ")":
+            self.doubts.add("\\pi( ) can count primes")
+            return self._call("prime count") if self._tight else CONSTANTS[name]
         if name in ("pi", "infty"):
             return CONSTANTS[name]
         if name in FUNCTIONS:

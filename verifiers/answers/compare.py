@@ -30,7 +30,9 @@ logging.disable(logging.CRITICAL)  # it logs a warning an item; nothing reads it
 _RELATIVE = 1e-5
 _NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
 _DECIMAL = re.compile(r"[-+]?\d*\.\d+")
-_WORDS = re.compile(r"\\text|(?<![\\a-zA-Z{])[a-zA-Z]{4,}|\\frac ?\d")  # and what it would mend: \frac123
+_WORDS = re.compile(  # and what it would mend (\frac123) or drop
+    r"\\(?:text|mathrm|operatorname)|(?<![\\a-zA-Z{])[a-zA-Z]{4,}|\\frac ?\d|dots|\.\.\.|[?$#@]"
+)
 _INEQUALITY = re.compile(r"<|>|\\[lg]e(?![a-zA-Z])")
 _NAME = re.compile(r" ?[a-zA-Z] ?")
 _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swallowed by a library
@@ -53,7 +55,9 @@ def compare(pair: list[str]) -> dict[str, Any]:
     found = match_any(golds, answer)
     if found.verdict == "unsure":
         if found.note.startswith("no value") or not found.note:
-            return _by_algebra(gold_text, answer_text, "undecided", found.note or "neither equality nor a difference is shown")
+            return _by_algebra(
+                gold_text, answer_text, "undecided", found.note or "neither equality nor a difference is shown"
+            )
         return {"reason": "text_differs", "detail": found.note}
     return {"equal": found.verdict == "equal", "note": found.note}
 

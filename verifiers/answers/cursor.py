@@ -51,7 +51,9 @@ class Cursor:
 
     def _split(self, token: Token, length: int) -> None:
         """The present token in two: its first characters, and the rest."""
-        pieces = [Token(token.kind, part, False, _value(token, part)) for part in (token.value[:length], token.value[length:])]
+        pieces = [
+            Token(token.kind, part, False, _value(token, part)) for part in (token.value[:length], token.value[length:])
+        ]
         self._tokens[self._at : self._at + 1] = pieces
 
 

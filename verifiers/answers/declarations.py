@@ -32,7 +32,7 @@ def without_conditions(found: list[Token]) -> tuple[list[Token], list[str]]:
         match = _DECLARED.fullmatch(text)
         if match is None or not (match["set"] or match["kind"] or re.match(r"(?:for|where|with)\b", text)):
             break
-        if (match["set"] or "")[-1:] in ("}", "Z", "N") and re.search("[ZN]", match["set"] or "") or "integer" in text:
+        if ((match["set"] or "")[-1:] in ("}", "Z", "N") and re.search("[ZN]", match["set"] or "")) or "integer" in text:
             integers.append(match["letter"])
         found = found[:at]
     return found, integers
@@ -45,8 +45,10 @@ def _last_start(found: list[Token]) -> int | None:
         depth += (token.value in OPENING) - (token.value in CLOSING)
         if depth:
             continue
-        if token.value in (",", ";") and token.kind == "op":
-            last = at
-        elif token.kind in ("run", "text") and token.value.strip().split(" ")[0].lower() in _STARTS and (last is None or last != at - 1):
+        if (token.value in (",", ";") and token.kind == "op") or (
+            token.kind in ("run", "text")
+            and token.value.strip().split(" ")[0].lower() in _STARTS
+            and (last is None or last != at - 1)
+        ):
             last = at
     return last

@@ -16,8 +16,11 @@ _UNWRAPPED = re.compile(
     r"\\(?:boxed|fbox|framebox|textcolor\s*\{[^{}]*\}|colorbox\s*\{[^{}]*\}|mathop|mathstrut|ensuremath|underline|bm|boldsymbol|pmb"
     r"|num|mathbin|mathrel|emph|cancelto\s*\{\})\s*\{"
 )
-_TO_TEXT = re.compile(r"\\(?:textnormal|textup|textmd|textsl|textsc|texttt|textsf|mathsf|mathtt|mathnormal|si|unit|hbox|bold)\s*\{")
+_TO_TEXT = re.compile(
+    r"\\(?:textnormal|textup|textmd|textsl|textsc|texttt|textsf|mathsf|mathtt|mathnormal|si|unit|hbox|bold)\s*\{"
+)
 _QUANTITY = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_ESCAPED = re.compile(r"\\\\[a-zA-Z]{2}")  # as JSON writes it
 _BRACED_SIGN = re.compile(r"(?<![\^_a-zA-Z\]}])\{([:=<>*])\}")
 _EXPONENT = re.compile(r"(?<=\d)\s*\\(?:mathrm|text|textrm)\s*\{\s*[eE]\s*\}\s*\{?([-+]?\d{1,3})\}?")
 _UPRIGHT = re.compile(r"\\(?:mathrm|text|textrm)\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
@@ -27,6 +30,8 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 def undecorated(text: str) -> str:
     r"""A text without commands for looks; `\SI{12}{cm}` and `1.5\mathrm{E}4` as they are read."""
+    if _ESCAPED.search(text) and "begin" not in text:
+        text = text.replace("\\\\", "\\")
     text = _EXPONENT.sub(r"e\1", text)
     if "SI" in text or "qty" in text:
         text = _QUANTITY.sub(r"\1 \\text{\2}", text)

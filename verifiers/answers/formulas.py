@@ -156,7 +156,7 @@ class _Parser(Atoms):
             self._at += 3
             return ("div", ("mul", base, ("pi",)), _STRAIGHT)
         exponent = self._exponent()
-        if exponent == ("sym", "T") or exponent[0] == "call":
+        if exponent == ("sym", "T"):
             raise Unread("a raised T")
         return ("pow", base, exponent)
 

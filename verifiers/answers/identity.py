@@ -53,6 +53,8 @@ def identity(gold: Tree, answer: Tree) -> Found:
         forms = None
     if forms:
         return EQUAL
+    if ("inf" in kinds(gold)) or ("inf" in kinds(answer)):
+        return _infinities(gold, answer)
     names = letters(gold) | letters(answer)
     if not names:
         return _constants(gold, answer)
@@ -83,8 +85,6 @@ def with_letter(tree: Tree, letter: str, instead: Tree) -> Tree:
 
 def _constants(gold: Tree, answer: Tree) -> Found:
     real = not {"i"} & (kinds(gold) | kinds(answer))
-    if ("inf" in kinds(gold)) or ("inf" in kinds(answer)):
-        return _infinities(gold, answer)
     try:
         pairs = [tuple(_number_value(tree, digits, real) for tree in (gold, answer)) for digits in _DIGITS]
     except Undefined as undefined:
@@ -253,4 +253,3 @@ def _equal_at(gold: Tree, answer: Tree, at: Point, real: bool) -> tuple[bool, bo
     if None in found:
         return False, False
     return _agree(list(zip(*found, strict=True))), True
-

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from synthflow.verifiers.answers.amount_matching import compare_amounts, expanded
 from synthflow.verifiers.answers.atoms import Tree, number
-from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, Found, identity, with_letter
+from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, UNSURE, Found, identity, with_letter
 from synthflow.verifiers.answers.naming import Mapping, mapping, named_value, plain_value
 from synthflow.verifiers.answers.readings import (
     Amount,
@@ -31,13 +31,16 @@ from synthflow.verifiers.answers.readings import (
     Relation,
 )
 from synthflow.verifiers.answers.regions import compare_spans, spans
-from synthflow.verifiers.answers.relations import compare_cases, compare_relations, replaced
-from synthflow.verifiers.answers.values import letters
+from synthflow.verifiers.answers.relations import compare_cases, compare_relations, holds, replaced
+from synthflow.verifiers.answers.values import Undefined, kinds, letters
 from synthflow.verifiers.answers.wording import Words, closed, compare_words
 
 _SOFT = ("may be a unit", "e may be a number", "can stand for the floor", "how far the argument")
-_NO_NAMES = frozenset("unity nil nought naught single pair couple both neither either nothing everything twice".split())
+_NO_NAMES = frozenset(["unity", "nil", "nought", "naught", "single", "pair", "couple", "both", "neither", "either", "nothing", "everything", "twice"])
 _MEMBERS = 40
+_NO_VALUE = frozenset({"does not exist", "cannot be determined"})
+_PARITY = frozenset({"odd", "even"})
+_TRUTHS = frozenset({"yes", "no"})
 
 
 def match(gold: Read, answer: Read) -> Found:
@@ -108,16 +111,40 @@ def _with_words(gold: Reading, answer: Reading) -> Found:
     assert isinstance(words, Words)
     if isinstance(other, Collection) and _letters_of(other) == words.parts:
         return EQUAL
-    if isinstance(other, Amount) and not letters(other.tree):
+    if words.meaning is not None:
+        doubtful = words.meaning in _NO_VALUE and (
+            _infinite(other) or (isinstance(other, Collection) and not other.members)
+        )
+        return Found("unsure", f"{words.meaning}, or no value") if doubtful else DIFFERENT
+    if closed(words) and not isinstance(other, Relation) and not (words.parts & _TRUTHS and _may_be_truth(other)):
+        formula = isinstance(other, Family) or (isinstance(other, Amount) and letters(other.tree))
+        return Found("unsure", "words beside a formula") if formula and words.parts & _PARITY else DIFFERENT
+    named = isinstance(other, Collection | Interval | Matrix | Region) or (
+        isinstance(other, Amount) and other.tree[0] != "sym"
+    )
+    if named and not words.parts & _TRUTHS:
         name = next(iter(words.parts)) if len(words.parts) == 1 else " "
-        if closed(words) or words.meaning is not None or (" " not in name and name not in _NO_NAMES and len(name) > 2):
+        if " " not in name and name not in _NO_NAMES and len(name) > 2:
             return DIFFERENT
     return Found("unsure", f"the words {' and '.join(sorted(words.parts))!r}")
 
 
+def _infinite(other: Reading) -> bool:
+    return isinstance(other, Amount) and "inf" in kinds(other.tree)
+
+
+def _may_be_truth(other: Reading) -> bool:
+    """Whether 0, 1, nothing or a lone letter may mean yes or no."""
+    if isinstance(other, Amount):
+        return other.tree in (number(0), number(1), *(("sym", letter) for letter in "TFYNtfyn"))
+    return isinstance(other, Collection) and not other.members
+
+
 def _letters_of(collection: Collection) -> frozenset[str]:
     return frozenset(
-        str(member.tree[1]).casefold() for member in collection.members if isinstance(member, Amount) and member.tree[0] == "sym"
+        str(member.tree[1]).casefold()
+        for member in collection.members
+        if isinstance(member, Amount) and member.tree[0] == "sym"
     )
 
 
@@ -140,6 +167,19 @@ def _families(gold: Reading, answer: Reading) -> Found:
         elif len(free) == 1:
             one = Amount(replaced(one.tree, next(iter(free)), letter), one.unit)
     found = compare(one, other)
+    alone = (
+        other
+        if isinstance(gold, Family) and not isinstance(answer, Family)
+        else one
+        if isinstance(answer, Family)
+        else None
+    )
+    if (
+        found.verdict == "different"
+        and (not isinstance(alone, Amount) or not letters(alone.tree))
+        and alone is not None
+    ):
+        return found
     return found if found.verdict == "equal" else Found("unsure", "a letter stands for all whole numbers")
 
 
@@ -157,9 +197,30 @@ def _with_bound(bound: Bound, other: Reading) -> Found:
         inner = bound.amount
         if isinstance(inner, Amount):
             mark = {">=": r"\ge", "<=": r"\le"}.get(bound.mark, bound.mark)
-            name = next(iter(sorted(_relation_letters(other)))) if isinstance(other, Relation) and _relation_letters(other) else "#real"
+            name = (
+                next(iter(sorted(_relation_letters(other))))
+                if isinstance(other, Relation) and _relation_letters(other)
+                else "#real"
+            )
             return compare(Relation((Amount(("sym", name)), inner), (mark,)), other)
+    if (
+        isinstance(other, Amount)
+        and isinstance(bound.amount, Amount)
+        and _outside(bound.mark, bound.amount.tree, other.tree)
+    ):
+        return DIFFERENT
+    if isinstance(other, Collection | Matrix | Mapping | Clock | Ratio):
+        return DIFFERENT
     return Found("unsure", f"{bound.mark} is told by one side only")
+
+
+def _outside(mark: str, limit: Tree, number_: Tree) -> bool:
+    """Whether a number certainly does not keep a bound."""
+    mark = {">=": r"\ge", "<=": r"\le"}.get(mark, mark)
+    try:
+        return not holds(Relation((Amount(number_), Amount(limit)), (mark,)), {})
+    except (Undefined, KeyError):
+        return False
 
 
 def _relation_letters(relation: Relation) -> frozenset[str]:
@@ -188,7 +249,7 @@ def _based_beside(based: Based, other: Amount) -> Found:
         return Found("equal", f"in base {based.base}")
     if tree[0] == "num" and tree[1] == int(based.digits, based.base):
         return Found("unsure", "only one names a number base")
-    return DIFFERENT if tree[0] == "num" else Found("unsure", "only one names a number base")
+    return DIFFERENT
 
 
 def _written_in_letters(tree: Tree) -> str:
@@ -204,7 +265,7 @@ def _clocks(gold: Clock, answer: Clock) -> Found:
     half_day = 43_200
     if gold.seconds == answer.seconds and (gold.half == answer.half or answer.half):
         return EQUAL
-    if gold.half and answer.half or (gold.seconds - answer.seconds) % half_day:
+    if (gold.half and answer.half) or (gold.seconds - answer.seconds) % half_day:
         return DIFFERENT if not _proportional(gold, answer) else Found("unsure", "it may be a time or a ratio")
     return EQUAL if not gold.half and gold.seconds == answer.seconds else Found("unsure", "only one says am or pm")
 
@@ -224,7 +285,9 @@ def _clock_beside(clock: Clock, other: Reading) -> Found:
     if isinstance(other, Ratio) and not clock.half and minutes:
         found = _ratios(Ratio((number(hours), number(minutes))), other)
         return found if found.verdict != "equal" else Found("unsure", "it may be a time or a ratio")
-    return Found("unsure", "only one is a time of day")
+    if isinstance(other, Amount) and other.tree in (number(hours), number((hours - 1) % 12 + 1), number(minutes)):
+        return Found("unsure", "only one is a time of day")
+    return DIFFERENT
 
 
 def _ratios(gold: Ratio, answer: Ratio) -> Found:
@@ -232,7 +295,8 @@ def _ratios(gold: Ratio, answer: Ratio) -> Found:
         return DIFFERENT
     first, other = gold.parts[0], answer.parts[0]
     return _worst(
-        identity(("mul", one, other), ("mul", two, first)) for one, two in zip(gold.parts[1:], answer.parts[1:], strict=True)
+        identity(("mul", one, other), ("mul", two, first))
+        for one, two in zip(gold.parts[1:], answer.parts[1:], strict=True)
     )
 
 
@@ -240,6 +304,12 @@ def _ratio_beside(ratio: Ratio, other: Amount) -> Found:
     if len(ratio.parts) != 2:
         return DIFFERENT
     return compare(Amount(("div", *ratio.parts)), other)
+
+
+def _congruence_beside(congruence: Congruence, other: Amount) -> Found:
+    gap: Tree = ("add", congruence.value, ("neg", other.tree))
+    share = identity(("call", "mod", gap, congruence.modulus), number(0))
+    return Found("unsure", "only one is a congruence") if share.verdict != "different" else DIFFERENT
 
 
 def _congruences(gold: Congruence, answer: Congruence) -> Found:
@@ -303,7 +373,9 @@ def _worst(found: Iterable[Found]) -> Found:
 
 def _all_one(collection: Collection) -> bool:
     """Whether the members, joined by "or" or in a set, are one answer said several times."""
-    first = collection.members[0] if collection.members and (collection.joint == "or" or collection.kind == "set") else None
+    first = (
+        collection.members[0] if collection.members and (collection.joint == "or" or collection.kind == "set") else None
+    )
     return first is not None and all(compare(first, member).verdict == "equal" for member in collection.members[1:])
 
 
@@ -326,7 +398,9 @@ def _ordered(gold: Sequence[Reading], answer: Sequence[Reading]) -> Found:
 def _unordered(gold: Sequence[Reading], answer: Sequence[Reading]) -> Found:
     """Each a partner of its own; members that occur twice count once where the other side has them once."""
     if len(gold) * len(answer) > _MEMBERS * _MEMBERS or not (gold and answer):
-        return EQUAL if not gold and not answer else Found("unsure", "too many members") if gold and answer else DIFFERENT
+        return (
+            EQUAL if not gold and not answer else Found("unsure", "too many members") if gold and answer else DIFFERENT
+        )
     table = [[compare(one, other) for other in answer] for one in gold]
     columns = [list(column) for column in zip(*table, strict=True)]
     for line in (*table, *columns):
@@ -378,7 +452,11 @@ def _as_sequences(gold: Reading, answer: Reading) -> Found | None:
         if any(isinstance(side, Interval) and side.brackets == "[]" for side in (gold, answer)):
             return Found("unsure", "an interval or a list")
         if "set" in kinds:
-            return DIFFERENT if _unordered(left[1], right[1]).verdict == "different" else Found("unsure", "a set beside a tuple")
+            return (
+                DIFFERENT
+                if _unordered(left[1], right[1]).verdict == "different"
+                else Found("unsure", "a set beside a tuple")
+            )
         found = _ordered(left[1], right[1])
         if found.verdict != "different":
             return found
@@ -411,6 +489,10 @@ def _as_mappings(gold: Reading, answer: Reading) -> Found | None:
     if left is not None and right is not None:
         return _mappings(left, right)
     known, other = (left, answer) if left is not None else (right, gold)
+    if isinstance(other, Relation) and named_value(other) is None:
+        return DIFFERENT if other.marks != ("=",) else None
+    if isinstance(other, Relation):
+        return DIFFERENT
     items = _items(other)
     if known is None or items is None or len(items[1]) != len(known.values):
         return None
@@ -442,6 +524,14 @@ def _with_relation(gold: Reading, answer: Reading) -> Found | None:
 
 def _two_relations(gold: Relation, answer: Relation) -> Found | None:
     left, right = named_value(gold), named_value(answer)
+    for named, relation in ((left, answer), (right, gold)):
+        if (
+            isinstance(named, Amount)
+            and not letters(named.tree)
+            and "=" not in relation.marks
+            and spans(relation) is not None
+        ):
+            return DIFFERENT
     if left is None or right is None:
         return None
     if isinstance(left, Amount) and isinstance(right, Amount) and gold.marks == answer.marks == ("=",):
@@ -484,11 +574,19 @@ def _renamed(gold: Relation, answer: Relation) -> Found | None:
 
 def _of_other_kinds(gold: Reading, answer: Reading) -> Found:
     """What is read wholly on both sides and is of two kinds is different, unless one may stand for the other."""
-    open_kinds = (Bound, Clock, Congruence, Cases, Based)
-    if isinstance(gold, open_kinds) or isinstance(answer, open_kinds):
-        return Found("unsure", "two kinds of answers")
+    for one, other in ((gold, answer), (answer, gold)):
+        if isinstance(one, Collection) and not one.members and isinstance(other, Amount) and other.tree == number(0):
+            return Found("unsure", "nothing, or the number 0")
     if isinstance(gold, Relation) and isinstance(answer, Relation):
-        return Found("unsure", "two relations")
+        return UNSURE
+    relation, other = (gold, answer) if isinstance(gold, Relation) else (answer, gold)
+    if (
+        isinstance(relation, Relation)
+        and not isinstance(other, Amount)
+        and spans(relation) is None
+        and spans(other) is not None
+    ):
+        return DIFFERENT if "=" in relation.marks else UNSURE
     return DIFFERENT
 
 
@@ -504,6 +602,7 @@ _WAYS: tuple[tuple[tuple[type, object], _Way], ...] = (
     ((Ratio, Ratio), _ratios),
     ((Ratio, Amount), _ratio_beside),
     ((Congruence, Congruence), _congruences),
+    ((Congruence, Amount), _congruence_beside),
     ((Matrix, Matrix), _matrices),
     ((Cases, Cases), compare_cases),
     ((Cases, Amount), compare_cases),

@@ -23,8 +23,33 @@ class Unit:
     name: str = ""
 
 
-_PREFIXES = {"k": 3, "M": 6, "G": 9, "T": 12, "m": -3, "c": -2, "d": -1, "u": -6, "µ": -6, "μ": -6, "n": -9, "p": -12, "f": -15}
-_LONG_PREFIXES = {"kilo": 3, "mega": 6, "giga": 9, "tera": 12, "milli": -3, "centi": -2, "deci": -1, "micro": -6, "nano": -9, "pico": -12}
+_PREFIXES = {
+    "k": 3,
+    "M": 6,
+    "G": 9,
+    "T": 12,
+    "m": -3,
+    "c": -2,
+    "d": -1,
+    "u": -6,
+    "µ": -6,
+    "μ": -6,
+    "n": -9,
+    "p": -12,
+    "f": -15,
+}
+_LONG_PREFIXES = {
+    "kilo": 3,
+    "mega": 6,
+    "giga": 9,
+    "tera": 12,
+    "milli": -3,
+    "centi": -2,
+    "deci": -1,
+    "micro": -6,
+    "nano": -9,
+    "pico": -12,
+}
 _METRIC = {  # symbol, names, factor, what it measures
     "m": ("meter metre", "1", "m"), "g": ("gram gramme", "1/1000", "kg"), "s": ("second sec", "1", "s"),
     "A": ("ampere amp", "1", "A"), "K": ("kelvin", "1", "K"), "mol": ("mole", "1", "mol"), "cd": ("candela", "1", "cd"),
@@ -56,8 +81,19 @@ _PLAIN = {
     "Btu": ("BTU btu", "105505585262/100000000", "kg m2 s-2"), "ppm": ("", "1", "ppm"), "%": ("percent", "1", "%"),
 }  # fmt: skip
 _PENNIES = {"penny": "cent", "pennies": "cent", "feet": "ft"}
-_CASELESS_SHORT = frozenset("km cm mm kg mg ml hz kw kwh ev kev mev gev pa kpa mol sec".split())
-_SPELLED = {"hz": "Hz", "kw": "kW", "kwh": "kWh", "ev": "eV", "kev": "keV", "mev": "MeV", "gev": "GeV", "pa": "Pa", "kpa": "kPa", "ml": "mL"}
+_CASELESS_SHORT = frozenset(["km", "cm", "mm", "kg", "mg", "ml", "hz", "kw", "kwh", "ev", "kev", "mev", "gev", "pa", "kpa", "mol", "sec"])
+_SPELLED = {
+    "hz": "Hz",
+    "kw": "kW",
+    "kwh": "kWh",
+    "ev": "eV",
+    "kev": "keV",
+    "mev": "MeV",
+    "gev": "GeV",
+    "pa": "Pa",
+    "kpa": "kPa",
+    "ml": "mL",
+}
 _ATOM = re.compile(r" ?([A-Za-zµμΩÅ°%$€£¥₹¢]+)(?: ?\^ ?\{?([-+]?\d)\}?|(-\d)|(\d)(?!\d))?")
 _JOINT = re.compile(r" ?(?:/|\\div|per |\\cdot|\\times|\*|·|\.)? ?")
 
@@ -76,12 +112,24 @@ def _table() -> dict[str, Unit]:
         base = Unit(Fraction(factor), _dimension(measures), symbol)
         units[symbol] = base
         for prefix, power in _PREFIXES.items():
-            if (prefix, symbol) not in {("c", "d"), ("m", "in"), ("d", "s"), ("p", "t"), ("m", "t"), ("f", "t"), ("c", "C")}:
-                units.setdefault(prefix + symbol, Unit(base.factor * Fraction(10) ** power, base.dimension, prefix + symbol))
+            if (prefix, symbol) not in {
+                ("c", "d"),
+                ("m", "in"),
+                ("d", "s"),
+                ("p", "t"),
+                ("m", "t"),
+                ("f", "t"),
+                ("c", "C"),
+            }:
+                units.setdefault(
+                    prefix + symbol, Unit(base.factor * Fraction(10) ** power, base.dimension, prefix + symbol)
+                )
         for name in named.split():
             units[name] = units[name + "s"] = base
             for prefix, power in _LONG_PREFIXES.items():
-                units[prefix + name] = units[prefix + name + "s"] = Unit(base.factor * Fraction(10) ** power, base.dimension, symbol)
+                units[prefix + name] = units[prefix + name + "s"] = Unit(
+                    base.factor * Fraction(10) ** power, base.dimension, symbol
+                )
     for symbol, (named, factor, measures) in _PLAIN.items():
         base = Unit(Fraction(factor), _dimension(measures), symbol)
         for name in (symbol, *named.split()):
@@ -143,25 +191,29 @@ def _spelled_out(text: str) -> str | None:
     plain = re.sub(r"([a-z]+) squared\b", r"\1^2", plain)
     plain = re.sub(r"([a-z]+) cubed\b", r"\1^3", plain)
     plain = re.sub(r"(?:\^ ?)?\\circ ?([CF])\b", r"°\1", plain)
-    plain = re.sub(r"\bdegrees? (celsius|fahrenheit|[CF])\b", lambda m: "°" + m.group(1)[0].upper(), plain, flags=re.IGNORECASE)
+    plain = re.sub(
+        r"\bdegrees? (celsius|fahrenheit|[CF])\b", lambda m: "°" + m.group(1)[0].upper(), plain, flags=re.IGNORECASE
+    )
     plain = plain.replace(r"\Omega", "Ω").replace(r"\mu ", "µ").replace(r"\mu", "µ").replace(r"\AA", "Å")
     plain = plain.replace("µ ", "µ").replace(r"\%", "%").replace(r"\$", "$")
     return plain if "\\" not in plain.replace(r"\cdot", "").replace(r"\times", "").replace(r"\div", "") else None
 
 
 _NO_THINGS = """dozen dozens pairs halves thirds quarters fourths fifths sixths sevenths eighths ninths tenths hundredths
-    thousandths tens hundreds thousands millions billions trillions times minus plus less factors squares cubes roots
+    thousandths tens hundreds thousands millions billions trillions minus plus less
     percents less is was has does this thus yes us factorial squared cubed more most least than not no or and only
     exactly choose mod"""
 _NOT_THINGS = frozenset(_NO_THINGS.split())
-_ODD_PLURALS = frozenset("people children men women mice feet teeth geese fish sheep dice".split())
+_ODD_PLURALS = frozenset(["people", "children", "men", "women", "mice", "feet", "teeth", "geese", "fish", "sheep", "dice"])
 
 
-def counted_thing(text: str) -> str | None:
-    """The counted thing that a text names, in one form: up to three plain words of which one is a plural; or None."""
+def counted_thing(text: str, *, one: bool = False) -> str | None:
+    """The counted thing that a text names: up to four plain words of which one is a plural, but of `one`; or None."""
     names = text.strip(" .~").lower().replace("-", " ").split()
-    if not 1 <= len(names) <= 3 or any(name in _NOT_THINGS or not name.isalpha() or len(name) < 3 for name in names):
+    if not 1 <= len(names) <= 4 or any(name in _NOT_THINGS or not name.isalpha() or len(name) < 3 for name in names):
         return None
-    if not any(name in _ODD_PLURALS or (len(name) > 3 and name.endswith("s") and not name.endswith("ss")) for name in names):
+    if not one and not any(
+        name in _ODD_PLURALS or (len(name) > 3 and name.endswith("s") and not name.endswith("ss")) for name in names
+    ):
         return None
     return " ".join(names)

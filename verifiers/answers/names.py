@@ -14,8 +14,7 @@ GREEK |= {"varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho
           "hbar": "hbar", "Pi": "Pi", "nabla": "nabla"}  # fmt: skip
 
 FUNCTIONS = frozenset(
-    """sin cos tan cot sec csc sinh cosh tanh coth sech csch arcsin arccos arctan arccot arcsec arccsc asin acos atan
-    arcsinh arccosh arctanh asinh acosh atanh exp ln log lg cis tg ctg arctg sgn sign""".split()
+    ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc", "asin", "acos", "atan", "arcsinh", "arccosh", "arctanh", "asinh", "acosh", "atanh", "exp", "ln", "log", "lg", "cis", "tg", "ctg", "arctg", "sgn", "sign"]
 )
 INVERSES = {name: "arc" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")}
 SAME_FUNCTION = {
@@ -43,3 +42,6 @@ _SHORT = """and or not if is of to the for in at on by as so no yes an be it he 
     eur min sec day hrs lbs ms mol rad deg amp one two six ten red dne cat dog act"""
 NOT_PRODUCTS = frozenset(_SHORT.split())
 """Runs of two or three letters that are words, functions or units."""
+
+LETTERS_BESIDE_SIGNS = frozenset(["at", "in", "is", "as", "by", "an", "on", "am", "be", "do", "he", "it", "we", "st", "nd", "an", "ab"])
+"""Short words that are products where they touch a sign: `e^{-at}`."""

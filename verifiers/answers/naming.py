@@ -75,18 +75,35 @@ def _is_name(side: Reading, inner: Reading) -> bool:
         if tree[0] == "sym":
             return tree[1] not in used
         if tree[0] == "call" and str(tree[1]).startswith("#"):
-            return str(tree[1])[1:] not in used and tree[1] not in (kinds(inner.tree) if isinstance(inner, Amount) else ())
+            return str(tree[1])[1:] not in used and tree[1] not in (
+                kinds(inner.tree) if isinstance(inner, Amount) else ()
+            )
         return tree[0] in ("e", "i") and isinstance(inner, Amount) and not letters(inner.tree)
     return False
 
 
 def _is_quantity(side: Reading) -> bool:
     """`m+n`, `a_1+b`, `xy`: letters without numbers, whose value is asked for."""
-    return isinstance(side, Amount) and bool(letters(side.tree)) and kinds(side.tree) <= {"add", "neg", "mul", "sym", "div", "abs"}
+    return (
+        isinstance(side, Amount)
+        and bool(letters(side.tree))
+        and kinds(side.tree) <= {"add", "neg", "mul", "sym", "div", "abs"}
+    )
 
 
 def mapping(reading: Reading) -> Mapping | None:
     """Values by name of what is a list of `name = value` with different names, or `(a, b) = (1, 2)`."""
+    if isinstance(reading, Relation) and len(reading.sides) > 2 and set(reading.marks) == {"="}:
+        symbols = [_symbol(side) for side in reading.sides[:-1]]
+        last = reading.sides[-1]
+        if (
+            None not in symbols
+            and len(set(symbols)) == len(symbols)
+            and isinstance(last, Amount)
+            and not letters(last.tree)
+        ):
+            return Mapping({str(symbol): last for symbol in symbols})
+        return None
     if isinstance(reading, Relation) and reading.marks == ("=",):
         names, values = (_items(side) for side in reading.sides)
         if names and values and len(names) == len(values) and all(_symbol(name) for name in names):
@@ -141,5 +158,3 @@ def plain_value(reading: Reading) -> Reading:
         if len(values) + len(rest) == len(reading.members):
             return Collection("list", (*values, *rest), reading.joint)
     return reading
-
-

@@ -19,7 +19,11 @@ MAGNITUDES = {
     "crore": 10**7,
 }  # fmt: skip
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9, "twelfth": 12}
-_ORDINALS |= {word + "th": value for word, value in _SMALL.items() if word + "th" not in ("eightth", "fiveth", "nineth", "twelveth") and value > 3 and not word.endswith("y")}
+_ORDINALS |= {
+    word + "th": value
+    for word, value in _SMALL.items()
+    if word + "th" not in ("eightth", "fiveth", "nineth", "twelveth") and value > 3 and not word.endswith("y")
+}
 _ORDINALS |= {word[:-1] + "ieth": value for word, value in _SMALL.items() if word.endswith("y")}
 _PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4}
 _PARTS |= {name + end: value for name, value in _ORDINALS.items() if value > 2 for end in ("", "s")}
@@ -54,7 +58,9 @@ def _whole(words: list[str]) -> Fraction | None:
             continue
         if word in _SMALL:
             value = _SMALL[word]
-            if (group % 100 and not (group % 100 >= 20 and group % 10 == 0 and 0 < value < 10)) or (any_word and value == 0):
+            if (group % 100 and not (group % 100 >= 20 and group % 10 == 0 and 0 < value < 10)) or (
+                any_word and value == 0
+            ):
                 return None
             group += value
         elif word == "a" and not any_word and len(words) > 1 and words[1] in MAGNITUDES:

@@ -27,11 +27,12 @@ _PREDICATE = re.compile(
     re.IGNORECASE,
 )
 _COPULA = re.compile(
-    r"(?:is|are|equals|be|becomes?) (?:also |therefore |exactly |simply |precisely )?(?:equal to |given by |exactly |the number )?",
+    r"(?:is|are|equals|be|becomes?) (?:also |therefore |exactly |simply |precisely )?(?:equal to ?|given by ?|exactly |the number )?",
     re.IGNORECASE,
 )
 _DENIED = re.compile(
-    r"\b(?:not|no|never|neither|nor|cannot|unless|if|suppose|assume|assuming|without|except|than|whether|n't)\b|n['’]t\b", re.IGNORECASE
+    r"\b(?:not|no|never|neither|nor|cannot|unless|if|suppose|assume|assuming|without|except|than|whether|n't)\b|n['’]t\b",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}")
 
@@ -46,9 +47,11 @@ def read_gold(text: str) -> list[Read]:
     found = [_stated(value)]
     for other, exact in others:
         try:
-            found += [_stated(other)] if exact else []
+            again = _stated(other)
         except Unread:
             continue
+        if exact and not isinstance(again.reading, Words):
+            found.append(again)
     return found
 
 
@@ -85,7 +88,11 @@ def _asides(text: str) -> tuple[str, list[tuple[str, bool]]]:
         return text, []
     joint = match_["joint"].lower()
     value = match_["value"].rstrip(" ,;")
-    other = match_["other"].strip(" .,)") if match_["other"].count("(") != match_["other"].count(")") + 1 else match_["other"].strip(" .,") + ")"
+    other = (
+        match_["other"].strip(" .,)")
+        if match_["other"].count("(") != match_["other"].count(")") + 1
+        else match_["other"].strip(" .,") + ")"
+    )
     return value, [(other, "approx" not in joint and "about" not in joint)] if other else []
 
 
@@ -117,7 +124,11 @@ def _from_sentence(text: str, unread: Unread) -> Read:
     if last is None or not text[: last.start()].strip() or not text[last.start() - 1].isspace():
         raise unread
     subject = text[: last.start()].strip()
-    if not re.match(r"(?:the|a|an|there|it|this|that|its|their|his|her|we|so|thus|hence|therefore|only|all|both|our)\b", subject, re.IGNORECASE):
+    if not re.match(
+        r"(?:the|a|an|there|it|this|that|its|their|his|her|we|so|thus|hence|therefore|only|all|both|our)\b",
+        subject,
+        re.IGNORECASE,
+    ):
         raise unread
     found = read(text[last.end() :])
     if isinstance(found.reading, Words) or (isinstance(found.reading, Amount) and found.reading.tree[0] == "sym"):

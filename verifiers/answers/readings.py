@@ -122,7 +122,20 @@ class Family:
 
 
 Reading = (
-    Amount | Family | Bound | Based | Clock | Ratio | Congruence | Collection | Interval | Region | Matrix | Cases | Relation | Words
+    Amount
+    | Family
+    | Bound
+    | Based
+    | Clock
+    | Ratio
+    | Congruence
+    | Collection
+    | Interval
+    | Region
+    | Matrix
+    | Cases
+    | Relation
+    | Words
 )
 
 

@@ -228,4 +228,3 @@ def _joined(collection: Collection) -> Spans:
     if collection.joint == "and" or union == ((_end(_LEAST, False), _end(_MOST, False)),):
         return Spans(common, members[0].name)
     raise NoRegion
-

@@ -7,7 +7,7 @@ where a point satisfies one of them clearly and the other clearly not; what neit
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import mpmath
@@ -38,18 +38,38 @@ def compare_relations(gold: Relation, answer: Relation) -> Found:
     wanted, given = difference(gold), difference(answer)
     if wanted is None or given is None:
         return UNSURE
+    if ("=" in gold.marks) != ("=" in answer.marks):
+        return DIFFERENT
     if gold.marks != answer.marks:
         if _FLIPPED.get(gold.marks[0]) != answer.marks[0]:
             return _at_samples(gold, answer, wanted, given)
         given = ("neg", given)
     if letters(wanted) != letters(given):
-        return UNSURE if len(letters(wanted)) == len(letters(given)) else _at_samples(gold, answer, wanted, given)
+        return _in_other_letters(wanted, given) if gold.marks[0] == "=" else _at_samples(gold, answer, wanted, given)
     ratio = _constant_ratio(wanted, given)
     if ratio is not None and (gold.marks[0] in ("=", r"\ne") or ratio > 0):
         return EQUAL
     if gold.marks[0] == "=":
         return DIFFERENT if _off_the_curve(wanted, given) or _off_the_curve(given, wanted) else UNSURE
     return _at_samples(gold, answer, wanted, given)
+
+
+def _in_other_letters(wanted: Tree, given: Tree) -> Found:
+    """Equations in other letters: open where they are the same but for the names."""
+    ours, theirs = sorted(letters(wanted)), sorted(letters(given))
+    if len(ours) != len(theirs):
+        return DIFFERENT
+    if len(ours) > 3:
+        return UNSURE
+    for order in permutations(ours):
+        renamed = given
+        for old, new in zip(theirs, order, strict=True):
+            renamed = with_letter(renamed, old, ("sym", f"#{new}"))
+        for name in ours:
+            renamed = with_letter(renamed, f"#{name}", ("sym", name))
+        if _constant_ratio(wanted, renamed) is not None:
+            return Found("unsure", "the names differ")
+    return DIFFERENT
 
 
 def _constant_ratio(one: Tree, other: Tree) -> Any:
@@ -166,6 +186,8 @@ def compare_cases(gold: Cases, answer: Cases | Amount) -> Found:
     """Whether a function by cases is another one, or an expression in the same letter; by cases, then by values."""
     if isinstance(answer, Cases) and _same_pieces(gold, answer):
         return EQUAL
+    if isinstance(answer, Amount) and answer.tree[0] in ("sym", "num"):
+        return DIFFERENT
     names = _names(gold) | (_names(answer) if isinstance(answer, Cases) else letters(answer.tree))
     if len(names) != 1:
         return UNSURE

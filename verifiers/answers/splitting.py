@@ -79,9 +79,7 @@ def split_at_colons(found: Sequence[Token]) -> list[list[Token]] | None:
     depth = 0
     for at, token in enumerate(found):
         depth += (token.value in OPENING) - (token.value in CLOSING)
-        if depth == 0 and token.kind == "op" and token.value == ":" or token.value == r"\colon":
-            parts.append([])
-        elif depth == 0 and token.kind in ("run", "text") and token.value == "to" and 0 < at < len(found) - 1:
+        if (depth == 0 and token.kind == "op" and token.value == ":") or token.value == r"\colon" or (depth == 0 and token.kind in ("run", "text") and token.value == "to" and 0 < at < len(found) - 1):
             parts.append([])
         elif depth == 1 and token.value == ":" and found[at - 1].value == "{" and found[at + 1].value == "}":
             parts[-1].pop()

@@ -32,13 +32,14 @@ from synthflow.verifiers.answers.splitting import brackets_around, marks_at_top,
 from synthflow.verifiers.answers.tables import read_table
 from synthflow.verifiers.answers.text import unwrap_text
 from synthflow.verifiers.answers.tokens import Token, Unread, tokens
-from synthflow.verifiers.answers.wording import read_words
+from synthflow.verifiers.answers.wording import Words, read_words
 
 MAX_CHARS = 2000
 _INFINITY: Tree = ("inf",)
 _MINUS_INFINITY: Tree = ("neg", _INFINITY)
 ALL_REALS = Interval(_MINUS_INFINITY, _INFINITY, "()")
 _SETS = {r"\mathbb{R}": Region((ALL_REALS,)), r"\Reals": Region((ALL_REALS,)), r"\emptyset": Collection("set", ())}
+_WORDS = {rf"\mathbb{{{name}}}": Words(frozenset({name}), rf"\mathbb{{{name}}}") for name in "ZNQC"}
 _MEANINGS = {**_SETS, r"\infty": Amount(_INFINITY), r"-\infty": Amount(_MINUS_INFINITY)}
 _BASED = re.compile(r"\(?([0-9A-Fa-f]{1,60})\)?_\{?(?:\\text\{)?(?:base )?(\d{1,2}|[a-z]+)\}?\}?")
 _BOUND_BEFORE = re.compile(
@@ -54,6 +55,7 @@ _OUTWARD = re.compile(r"([\[\]])(.*)([\[\]])")
 _BUILDER = re.compile(r"\\\{ ?([a-zA-Z])(?:\\in ?\\mathbb\{R\})? ?(?:\\mid(?![a-z])|\||:|\\colon) ?(.*)\\\}")
 _SCIENTIFIC = re.compile(r"(?<![\d.])(\d)e([-+])(?=\d)")
 _LABEL = re.compile(r"(?:\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?)?\(([A-H])\)(?: ?\})? ?(?=[^\s^_'+*/=<>,-])")
+_MATH = re.compile(r"(?<!\\)\\[()\[\]]")
 _HEX = re.compile(r"(-?)0([xbo])([0-9a-fA-F]{1,60})")
 _PLAIN = re.compile(r"[\w\s.,:;'’&/()%$°-]+")
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
@@ -103,10 +105,14 @@ def read_text(text: str, way: Way) -> Reading:
 
 def _unwrapped(text: str) -> str:
     """Without what stands around the whole: a text command, braces, a label such as `Answer:`."""
-    text = text.strip()
+    text = _MATH.sub(" ", text).strip() if "\\" in text else text.strip()
+    if len(text) > 2 and text[0] == text[-1] == "$" and text.count("$") == 2:
+        text = text[1:-1].strip()
     for _ in range(4):
         before = text
-        match = re.fullmatch(r"\\(?:text|textrm|textbf|textit|textnormal|mathrm|mbox|rm|operatorname) ?\{([^{}]*)\}", text)
+        match = re.fullmatch(
+            r"\\(?:text|textrm|textbf|textit|textnormal|mathrm|mbox|rm|operatorname) ?\{([^{}]*)\}", text
+        )
         if match and len(match.group(1).strip()) > 1:
             text = match.group(1).strip()
         text = re.sub(r"^\\text ?\{ ?(?:[Ff]inal )?[Aa]nswer(?: is)?:? ?\}", "", text).strip()
@@ -182,9 +188,6 @@ def read_tokens(found: Sequence[Token], way: Way) -> Reading:
 
 
 def _read_tokens(found: list[Token], way: Way) -> Reading:
-    table = read_table(found, way, read_tokens)
-    if table is not None:
-        return table
     parts, joint = parts_at_top(found)
     if len(parts) > 1:
         return Collection("list", tuple(read_tokens(part, way) for part in parts), joint)
@@ -195,6 +198,9 @@ def _read_tokens(found: list[Token], way: Way) -> Reading:
     marks = marks_at_top(found)
     if marks:
         return _relation(found, marks, way)
+    table = read_table(found, way, read_tokens)
+    if table is not None:
+        return table
     around = brackets_around(found)
     if around is not None:
         bracketed = _bracketed(found[1:-1], around, way)
@@ -206,7 +212,8 @@ def _read_tokens(found: list[Token], way: Way) -> Reading:
     ratio = split_at_colons(found)
     if ratio is not None:
         return Ratio(tuple(way.tree(part) for part in ratio))
-    return _SETS.get(written(found).replace(" ", "")) or read_amount(found, way)
+    name = written(found).replace(" ", "")
+    return _SETS.get(name) or _WORDS.get(name) or read_amount(found, way)
 
 
 def _relation(found: list[Token], marks: list[int], way: Way) -> Reading:
@@ -227,7 +234,9 @@ def _side(side: list[Token], way: Way) -> Reading:
     try:
         return read_tokens(side, way)
     except Unread:
-        if side[0].value in (r"\angle", r"\triangle", r"\overline", r"\measuredangle") or all(t.kind in ("text", "run") for t in side):
+        if side[0].value in (r"\angle", r"\triangle", r"\overline", r"\measuredangle") or all(
+            t.kind in ("text", "run") for t in side
+        ):
             return Amount(("sym", "#name " + written(side)))
         raise
 
@@ -264,7 +273,9 @@ def _union(found: list[Token], way: Way) -> Reading | None:
         points = [member.tree for member in without.members if isinstance(member, Amount)]
         if len(points) != len(without.members):
             raise Unread(r"\setminus")
-        return Relation((Amount(("sym", "#real")), Collection("set", tuple(Amount(point) for point in points))), (r"\notin",))
+        return Relation(
+            (Amount(("sym", "#real")), Collection("set", tuple(Amount(point) for point in points))), (r"\notin",)
+        )
     if r"\cup" not in values:
         return None
     depth, start, members = 0, 0, []

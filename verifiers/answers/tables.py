@@ -83,7 +83,11 @@ def _cases(rows: list[list[list[Token]]], way: Way, read: Callable[[Sequence[Tok
             raise Unread("aligned equations")
         if len(row) != 2:
             raise Unread("a case without its condition")
-        condition = [token for token in row[1] if token.value.strip(" ,.").lower() not in _IF or token.kind == "run" and token.value == "x"]
+        condition = [
+            token
+            for token in row[1]
+            if token.value.strip(" ,.").lower() not in _IF or (token.kind == "run" and token.value == "x")
+        ]
         if all(token.value.strip(" ,.").lower() in _OTHERWISE for token in condition):
             pieces.append((way.tree(_bare(row[0])), None))
             continue

@@ -28,13 +28,17 @@ _UNICODE = str.maketrans(
         "\u2220": r"\angle ", "\u2236": ":", "\u2012": "-", "\u2010": "-", "\u2011": "-", "\u00b5": "\u03bc", "\u2126": "\u03a9",
     }
 )  # fmt: skip
-_UNICODE |= {
-    ord(unicodedata.lookup(f"GREEK SMALL LETTER {name.upper()}")): rf"\{name} "
-    for name in "alpha beta gamma delta epsilon zeta eta kappa nu xi rho sigma tau phi chi psi omega".split()
-} | {0x3BB: r"\lambda "} | {
-    ord(unicodedata.lookup(f"GREEK CAPITAL LETTER {name.upper()}")): rf"\{name} "
-    for name in "Gamma Delta Theta Xi Sigma Phi Psi".split()
-}
+_UNICODE |= (
+    {
+        ord(unicodedata.lookup(f"GREEK SMALL LETTER {name.upper()}")): rf"\{name} "
+        for name in ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "kappa", "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega"]
+    }
+    | {0x3BB: r"\lambda "}
+    | {
+        ord(unicodedata.lookup(f"GREEK CAPITAL LETTER {name.upper()}")): rf"\{name} "
+        for name in ["Gamma", "Delta", "Theta", "Xi", "Sigma", "Phi", "Psi"]
+    }
+)
 _SCRIPTS = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a\u207f"
                          "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u2099", "0123456789-+n0123456789n")  # fmt: skip
 _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b\u207a\u207f]+")

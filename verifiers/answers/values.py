@@ -35,7 +35,14 @@ def value(tree: Tree, at: Point, *, digits: int, real: bool) -> Any:
     with _context.workdps(digits):
         try:
             found = _value(tree, at, real)
-        except (ZeroDivisionError, ValueError, OverflowError, ArithmeticError, TypeError, mpmath.libmp.NoConvergence) as error:
+        except (
+            ZeroDivisionError,
+            ValueError,
+            OverflowError,
+            ArithmeticError,
+            TypeError,
+            mpmath.libmp.NoConvergence,
+        ) as error:
             raise Undefined(str(error)) from error
         if isinstance(found, _context.mpc) and found.imag == 0:
             found = found.real
@@ -205,13 +212,31 @@ def _lcm(*numbers: Any) -> Any:
     return _context.mpf(math.lcm(*(_whole(number) for number in numbers)))
 
 
+def _totient(number: Any) -> Any:
+    n = _whole(number)
+    if not 0 < n <= _LARGEST:
+        raise Undefined("a totient")
+    total, rest, prime = n, n, 2
+    while prime * prime <= rest:
+        if rest % prime == 0:
+            total -= total // prime
+            while rest % prime == 0:
+                rest //= prime
+        prime += 1
+    return _context.mpf(total - total // rest if rest > 1 else total)
+
+
+def _prime_count(number: Any) -> Any:
+    return _context.primepi(_whole(number))
+
+
 def _reciprocal(name: str) -> Callable[[Any], Any]:
     return lambda a: getattr(_context, name)(1 / a)
 
 
 _KNOWN: dict[str, Callable[..., Any]] = {
     name: getattr(_context, name)
-    for name in "sin cos tan cot sec csc sinh cosh tanh coth sech csch exp ln floor gamma zeta sign re im erf".split()
+    for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "exp", "ln", "floor", "gamma", "zeta", "sign", "re", "im", "erf"]
 }
 _KNOWN |= {f"arc{name}": getattr(_context, f"a{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
 _KNOWN |= {
@@ -224,6 +249,8 @@ _KNOWN |= {
     "double factorial": _context.fac2,
     "gcd": _gcd,
     "lcm": _lcm,
+    "totient": _totient,
+    "prime count": _prime_count,
     "min": min,
     "max": max,
     "mod": lambda a, b: a - b * _context.floor(a / b),

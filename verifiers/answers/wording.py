@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _CLOSED_LISTS = (
-    "yes|true|correct no|false|incorrect",
+    "yes|true|correct no|false|incorrect|impossible",
     "odd even",
     "converges|convergent|converge|convergence|converged|converging diverges|divergent|diverge|divergence|diverging",
     "monday|mon tuesday|tue|tues wednesday|wed thursday|thu|thur|thurs friday|fri saturday|sat sunday|sun",
@@ -42,8 +42,17 @@ _INFINITE = """infinity|positive infinity|plus infinity|infinitely many|infinite
     |an infinite number|infinite solutions|infinite number of solutions"""
 _UNKNOWN = """cannot be determined|can not be determined|cant be determined|not enough information|undetermined|indeterminate
     |impossible to determine|cannot be known"""
-_NOUNS = frozenset("triangle number integer function series sequence matrix value direction curve line term".split())
-_ARTICLES = frozenset("a an the".split())
+_NOUNS = frozenset(["triangle", "number", "integer", "function", "series", "sequence", "matrix", "value", "direction", "curve", "line", "term"])
+_NONE = re.compile(
+    r"(?:there (?:is|are|exists?) )?no (?:(?:such|possible|positive|negative|real|integer|integral|valid|other|nontrivial|nonzero|prime|natural"
+    r"|rational|complex|finite|whole|[a-z]+ valued) )*"
+    r"(?:solutions?|values?|roots?|zeros?|numbers?|integers?|pairs?|triples?|primes?|functions?|sequences?|polynomials?|answers?|x|n)"
+    r"(?: (?:exists?|is possible|are possible|satisfy .*|satisfies .*))?"
+)
+_IMPOSSIBLE = re.compile(
+    r"(?:(?:it|this|that|such an? \w+) )?(?:is |are )?(?:not possible|impossible)|cannot be done|not possible|it cannot"
+)
+_ARTICLES = frozenset(["a", "an", "the"])
 _FRAME = re.compile(
     r"^(?:(?:it|that|this|they|there|the (?:answer|series|sequence|integral|limit|function|graph|curve|number|result|statement|"
     r"sum|conclusion|matrix|set|triangle|relation|equation|system|shape|figure|locus|conic|winner|day|month|color|colour|"
@@ -59,11 +68,17 @@ def _phrases(text: str) -> frozenset[str]:
     return frozenset(" ".join(part.split()) for part in text.split("|"))
 
 
-_SAME = {phrase: r"\emptyset" for phrase in _phrases(_NOTHING)}
-_SAME |= {phrase: "does not exist" for phrase in _phrases(_UNDEFINED)}
-_SAME |= {phrase: r"\mathbb{R}" for phrase in _phrases(_ALL_REALS)}
-_SAME |= {phrase: r"\infty" for phrase in _phrases(_INFINITE)}
-_SAME |= {phrase: "cannot be determined" for phrase in _phrases(_UNKNOWN)}
+_SAME = dict.fromkeys(_phrases(_NOTHING), r"\emptyset")
+_SAME |= dict.fromkeys(_phrases(_UNDEFINED), "does not exist")
+_SAME |= dict.fromkeys(_phrases(_ALL_REALS), r"\mathbb{R}")
+_SAME |= dict.fromkeys(_phrases(_INFINITE), r"\infty")
+_SAME |= dict.fromkeys(_phrases(_UNKNOWN), "cannot be determined")
+_NUMBER_SETS = {r"\mathbb{Z}", r"\mathbb{N}", r"\mathbb{Q}", r"\mathbb{C}"}
+for _name, _set in (("integers", "Z"), ("natural numbers", "N"), ("rational numbers", "Q"), ("complex numbers", "C")):
+    _SAME |= {
+        frame + _name: rf"\mathbb{{{_set}}}"
+        for frame in ("", "all ", "the ", "set of ", "set of all ", "the set of all ")
+    }
 _SAME |= {"negative infinity": r"-\infty", "minus infinity": r"-\infty"}
 _LISTS: dict[str, list[tuple[int, str]]] = {}
 for _place, _list in enumerate(_CLOSED_LISTS):
@@ -86,11 +101,15 @@ class Words:
 def read_words(text: str) -> Words | None:
     """The reading of a text that is words and nothing else, or None."""
     plain = " ".join(text.replace("’", "'").split()).strip(" .!\"'*_`")
-    if not plain or not _LETTERS.fullmatch(plain) or not any(len(w) > 1 for w in re.findall(r"[^\W\d_]+", plain)):
+    if not plain or not _LETTERS.fullmatch(plain) or not re.search(r"[^\W_]{2}", plain):
         return None
     lower = plain.casefold().replace("n't", "nt")
     if lower in _SAME or without_articles(lower) in _SAME:
         return Words(frozenset({lower}), _SAME.get(lower) or _SAME[without_articles(lower)])
+    if _NONE.fullmatch(lower.replace("-", " ")):
+        return Words(frozenset({lower}), r"\emptyset")
+    if _IMPOSSIBLE.fullmatch(lower):
+        return Words(frozenset({"no"}))
     if match := _HEAD.match(lower):
         return Words(frozenset({_stem(match.group(1))}), None, read_words(match.group(2)))
     parts = frozenset(_normal(part) for part in _JOINTS.split(lower.removeprefix("both ")) if part)
@@ -128,7 +147,9 @@ def _stem(word: str) -> str:
 def compare_words(gold: Words, answer: Words) -> bool | None:
     """True where they say the same, False where both are of one closed list and differ, None where they are prose."""
     if gold.meaning is not None or answer.meaning is not None:
-        return True if gold.meaning == answer.meaning else None
+        return (
+            True if gold.meaning == answer.meaning else False if {gold.meaning, answer.meaning} & _NUMBER_SETS else None
+        )
     if gold.parts == answer.parts:
         return True
     if answer.behind is not None and not gold.parts <= frozenset(TRUTH.values()):
@@ -144,5 +165,7 @@ def compare_words(gold: Words, answer: Words) -> bool | None:
 
 
 def closed(words: Words) -> bool:
-    """Whether the words stand in a closed list, so that no number is meant."""
-    return bool(words.parts) and all(part in _LISTS for part in words.parts)
+    """Whether the words are of a closed list, with an adverb or a noun perhaps, so that no number is meant."""
+    return bool(words.parts) and all(
+        any(word in _LISTS for word in part.split()) and len(part.split()) <= 3 for part in words.parts
+    )
