@@ -23,10 +23,12 @@ def expanded(reading: Reading) -> Reading:
     r"""`a \pm b` as the list of both; anything else as it is."""
     if isinstance(reading, Amount) and {"pm", "mp"} & kinds(reading.tree):
         both = [_signed(reading.tree, sign) for sign in (1, -1)]
-        members = tuple(Amount(tree, reading.unit, reading.thing, reading.percent, reading.degrees) for tree in both)
-        return Collection("list", members)
+        both_members = tuple(
+            Amount(tree, reading.unit, reading.thing, reading.percent, reading.degrees) for tree in both
+        )
+        return Collection("list", both_members)
     if isinstance(reading, Collection) and reading.kind != "tuple" and any(_has_both_signs(m) for m in reading.members):
-        members = ()
+        members: tuple[Reading, ...] = ()
         for member in reading.members:
             inner = expanded(member)
             members += inner.members if isinstance(inner, Collection) and _has_both_signs(member) else (member,)

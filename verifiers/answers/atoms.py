@@ -27,10 +27,47 @@ Tree = tuple[Any, ...]
 
 LOG_BASE: Tree = ("sym", "#base")
 _ACCENTS = frozenset(
-    ["vec", "hat", "bar", "tilde", "overline", "widehat", "overrightarrow", "mathbb", "mathcal", "mathbf", "boldsymbol", "bm", "dot", "mathfrak", "mathscr", "bf"]
+    [
+        "vec",
+        "hat",
+        "bar",
+        "tilde",
+        "overline",
+        "widehat",
+        "overrightarrow",
+        "mathbb",
+        "mathcal",
+        "mathbf",
+        "boldsymbol",
+        "bm",
+        "dot",
+        "mathfrak",
+        "mathscr",
+        "bf",
+    ]
 )
 _UPRIGHT_ONLY = frozenset({"mathbf", "boldsymbol", "bm", "bf", "mathcal", "mathscr"})
-_COMMANDS = frozenset(["frac", "sqrt", "binom", "pi", "infty", "sum", "prod", "gcd", "lcm", "max", "min", "Gamma", "zeta", "imath", "jmath", "cbrt", "angle"])
+_COMMANDS = frozenset(
+    [
+        "frac",
+        "sqrt",
+        "binom",
+        "pi",
+        "infty",
+        "sum",
+        "prod",
+        "gcd",
+        "lcm",
+        "max",
+        "min",
+        "Gamma",
+        "zeta",
+        "imath",
+        "jmath",
+        "cbrt",
+        "angle",
+    ]
+)
 _APPLIED = frozenset("fghFGHO")
 _BASIS = frozenset("ijk")
 
@@ -149,7 +186,8 @@ class Atoms(Cursor):
     def _index(self) -> str:
         if not self._take("{"):
             return self._next().value
-        words, depth = [], 1
+        words: list[str] = []
+        depth = 1
         while True:
             token = self._next()
             depth += (token.value == "{") - (token.value == "}")

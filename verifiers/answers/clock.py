@@ -13,7 +13,8 @@ from synthflow.verifiers.answers.measures import Unit, read_unit
 from synthflow.verifiers.answers.readings import Amount, Clock
 
 _TIME = re.compile(
-    r"(?:at )?(\d{1,2})(?: ?:([0-5]\d)(?: ?:([0-5]\d))?)? ?(?:([ap])\.? ?m\.?|o'?clock(?: in the (morning|afternoon|evening))?)?",
+    r"(?:at )?(\d{1,2})(?: ?:([0-5]\d)(?: ?:([0-5]\d))?)? ?"
+    r"(?:([ap])\.? ?m\.?|o'?clock(?: in the (morning|afternoon|evening))?)?",
     re.IGNORECASE,
 )
 _NAMED = {"noon": 43200, "midday": 43200, "midnight": 0, "12 noon": 43200, "12 midnight": 0}
@@ -46,13 +47,14 @@ def read_compound(plain: str) -> Amount | None:
     if match := _DAYS.fullmatch(plain.strip()):
         days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
         return Amount(number(days * 86400 + hours * 3600 + minutes * 60 + seconds), _SECOND)
-    at, pieces = 0, []
+    pieces: list[tuple[str, str]] = []
+    at = 0
     text = plain.strip(" .")
     while at < len(text):
         found = _PIECE.match(text, at)
         if found is None or len(pieces) > 5:
             return None
-        pieces.append(found.groups())
+        pieces.append((found.group(1), found.group(2)))
         at = found.end()
     if len(pieces) < 2:
         return None

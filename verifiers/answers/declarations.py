@@ -11,7 +11,8 @@ from synthflow.verifiers.answers.amounts import written
 from synthflow.verifiers.answers.splitting import CLOSING, OPENING
 from synthflow.verifiers.answers.tokens import Token
 
-_KIND = r"(?:(?:an?|all|any|some|every|each|arbitrary|real|integers?|whole|constants?|numbers?|positive|non-?negative|values?|of|the)\b ?)*"
+_KINDS = "an?|all|any|some|every|each|arbitrary|real|integers?|whole|constants?|numbers?|positive|non-?negative|values?|of|the"
+_KIND = rf"(?:(?:{_KINDS})\b ?)*"
 _SET = r"\\mathbb ?\{? ?([ZNRQC]) ?\}?(?: ?[\^_] ?\{? ?[+0*] ?\}?)?|[ZNRQC]"
 _DECLARED = re.compile(
     rf"(?:(?:for|where|with|and|if|when)\b ?)?{_KIND}(?P<letter>[a-zA-Z](?:_\{{?\w\}}?)?)(?: ?, ?[a-zA-Z])*"
@@ -32,7 +33,9 @@ def without_conditions(found: list[Token]) -> tuple[list[Token], list[str]]:
         match = _DECLARED.fullmatch(text)
         if match is None or not (match["set"] or match["kind"] or re.match(r"(?:for|where|with)\b", text)):
             break
-        if ((match["set"] or "")[-1:] in ("}", "Z", "N") and re.search("[ZN]", match["set"] or "")) or "integer" in text:
+        if (
+            (match["set"] or "")[-1:] in ("}", "Z", "N") and re.search("[ZN]", match["set"] or "")
+        ) or "integer" in text:
             integers.append(match["letter"])
         found = found[:at]
     return found, integers

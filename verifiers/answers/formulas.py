@@ -1,4 +1,4 @@
-r"""Reads the tokens of one expression, LaTeX or the plain text of models, completely into a tree, or says what it is not.
+r"""Reads the tokens of one expression, LaTeX or the plain text of models, wholly into a tree, or says what it is not.
 
 Invariant: no token is passed over. What has two readings (`a/bc`, `\cos 2x/3`, `[x]`) is read in one of them, named in
 `doubts`, and in the other with `tight`; a mismatch that rests on a doubt is no mismatch.

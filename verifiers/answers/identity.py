@@ -162,7 +162,7 @@ def _places(decimal: Fraction) -> int:
 
 
 def _rounded(decimals: list[Fraction | None], pair: Any) -> Found:
-    """A decimal beside another number: of two decimals the shorter is exact; six places stand for what rounds to them."""
+    """A decimal beside a number: of two decimals the shorter is exact; six places stand for what rounds to them."""
     if _nearly(pair, _NOISE):
         return EQUAL
     places = min(_places(decimal) for decimal in decimals if decimal is not None)

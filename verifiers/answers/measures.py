@@ -57,31 +57,46 @@ _METRIC = {  # symbol, names, factor, what it measures
     "Pa": ("pascal", "1", "kg m-1 s-2"), "Hz": ("hertz", "1", "s-1"), "C": ("coulomb", "1", "A s"),
     "V": ("volt", "1", "kg m2 s-3 A-1"), "Ω": ("ohm", "1", "kg m2 s-3 A-2"), "F": ("farad", "1", "kg-1 m-2 s4 A2"),
     "H": ("henry", "1", "kg m2 s-2 A-2"), "T": ("tesla", "1", "kg s-2 A-1"), "Wb": ("weber", "1", "kg m2 s-2 A-1"),
-    "L": ("liter litre", "1/1000", "m3"), "l": ("", "1/1000", "m3"), "eV": ("electronvolt", "1602176634/10000000000000000000000000000", "kg m2 s-2"),
-    "cal": ("calorie", "4184/1000", "kg m2 s-2"), "bar": ("bar", "100000", "kg m-1 s-2"), "t": ("ton tonne", "1000", "kg"),
-    "Wh": ("watthour", "3600", "kg m2 s-2"), "B": ("byte", "8", "bit"), "bit": ("bit", "1", "bit"), "M": ("molar", "1000", "mol m-3"),
+    "L": ("liter litre", "1/1000", "m3"), "l": ("", "1/1000", "m3"), "eV": ("electronvolt",
+    "1602176634/10000000000000000000000000000", "kg m2 s-2"),
+    "cal": ("calorie", "4184/1000", "kg m2 s-2"), "bar": ("bar", "100000", "kg m-1 s-2"), "t": ("ton tonne", "1000",
+    "kg"),
+    "Wh": ("watthour", "3600", "kg m2 s-2"), "B": ("byte", "8", "bit"), "bit": ("bit", "1", "bit"), "M": ("molar",
+    "1000", "mol m-3"),
     "S": ("siemens", "1", "kg-1 m-2 s3 A2"), "Bq": ("becquerel", "1", "s-1"), "Ci": ("curie", "37000000000", "s-1"),
     "pc": ("parsec", "30856775814913673", "m"), "rad": ("radian", "1", "rad"),
 }  # fmt: skip
 _PLAIN = {
-    "min": ("minute mins", "60", "s"), "h": ("hour hr hrs", "3600", "s"), "day": ("d", "86400", "s"), "week": ("wk", "604800", "s"),
-    "month": ("", "1", "month"), "year": ("yr yrs", "12", "month"), "decade": ("", "120", "month"), "century": ("centuries", "1200", "month"),
+    "min": ("minute mins", "60", "s"), "h": ("hour hr hrs", "3600", "s"), "day": ("d", "86400", "s"), "week": ("wk",
+    "604800", "s"),
+    "month": ("", "1", "month"), "year": ("yr yrs", "12", "month"), "decade": ("", "120", "month"),
+    "century": ("centuries", "1200", "month"),
     "in": ("inch inches", "254/10000", "m"), "ft": ("foot feet", "3048/10000", "m"), "yd": ("yard", "9144/10000", "m"),
-    "mi": ("mile", "1609344/1000", "m"), "lb": ("lbs pound", "45359237/100000000", "kg"), "oz": ("ounce", "45359237/1600000000", "kg"),
+    "mi": ("mile", "1609344/1000", "m"), "lb": ("lbs pound", "45359237/100000000", "kg"), "oz": ("ounce",
+    "45359237/1600000000", "kg"),
     "gal": ("gallon", "3785411784/1000000000000", "m3"), "qt": ("quart", "946352946/1000000000000", "m3"),
     "pint": ("pt", "473176473/1000000000000", "m3"), "cup": ("", "2365882365/10000000000000", "m3"),
-    "ha": ("hectare", "10000", "m2"), "acre": ("", "40468564224/10000000", "m2"), "atm": ("atmosphere", "101325", "kg m-1 s-2"),
-    "mmHg": ("torr", "133322387415/1000000000", "kg m-1 s-2"), "mph": ("", "44704/100000", "m s-1"), "kph": ("", "10/36", "m s-1"),
-    "amu": ("dalton", "1", "amu"), "u": ("", "1", "amu"), "Å": ("angstrom", "1/10000000000", "m"), "AU": ("", "149597870700", "m"),
+    "ha": ("hectare", "10000", "m2"), "acre": ("", "40468564224/10000000", "m2"), "atm": ("atmosphere", "101325",
+    "kg m-1 s-2"),
+    "mmHg": ("torr", "133322387415/1000000000", "kg m-1 s-2"), "mph": ("", "44704/100000", "m s-1"), "kph": ("",
+    "10/36", "m s-1"),
+    "amu": ("dalton", "1", "amu"), "u": ("", "1", "amu"), "Å": ("angstrom", "1/10000000000", "m"), "AU": ("",
+    "149597870700", "m"),
     "ly": ("lightyear", "9460730472580800", "m"), "dollar": ("usd USD $", "100", "cent"), "cent": ("¢", "1", "cent"),
-    "euro": ("eur EUR €", "1", "euro"), "£": ("gbp GBP", "1", "gbp"), "¥": ("yen jpy JPY yuan", "1", "yen"), "₹": ("rupee rs inr INR", "1", "rupee"),
-    "°C": ("celsius degc", "1", "celsius"), "°F": ("fahrenheit degf", "1", "fahrenheit"), "degree": ("deg °", "1", "degree"),
-    "unit": ("", "1", "unit"), "rpm": ("", "1", "rpm"), "erg": ("", "1/10000000", "kg m2 s-2"), "dyne": ("dyn", "1/100000", "kg m s-2"),
-    "gauss": ("", "1/10000", "kg s-2 A-1"), "hp": ("horsepower", "745699872/1000000", "kg m2 s-3"), "dB": ("decibel", "1", "dB"),
+    "euro": ("eur EUR €", "1", "euro"), "£": ("gbp GBP", "1", "gbp"), "¥": ("yen jpy JPY yuan", "1", "yen"),
+    "₹": ("rupee rs inr INR", "1", "rupee"),
+    "°C": ("celsius degc", "1", "celsius"), "°F": ("fahrenheit degf", "1", "fahrenheit"), "degree": ("deg °", "1",
+    "degree"),
+    "unit": ("", "1", "unit"), "rpm": ("", "1", "rpm"), "erg": ("", "1/10000000", "kg m2 s-2"), "dyne": ("dyn",
+    "1/100000", "kg m s-2"),
+    "gauss": ("", "1/10000", "kg s-2 A-1"), "hp": ("horsepower", "745699872/1000000", "kg m2 s-3"), "dB": ("decibel",
+    "1", "dB"),
     "Btu": ("BTU btu", "105505585262/100000000", "kg m2 s-2"), "ppm": ("", "1", "ppm"), "%": ("percent", "1", "%"),
 }  # fmt: skip
 _PENNIES = {"penny": "cent", "pennies": "cent", "feet": "ft"}
-_CASELESS_SHORT = frozenset(["km", "cm", "mm", "kg", "mg", "ml", "hz", "kw", "kwh", "ev", "kev", "mev", "gev", "pa", "kpa", "mol", "sec"])
+_CASELESS_SHORT = frozenset(
+    ["km", "cm", "mm", "kg", "mg", "ml", "hz", "kw", "kwh", "ev", "kev", "mev", "gev", "pa", "kpa", "mol", "sec"]
+)
 _SPELLED = {
     "hz": "Hz",
     "kw": "kW",
@@ -199,16 +214,19 @@ def _spelled_out(text: str) -> str | None:
     return plain if "\\" not in plain.replace(r"\cdot", "").replace(r"\times", "").replace(r"\div", "") else None
 
 
-_NO_THINGS = """dozen dozens pairs halves thirds quarters fourths fifths sixths sevenths eighths ninths tenths hundredths
+_NO_THINGS = """
+    dozen dozens pairs halves thirds quarters fourths fifths sixths sevenths eighths ninths tenths hundredths
     thousandths tens hundreds thousands millions billions trillions minus plus less
     percents less is was has does this thus yes us factorial squared cubed more most least than not no or and only
     exactly choose mod"""
 _NOT_THINGS = frozenset(_NO_THINGS.split())
-_ODD_PLURALS = frozenset(["people", "children", "men", "women", "mice", "feet", "teeth", "geese", "fish", "sheep", "dice"])
+_ODD_PLURALS = frozenset(
+    ["people", "children", "men", "women", "mice", "feet", "teeth", "geese", "fish", "sheep", "dice"]
+)
 
 
 def counted_thing(text: str, *, one: bool = False) -> str | None:
-    """The counted thing that a text names: up to four plain words of which one is a plural, but of `one`; or None."""
+    """The counted thing that a text names: up to four plain words, one a plural but of `one`; or None."""
     names = text.strip(" .~").lower().replace("-", " ").split()
     if not 1 <= len(names) <= 4 or any(name in _NOT_THINGS or not name.isalpha() or len(name) < 3 for name in names):
         return None

@@ -6,15 +6,55 @@ from typing import Any
 
 Tree = tuple[Any, ...]
 
-GREEK_LETTERS = """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi
+GREEK_LETTERS = """
+    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi
     psi omega"""
 GREEK = {name: name for name in GREEK_LETTERS.split()}
 GREEK |= {name.capitalize(): name.capitalize() for name in GREEK}
-GREEK |= {"varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "varsigma": "sigma", "ell": "ell",
+GREEK |= {"varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "varsigma": "sigma",
+    "ell": "ell",
           "hbar": "hbar", "Pi": "Pi", "nabla": "nabla"}  # fmt: skip
 
 FUNCTIONS = frozenset(
-    ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc", "asin", "acos", "atan", "arcsinh", "arccosh", "arctanh", "asinh", "acosh", "atanh", "exp", "ln", "log", "lg", "cis", "tg", "ctg", "arctg", "sgn", "sign"]
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "sinh",
+        "cosh",
+        "tanh",
+        "coth",
+        "sech",
+        "csch",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arccot",
+        "arcsec",
+        "arccsc",
+        "asin",
+        "acos",
+        "atan",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "exp",
+        "ln",
+        "log",
+        "lg",
+        "cis",
+        "tg",
+        "ctg",
+        "arctg",
+        "sgn",
+        "sign",
+    ]
 )
 INVERSES = {name: "arc" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")}
 SAME_FUNCTION = {
@@ -37,11 +77,14 @@ CONSTANTS: dict[str, Tree] = {
     "Pi": ("pi",), "PI": ("pi",),
 }  # fmt: skip
 
-_SHORT = """and or not if is of to the for in at on by as so no yes an be it he we do all any none odd even per with true
+_SHORT = """
+    and or not if is of to the for in at on by as so no yes an be it he we do all any none odd even per with true
     det lim mod inf max min gcd lcm cm mm km kg mg ml ft yd mi lb oz hr am pm st nd rd th hz nm kj kw mph ev mev gev usd
     eur min sec day hrs lbs ms mol rad deg amp one two six ten red dne cat dog act"""
 NOT_PRODUCTS = frozenset(_SHORT.split())
 """Runs of two or three letters that are words, functions or units."""
 
-LETTERS_BESIDE_SIGNS = frozenset(["at", "in", "is", "as", "by", "an", "on", "am", "be", "do", "he", "it", "we", "st", "nd", "an", "ab"])
+LETTERS_BESIDE_SIGNS = frozenset(
+    ["at", "in", "is", "as", "by", "an", "on", "am", "be", "do", "he", "it", "we", "st", "nd", "an", "ab"]
+)
 """Short words that are products where they touch a sign: `e^{-at}`."""

@@ -9,13 +9,15 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-_ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+_ONES = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen"""
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _SMALL = {word: value for value, word in enumerate(_ONES.split())}
 _SMALL |= {word: 10 * value for value, word in enumerate(_TENS.split(), 2)}
 MAGNITUDES = {
-    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12, "lakh": 10**5,
+    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+    "lakh": 10**5,
     "crore": 10**7,
 }  # fmt: skip
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9, "twelfth": 12}
@@ -32,7 +34,8 @@ _DIGITS_ORDINAL = re.compile(r"(\d{1,9}) ?(?:\^ ?\{? ?)?(?:\\text ?\{ ?)?(st|nd|
 
 @lru_cache(maxsize=4096)
 def spelled(text: str) -> Fraction | None:
-    """The number that a phrase spells: `twelve`, `twenty-one`, `two thirds`, `one and a half`, `3rd`, `third`; or None."""
+    """The number that a phrase spells: `twelve`, `twenty-one`, `two thirds`, `one and a half`, `3rd`, `third`;"
+    " or None."""
     if match := _DIGITS_ORDINAL.fullmatch(text.strip()):
         return Fraction(int(match.group(1)))
     words = text.strip(" .").lower().replace("-", " ").split()

@@ -9,25 +9,29 @@ from __future__ import annotations
 import re
 
 from synthflow.verifiers.answers.identity import Found
-from synthflow.verifiers.answers.matching import match
 from synthflow.verifiers.answers.readings import Amount, Read
 from synthflow.verifiers.answers.structure import read
 from synthflow.verifiers.answers.tokens import Unread
+from synthflow.verifiers.answers.verdicts import match
 from synthflow.verifiers.answers.wording import Words
 
 _ASIDE = re.compile(
-    r"(?P<value>.*?\S) ?(?:[,;] ?|\( ?)(?P<joint>or,? equivalently,?|equivalently,?|or an? equivalent form such as|i\.?e\.?,?|that is,?|"
+    r"(?P<value>.*?\S) ?(?:[,;] ?|\( ?)(?P<joint>or,? equivalently,?|equivalently,?"
+    r"|or an? equivalent form such as|i\.?e\.?,?|that is,?|"
     r"or about|or approximately|approximately|or simply|also written as|in other words,?|namely) ?(?P<other>.*?)\)?",
     re.IGNORECASE,
 )
 _PREDICATE = re.compile(
-    r"(?P<value>\S.*?) (?:is|are) (?:the )?(?:only |unique |sole |smallest |largest |least |greatest |possible |real |positive |integer "
-    r"|maximum |minimum |such |correct |required |desired |final )*(?:values?|solutions?|answers?|integers?|numbers?|roots?|ones?|"
+    r"(?P<value>\S.*?) (?:is|are) (?:the )?(?:only |unique |sole |smallest |largest |least |greatest |possible "
+    r"|real |positive |integer "
+    r"|maximum |minimum |such |correct |required |desired |final )*(?:values?|solutions?|answers?|integers?"
+    r"|numbers?|roots?|ones?|"
     r"possibilit(?:y|ies)|pairs?|triples?|primes?|choices?)\b(?: (?:of|for|to|that|in|which)\b[^.]*)?\.?",
     re.IGNORECASE,
 )
 _COPULA = re.compile(
-    r"(?:is|are|equals|be|becomes?) (?:also |therefore |exactly |simply |precisely )?(?:equal to ?|given by ?|exactly |the number )?",
+    r"(?:is|are|equals|be|becomes?) (?:also |therefore |exactly |simply |precisely )?(?:equal to ?|given by ?"
+    r"|exactly |the number )?",
     re.IGNORECASE,
 )
 _DENIED = re.compile(

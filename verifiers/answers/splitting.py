@@ -12,10 +12,9 @@ from synthflow.verifiers.answers.tokens import Token
 
 OPENING = frozenset({"(", "[", "{", r"\{", r"\langle", r"\lbrace", r"\lfloor", r"\lceil", r"\begin"})
 CLOSING = frozenset({")", "]", "}", r"\}", r"\rangle", r"\rbrace", r"\rfloor", r"\rceil", r"\end"})
-RELATIONS = frozenset(
-    {"=", "<", ">", r"\le", r"\ge", r"\ne", r"\approx", r"\in", r"\notin", r"\to", r"\mapsto", r"\rightarrow", r"\simeq", r"\sim",
-     r"\equiv", r"\cong", r"\implies", r"\Rightarrow", r"\Leftrightarrow", r"\iff", r"\propto", r"\subset", r"\subseteq"}
-)  # fmt: skip
+_COMMANDS = """le ge ne approx in notin to mapsto rightarrow simeq sim equiv cong implies Rightarrow Leftrightarrow iff
+    propto subset subseteq"""
+RELATIONS = frozenset({"=", "<", ">", *("\\" + name for name in _COMMANDS.split())})
 _JOINTS = frozenset({"and", "or", "and/or", "as well as"})
 _SIGNS: dict[str, Literal["", "and", "or"]] = {
     ",": "", ";": "", r"\land": "and", r"\wedge": "and", r"\lor": "or", r"\vee": "or"
@@ -79,7 +78,11 @@ def split_at_colons(found: Sequence[Token]) -> list[list[Token]] | None:
     depth = 0
     for at, token in enumerate(found):
         depth += (token.value in OPENING) - (token.value in CLOSING)
-        if (depth == 0 and token.kind == "op" and token.value == ":") or token.value == r"\colon" or (depth == 0 and token.kind in ("run", "text") and token.value == "to" and 0 < at < len(found) - 1):
+        if (
+            (depth == 0 and token.kind == "op" and token.value == ":")
+            or token.value == r"\colon"
+            or (depth == 0 and token.kind in ("run", "text") and token.value == "to" and 0 < at < len(found) - 1)
+        ):
             parts.append([])
         elif depth == 1 and token.value == ":" and found[at - 1].value == "{" and found[at + 1].value == "}":
             parts[-1].pop()

@@ -38,18 +38,25 @@ MAX_CHARS = 2000
 _INFINITY: Tree = ("inf",)
 _MINUS_INFINITY: Tree = ("neg", _INFINITY)
 ALL_REALS = Interval(_MINUS_INFINITY, _INFINITY, "()")
-_SETS = {r"\mathbb{R}": Region((ALL_REALS,)), r"\Reals": Region((ALL_REALS,)), r"\emptyset": Collection("set", ())}
-_WORDS = {rf"\mathbb{{{name}}}": Words(frozenset({name}), rf"\mathbb{{{name}}}") for name in "ZNQC"}
-_MEANINGS = {**_SETS, r"\infty": Amount(_INFINITY), r"-\infty": Amount(_MINUS_INFINITY)}
+_SETS: dict[str, Reading] = {
+    r"\mathbb{R}": Region((ALL_REALS,)),
+    r"\Reals": Region((ALL_REALS,)),
+    r"\emptyset": Collection("set", ()),
+}
+_WORDS: dict[str, Reading] = {rf"\mathbb{{{name}}}": Words(frozenset({name}), rf"\mathbb{{{name}}}") for name in "ZNQC"}
+_MEANINGS: dict[str, Reading] = {**_SETS, r"\infty": Amount(_INFINITY), r"-\infty": Amount(_MINUS_INFINITY)}
 _BASED = re.compile(r"\(?([0-9A-Fa-f]{1,60})\)?_\{?(?:\\text\{)?(?:base )?(\d{1,2}|[a-z]+)\}?\}?")
 _BOUND_BEFORE = re.compile(
-    r"(at least|at most|more than|less than|fewer than|no more than|no fewer than|no less than|greater than|not less than"
+    r"(at least|at most|more than|less than|fewer than|no more than|no fewer than|no less than|greater than"
+    r"|not less than"
     r"|approximately|approx\.?|about|roughly|around|nearly|exactly|\\approx|\\sim|\\simeq|>|<|\\le|\\ge)(?![a-zA-Z]) ?",
     re.IGNORECASE,
 )
 _BOUND_AFTER = re.compile(r"(.*\S) (or more|or less|or fewer|or greater|at least|at most)", re.IGNORECASE)
-_MARKS = {"at least": ">=", "no fewer than": ">=", "no less than": ">=", "not less than": ">=", "or more": ">=", "or greater": ">=",
-          "at most": "<=", "no more than": "<=", "or less": "<=", "or fewer": "<=", "more than": ">", "greater than": ">",
+_MARKS = {"at least": ">=", "no fewer than": ">=", "no less than": ">=", "not less than": ">=", "or more": ">=",
+    "or greater": ">=",
+          "at most": "<=", "no more than": "<=", "or less": "<=", "or fewer": "<=", "more than": ">",
+          "greater than": ">",
           "less than": "<", "fewer than": "<", ">": ">", "<": "<", r"\le": "<=", r"\ge": ">="}  # fmt: skip
 _OUTWARD = re.compile(r"([\[\]])(.*)([\[\]])")
 _BUILDER = re.compile(r"\\\{ ?([a-zA-Z])(?:\\in ?\\mathbb\{R\})? ?(?:\\mid(?![a-z])|\||:|\\colon) ?(.*)\\\}")
@@ -58,7 +65,8 @@ _LABEL = re.compile(r"(?:\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?)?\(([A-H])
 _MATH = re.compile(r"(?<!\\)\\[()\[\]]")
 _HEX = re.compile(r"(-?)0([xbo])([0-9a-fA-F]{1,60})")
 _PLAIN = re.compile(r"[\w\s.,:;'’&/()%$°-]+")
-_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
+_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "twelve": 12,
           "sixteen": 16}  # fmt: skip
 
 
@@ -143,10 +151,9 @@ def _special(text: str, plain: str, way: Way) -> Reading | None:
             return _based(match.group(1).upper(), base)
     if match := _BUILDER.fullmatch(text):
         return read_text(match.group(2), way)
-    if match := _OUTWARD.fullmatch(text):
-        if (match.group(1), match.group(3)) in (("]", "["), ("[", "["), ("]", "]")):
-            turned = {"]": "(", "[": "["}[match.group(1)], {"[": ")", "]": "]"}[match.group(3)]
-            return read_text(turned[0] + match.group(2) + turned[1], way)
+    if (match := _OUTWARD.fullmatch(text)) and match.group(1) + match.group(3) != "[]":
+        turned = {"]": "(", "[": "["}[match.group(1)], {"[": ")", "]": "]"}[match.group(3)]
+        return read_text(turned[0] + match.group(2) + turned[1], way)
     if _PLAIN.fullmatch(plain):
         value_ = spelled(plain) if any(c.isalpha() for c in plain) else None
         if value_ is not None:

@@ -21,7 +21,7 @@ _AROUND = {("(", ")"), ("[", "]"), ("|", "|"), ("{", "}")}
 
 
 def read_table(found: list[Token], way: Way, read: Callable[[Sequence[Token], Way], Reading]) -> Reading | None:
-    r"""The matrix, cases or system that the tokens are, a factor before a matrix multiplied in; None without `\begin`."""
+    r"""The matrix, cases or system that the tokens are, a factor before it multiplied in; None without `\begin`."""
     start = next((at for at, token in enumerate(found) if token.value == r"\begin"), None)
     if start is None:
         return None

@@ -24,14 +24,33 @@ _UNICODE = str.maketrans(
         "\u2153": r"\frac{1}{3}", "\u2154": r"\frac{2}{3}", "\u215b": r"\frac{1}{8}", "\u2155": r"\frac{1}{5}",
         "\u27e8": r"\langle ", "\u27e9": r"\rangle ", "\u230a": r"\lfloor ", "\u230b": r"\rfloor ",
         "\u2308": r"\lceil ", "\u2309": r"\rceil ", "\u2032": "'", "\u2192": r"\to ", "\u21a6": r"\mapsto ",
-        "\u2248": r"\approx ", "\u2261": r"\equiv ", "\u2124": r"\mathbb{Z}", "\u2115": r"\mathbb{N}", "\u2208": r"\in ",
-        "\u2220": r"\angle ", "\u2236": ":", "\u2012": "-", "\u2010": "-", "\u2011": "-", "\u00b5": "\u03bc", "\u2126": "\u03a9",
+        "\u2248": r"\approx ", "\u2261": r"\equiv ", "\u2124": r"\mathbb{Z}", "\u2115": r"\mathbb{N}",
+        "\u2220": r"\angle ", "\u2236": ":", "\u2012": "-", "\u2010": "-", "\u2011": "-", "\u00b5": "\u03bc",
+        "\u2126": "\u03a9",
     }
 )  # fmt: skip
 _UNICODE |= (
     {
         ord(unicodedata.lookup(f"GREEK SMALL LETTER {name.upper()}")): rf"\{name} "
-        for name in ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "kappa", "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega"]
+        for name in [
+            "alpha",
+            "beta",
+            "gamma",
+            "delta",
+            "epsilon",
+            "zeta",
+            "eta",
+            "kappa",
+            "nu",
+            "xi",
+            "rho",
+            "sigma",
+            "tau",
+            "phi",
+            "chi",
+            "psi",
+            "omega",
+        ]
     }
     | {0x3BB: r"\lambda "}
     | {
@@ -40,7 +59,8 @@ _UNICODE |= (
     }
 )
 _SCRIPTS = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a\u207f"
-                         "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u2099", "0123456789-+n0123456789n")  # fmt: skip
+                         "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u2099",
+                         "0123456789-+n0123456789n")  # fmt: skip
 _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b\u207a\u207f]+")
 _LOWERED = re.compile("[\u2080-\u2089\u2099]+")
 _DROPPED = re.compile(r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|limits)(?![a-zA-Z])\.?")

@@ -33,13 +33,15 @@ END = Token("end", "")
 
 _NUMBER = r"""
     (?P<grouped>\d{1,3}(?:[,']\d{3})+(?![\d]))(?P<after>\.\d+)?
-    | (?P<whole>\d*)\.(?P<head>\d{0,12})(?:\\(?:overline|bar|dot)\ ?\{?(?P<bar>\d{1,12})\}?|\((?P<cycle>\d{1,12})\)(?![\d(]))
+    | (?P<whole>\d*)\.(?P<head>\d{0,12})
+      (?:\\(?:overline|bar|dot)\ ?\{?(?P<bar>\d{1,12})\}?|\((?P<cycle>\d{1,12})\)(?![\d(]))
     | (?P<begun>\d{0,20})\.(?P<start>\d{0,8})(?P<again>\d{1,6}?)(?P=again){2,6}\ ?(?:\\[lc]?dots(?![a-z])|\.\.\.)
     | (?P<plain>\d+(?:\.\d+)?|\.\d+|\d+\.(?![\d.]))(?:(?P<exponent>[eE][-+]?\d{1,4})(?![\d.a-zA-Z]))?
 """
 _TOKEN = re.compile(
     rf"""(?P<gap>[\s~]*)(?:(?:{_NUMBER})
-    | \\(?:text|textrm|textbf|textit|textsf|textnormal|mathrm|mathsf|mathit|mbox|rm|operatorname\*?)\ ?\{{(?P<text>[^{{}}]*)\}}
+    | \\(?:text|textrm|textbf|textit|textsf|textnormal|mathrm|mathsf|mathit|mbox|rm|operatorname\*?)
+      \ ?\{{(?P<text>[^{{}}]*)\}}
     | (?P<cmd>\\(?:[a-zA-Z]+|[|{{}}%$\\]))
     | (?P<run>[a-zA-Z]+)
     | (?P<op>\*\*|<=|>=|!=|==|[-+*/^(){{}}\[\]|_!=<>:;,.'%&$?√€£¥₹]))""",
@@ -82,7 +84,8 @@ def _upright(content: str, gap: bool) -> list[Token]:
     """Upright words, one token each; what else stands among them is read as anywhere."""
     inner = tokens(content.strip(" ~"))
     return [
-        Token("text" if token.kind == "run" and token.value not in _LETTERS else token.kind, token.value, token.gap or (gap and not at),
+        Token("text" if token.kind == "run" and token.value not in _LETTERS else token.kind, token.value,
+        token.gap or (gap and not at),
               token.number, token.places)
         for at, token in enumerate(inner)
     ]  # fmt: skip

@@ -236,7 +236,29 @@ def _reciprocal(name: str) -> Callable[[Any], Any]:
 
 _KNOWN: dict[str, Callable[..., Any]] = {
     name: getattr(_context, name)
-    for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "exp", "ln", "floor", "gamma", "zeta", "sign", "re", "im", "erf"]
+    for name in [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "sinh",
+        "cosh",
+        "tanh",
+        "coth",
+        "sech",
+        "csch",
+        "exp",
+        "ln",
+        "floor",
+        "gamma",
+        "zeta",
+        "sign",
+        "re",
+        "im",
+        "erf",
+    ]
 }
 _KNOWN |= {f"arc{name}": getattr(_context, f"a{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
 _KNOWN |= {

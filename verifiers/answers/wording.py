@@ -16,35 +16,59 @@ _CLOSED_LISTS = (
     "odd even",
     "converges|convergent|converge|convergence|converged|converging diverges|divergent|diverge|divergence|diverging",
     "monday|mon tuesday|tue|tues wednesday|wed thursday|thu|thur|thurs friday|fri saturday|sat sunday|sun",
-    "january|jan february|feb march|mar april|apr may june|jun july|jul august|aug september|sep|sept october|oct november|nov"
+    "january|jan february|feb march|mar april|apr may june|jun july|jul august|aug september|sep|sept october"
+    "|oct november|nov"
     " december|dec",
     "north south east west northeast northwest southeast southwest",
     "left right", "up|upward|upwards down|downward|downwards", "clockwise counterclockwise|anticlockwise",
     "increasing|increases|increase decreasing|decreases|decrease constant|unchanged",
     "positive negative zero", "ellipse circle hyperbola parabola line point", "acute obtuse",
-    "isosceles equilateral scalene", "rational irrational", "prime composite", "linear quadratic cubic exponential logarithmic",
-    "continuous discontinuous", "red blue green yellow black white orange purple|violet pink brown", "win|wins lose|loses tie|draw",
+    "isosceles equilateral scalene", "rational irrational", "prime composite",
+    "linear quadratic cubic exponential logarithmic",
+    "continuous discontinuous", "red blue green yellow black white orange purple|violet pink brown",
+    "win|wins lose|loses tie|draw",
     "heads tails", "real imaginary|complex", "finite infinite", "symmetric antisymmetric|skewsymmetric",
-    "homogeneous inhomogeneous|nonhomogeneous", "stable unstable", "injective surjective bijective", "parallel perpendicular",
+    "homogeneous inhomogeneous|nonhomogeneous", "stable unstable", "injective surjective bijective",
+    "parallel perpendicular",
     "boy girl", "male female", "morning afternoon evening night", "spring summer autumn|fall winter",
     "maximum|max minimum|min", "concave convex", "larger|greater|more smaller|less|fewer same|equal",
 )  # fmt: skip
-_NOTHING = """no solution|no solutions|no real solution|no real solutions|no integer solution|no integer solutions|no such value
-    |no such values|no such number|no such numbers|no such integer|no such integers|no such function|no such functions|none exist
+_NOTHING = """no solution|no solutions|no real solution|no real solutions|no integer solution|no integer solutions
+    |no such value
+    |no such values|no such number|no such numbers|no such integer|no such integers|no such function
+    |no such functions|none exist
     |none exists|there are none|none|empty set|no values|no value|null set|no such pairs|no pairs|no roots|no real roots
     |no such n|no such x|there is no solution|there are no solutions|there is no such number|no answer exists|no triples
     |no solution exists|no solutions exist|there are no real solutions|there is no real solution"""
-_UNDEFINED = """does not exist|dne|do not exist|doesnt exist|limit does not exist|the limit does not exist|not exist|no limit
+_UNDEFINED = """does not exist|dne|do not exist|doesnt exist|limit does not exist|the limit does not exist
+    |not exist|no limit
     |it does not exist|nonexistent"""
 _ALL_REALS = """all real numbers|all reals|real numbers|reals|any real number|every real number|set of all real numbers
     |set of real numbers|all real x|all x|any real|all values|the real line|real line"""
 _INFINITE = """infinity|positive infinity|plus infinity|infinitely many|infinite|unbounded|infinitely many solutions
     |an infinite number|infinite solutions|infinite number of solutions"""
-_UNKNOWN = """cannot be determined|can not be determined|cant be determined|not enough information|undetermined|indeterminate
+_UNKNOWN = """cannot be determined|can not be determined|cant be determined|not enough information|undetermined
+    |indeterminate
     |impossible to determine|cannot be known"""
-_NOUNS = frozenset(["triangle", "number", "integer", "function", "series", "sequence", "matrix", "value", "direction", "curve", "line", "term"])
+_NOUNS = frozenset(
+    [
+        "triangle",
+        "number",
+        "integer",
+        "function",
+        "series",
+        "sequence",
+        "matrix",
+        "value",
+        "direction",
+        "curve",
+        "line",
+        "term",
+    ]
+)
 _NONE = re.compile(
-    r"(?:there (?:is|are|exists?) )?no (?:(?:such|possible|positive|negative|real|integer|integral|valid|other|nontrivial|nonzero|prime|natural"
+    r"(?:there (?:is|are|exists?) )?no (?:(?:such|possible|positive|negative|real|integer|integral|valid|other"
+    r"|nontrivial|nonzero|prime|natural"
     r"|rational|complex|finite|whole|[a-z]+ valued) )*"
     r"(?:solutions?|values?|roots?|zeros?|numbers?|integers?|pairs?|triples?|primes?|functions?|sequences?|polynomials?|answers?|x|n)"
     r"(?: (?:exists?|is possible|are possible|satisfy .*|satisfies .*))?"
@@ -54,7 +78,8 @@ _IMPOSSIBLE = re.compile(
 )
 _ARTICLES = frozenset(["a", "an", "the"])
 _FRAME = re.compile(
-    r"^(?:(?:it|that|this|they|there|the (?:answer|series|sequence|integral|limit|function|graph|curve|number|result|statement|"
+    r"^(?:(?:it|that|this|they|there|the (?:answer|series|sequence|integral|limit|function|graph|curve|number"
+    r"|result|statement|"
     r"sum|conclusion|matrix|set|triangle|relation|equation|system|shape|figure|locus|conic|winner|day|month|color|colour|"
     r"following|claim)s?) (?:is|are|was|will be|must be|does|do)?|is|are|must be|always|in) (?=\S)"
 )
