@@ -11,7 +11,7 @@ from synthflow.verifiers.answers.atoms import Tree, number
 from synthflow.verifiers.answers.identity import EQUAL, Found, identity, with_letter
 from synthflow.verifiers.answers.measures import Unit
 from synthflow.verifiers.answers.readings import Amount, Collection, Reading
-from synthflow.verifiers.answers.values import Undefined, kinds, letters, value
+from synthflow.verifiers.answers.tree_values import Undefined, kinds, letters, value
 
 _STRAIGHT = number(180)
 _CONSTANTS = ("C", "c", "K", "k", "C_1", "c_1", "C_0", "D")

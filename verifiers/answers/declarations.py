@@ -11,7 +11,10 @@ from synthflow.verifiers.answers.amounts import written
 from synthflow.verifiers.answers.splitting import CLOSING, OPENING
 from synthflow.verifiers.answers.tokens import Token
 
-_KINDS = "an?|all|any|some|every|each|arbitrary|real|integers?|whole|constants?|numbers?|positive|non-?negative|values?|of|the"
+_KINDS = (
+    "an?|all|any|some|every|each|arbitrary|real|integers?|whole|constants?|numbers?|positive|non-?negative|values?|of"
+    "|the"
+)
 _KIND = rf"(?:(?:{_KINDS})\b ?)*"
 _SET = r"\\mathbb ?\{? ?([ZNRQC]) ?\}?(?: ?[\^_] ?\{? ?[+0*] ?\}?)?|[ZNRQC]"
 _DECLARED = re.compile(

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from synthflow.verifiers.answers.atoms import LOG_BASE, Tree, number
 from synthflow.verifiers.answers.expressions import Refused
 from synthflow.verifiers.answers.normal_form import constant, normal_form, same
-from synthflow.verifiers.answers.values import Point, Undefined, kinds, letters, value
+from synthflow.verifiers.answers.tree_values import Point, Undefined, kinds, letters, value
 
 Verdict = Literal["equal", "different", "unsure"]
 

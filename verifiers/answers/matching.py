@@ -26,6 +26,7 @@ from synthflow.verifiers.answers.number_matching import (
     ratio_beside,
     worst,
 )
+from synthflow.verifiers.answers.phrases import Words
 from synthflow.verifiers.answers.readings import (
     Amount,
     Based,
@@ -45,9 +46,8 @@ from synthflow.verifiers.answers.readings import (
 from synthflow.verifiers.answers.regions import compare_spans, spans
 from synthflow.verifiers.answers.relations import compare_cases, compare_relations, replaced
 from synthflow.verifiers.answers.sequences import cells_of, items_of
-from synthflow.verifiers.answers.values import letters
+from synthflow.verifiers.answers.tree_values import letters
 from synthflow.verifiers.answers.word_matching import with_words
-from synthflow.verifiers.answers.wording import Words
 
 _MEMBERS = 40
 
@@ -216,7 +216,7 @@ def _unordered(gold: Sequence[Reading], answer: Sequence[Reading]) -> Found:
             return Found("unsure", "too many members")
         return DIFFERENT if gold or answer else EQUAL
     table = [[compare(one, other) for other in answer] for one in gold]
-    columns = [list(column) for column in zip(*table, strict=True)]
+    columns: list[list[Found]] = [list(column) for column in zip(*table, strict=True)]
     for line in (*table, *columns):
         if all(found.verdict == "different" for found in line):
             return DIFFERENT

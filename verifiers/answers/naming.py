@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from synthflow.verifiers.answers.amount_matching import expanded
 from synthflow.verifiers.answers.identity import identity, rounds_to
 from synthflow.verifiers.answers.readings import Amount, Bound, Collection, Interval, Reading, Relation
-from synthflow.verifiers.answers.values import kinds, letters
+from synthflow.verifiers.answers.tree_values import kinds, letters
 
 _INDEXED = re.compile(r"(.+)_\{?\d\}?")
 

@@ -12,7 +12,7 @@ from synthflow.verifiers.answers.atoms import Tree, number
 from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, Found, identity
 from synthflow.verifiers.answers.readings import Amount, Based, Clock, Congruence, Ratio, Reading, Relation
 from synthflow.verifiers.answers.relations import holds
-from synthflow.verifiers.answers.values import Undefined
+from synthflow.verifiers.answers.tree_values import Undefined
 
 
 def compare_based(gold: Based, answer: Based) -> Found:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 from synthflow.verifiers.answers.identity import Found
+from synthflow.verifiers.answers.phrases import Words
 from synthflow.verifiers.answers.readings import Amount, Read
 from synthflow.verifiers.answers.structure import read
 from synthflow.verifiers.answers.tokens import Unread
 from synthflow.verifiers.answers.verdicts import match
-from synthflow.verifiers.answers.wording import Words
 
 _ASIDE = re.compile(
     r"(?P<value>.*?\S) ?(?:[,;] ?|\( ?)(?P<joint>or,? equivalently,?|equivalently,?"

@@ -10,7 +10,7 @@ from typing import Literal
 
 from synthflow.verifiers.answers.atoms import Tree
 from synthflow.verifiers.answers.measures import Unit
-from synthflow.verifiers.answers.wording import Words
+from synthflow.verifiers.answers.phrases import Words
 
 
 @dataclass(frozen=True, slots=True)

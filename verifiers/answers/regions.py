@@ -11,7 +11,7 @@ from typing import Any
 from synthflow.verifiers.answers.atoms import Tree, number
 from synthflow.verifiers.answers.identity import Found, identity, with_letter
 from synthflow.verifiers.answers.readings import Amount, Collection, Interval, Reading, Region, Relation
-from synthflow.verifiers.answers.values import Undefined, letters, value
+from synthflow.verifiers.answers.tree_values import Undefined, letters, value
 
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
 _LEAST: Tree = ("neg", ("inf",))

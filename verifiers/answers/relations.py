@@ -15,7 +15,7 @@ import mpmath
 from synthflow.verifiers.answers.atoms import Tree, number
 from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, UNSURE, Found, identity, with_letter
 from synthflow.verifiers.answers.readings import Amount, Cases, Relation
-from synthflow.verifiers.answers.values import Point, Undefined, letters, value
+from synthflow.verifiers.answers.tree_values import Point, Undefined, letters, value
 
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 _DIGITS = 30

@@ -8,7 +8,7 @@ from __future__ import annotations
 from synthflow.verifiers.answers.atoms import Tree, number
 from synthflow.verifiers.answers.identity import identity, with_letter
 from synthflow.verifiers.answers.readings import Amount, Collection, Interval, Matrix, Reading
-from synthflow.verifiers.answers.values import letters
+from synthflow.verifiers.answers.tree_values import letters
 
 
 def cells_of(matrix: Matrix) -> tuple[Reading, ...]:

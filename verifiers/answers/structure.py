@@ -14,6 +14,7 @@ from synthflow.verifiers.answers.atoms import Tree, number
 from synthflow.verifiers.answers.clock import read_clock, read_compound
 from synthflow.verifiers.answers.declarations import without_conditions
 from synthflow.verifiers.answers.numerals import spelled
+from synthflow.verifiers.answers.phrases import Words, read_words
 from synthflow.verifiers.answers.readings import (
     Amount,
     Based,
@@ -32,7 +33,6 @@ from synthflow.verifiers.answers.splitting import brackets_around, marks_at_top,
 from synthflow.verifiers.answers.tables import read_table
 from synthflow.verifiers.answers.text import unwrap_text
 from synthflow.verifiers.answers.tokens import Token, Unread, tokens
-from synthflow.verifiers.answers.wording import Words, read_words
 
 MAX_CHARS = 2000
 _INFINITY: Tree = ("inf",)

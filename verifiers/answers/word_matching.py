@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from synthflow.verifiers.answers.atoms import number
 from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, Found
+from synthflow.verifiers.answers.phrases import Words, closed, compare_words
 from synthflow.verifiers.answers.readings import Amount, Collection, Family, Interval, Matrix, Reading, Region, Relation
-from synthflow.verifiers.answers.values import kinds, letters
-from synthflow.verifiers.answers.wording import Words, closed, compare_words
+from synthflow.verifiers.answers.tree_values import kinds, letters
 
 _NO_NAMES = frozenset(
     [
