@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
 PR_SET_KEEPCAPS, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 8, 1 << 2, 1 << 21
@@ -63,6 +64,11 @@ def detach(target: str) -> None:
     _check(_libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
 
 
+def enter(namespace: int) -> None:
+    """Be in the namespace of a descriptor; for one of processes: the children are."""
+    _check(_libc.setns(namespace, 0), "setns")
+
+
 def pivot_root(new: str, old: str) -> None:
     _syscall("pivot_root", _PIVOT_ROOT, new.encode() + b"\0", old.encode() + b"\0")
 
@@ -103,8 +109,13 @@ def landlock_abi() -> int:
     return max(0, int(_libc.syscall(ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_long(0), ctypes.c_long(1))))
 
 
-def landlock(readable: Iterable[str], writable: Iterable[str], abi: int) -> None:
-    """From here on: read below `readable`, read and write plain files below `writable`, nothing else on any path.
+def paths(plan: dict[str, Any], writable: str) -> tuple[list[str], list[str], int]:
+    """What `landlock` takes: what a program may read, where it may write, and the version of the kernel's Landlock."""
+    return [*plan["readable"], "/dev/null", "/dev/zero", "/dev/urandom"], [writable, "/dev/null"], plan["abi"]
+
+
+def landlock(readable: Iterable[str], writable: Iterable[str], abi: int) -> int:
+    """A set of rules for `restrict`: read below `readable`, read and write plain files below `writable`, no other path.
 
     With ABI 4 no TCP, with ABI 6 no signals and no abstract sockets out of this domain. No symbolic links, devices,
     sockets or pipes can be made anywhere. Paths that do not exist are passed over.
@@ -113,14 +124,16 @@ def landlock(readable: Iterable[str], writable: Iterable[str], abi: int) -> None
     attributes = struct.pack("QQQ", handled, _NET_BOTH if abi >= 4 else 0, _SCOPE_BOTH if abi >= 6 else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = _syscall("landlock_create_ruleset", _LANDLOCK_CREATE, attributes, size, 0)
-    try:
-        reading = _EXECUTE | _READ_FILE | _READ_DIR
-        rules = [(path, reading) for path in readable] + [(path, handled & ~_SPECIAL) for path in writable]
-        for path, access in rules:
-            _allow(ruleset, path, access & handled)
-        _syscall("landlock_restrict_self", _LANDLOCK_RESTRICT, ruleset, 0)
-    finally:
-        os.close(ruleset)
+    reading = _EXECUTE | _READ_FILE | _READ_DIR
+    rules = [(path, reading) for path in readable] + [(path, handled & ~_SPECIAL) for path in writable]
+    for path, access in rules:
+        _allow(ruleset, path, access & handled)
+    return ruleset
+
+
+def restrict(ruleset: int) -> None:
+    """Live under a set of rules from here on. It cannot be undone."""
+    _syscall("landlock_restrict_self", _LANDLOCK_RESTRICT, ruleset, 0)
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:

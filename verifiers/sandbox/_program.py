@@ -7,11 +7,13 @@ is a claim about values, as plain JSON, and says nothing about right or wrong. I
 
 from __future__ import annotations
 
-import base64
+import builtins
+import contextlib
 import fcntl
 import gc
 import io
 import json
+import linecache
 import os
 import random
 import resource
@@ -20,66 +22,65 @@ import sys
 import types
 from typing import Any
 
-from synthflow.verifiers.sandbox import _kernel, _values
-
-SETUP_FAILED = 113
-"""Exit status of a process whose layers could not be taken on; the reason is on the answer descriptor."""
+from synthflow.verifiers.sandbox import _asking, _kernel, _values
 
 ANSWERS = 3
+"""The descriptor that a program answers on. Before it runs two lines are written there, which it cannot forge:
+CONFINED, once the layers are in force, or why they are not; then which of its texts compiled, -1 for none."""
+
+CONFINED = b"confined\n"
 
 
-def become(request: dict[str, Any], plan: dict[str, Any], fds: dict[str, int], box: str) -> None:
-    """Run a request to its end. `plan` says which layers; `fds` holds `out`, `err`, `answers`; `box` the directory."""
+def become(plan: dict[str, Any], fds: list[int], ruleset: int, site: dict[str, Any]) -> None:
+    """Run a request to its end.
+
+    `plan` says which layers; `fds` are the request, out, err and answers; `ruleset` is Landlock's, if it is shared.
+    """
+    answers = fds[3]
     try:
-        _streams(request, fds)
-        _confine(request["limits"], plan, box)
+        with open(fds[0], "rb", closefd=False) as file:
+            box = json.loads(file.readline())
+            _, request = json.loads(file.read())
+        _streams(request, fds[1:])
+        answers = ANSWERS
+        _confine(request["limits"], plan, box, ruleset)
     except BaseException as error:
-        os.write(ANSWERS, json.dumps({"setup": f"{type(error).__name__}: {error}"}).encode() + b"\n")
-        os._exit(SETUP_FAILED)
+        os.write(answers, f"{type(error).__name__}: {error}".encode()[:1000].replace(b"\n", b" ") + b"\n")
+        os._exit(1)
     status = 1
     try:
-        status = _run(request)
+        os.write(ANSWERS, CONFINED)
+        status = _run(request, box, site)
     finally:
         os._exit(status)
 
 
-def _streams(request: dict[str, Any], fds: dict[str, int]) -> None:
-    """Descriptors 0 to 3 are the program's; all others are closed."""
+def _streams(request: dict[str, Any], fds: list[int]) -> None:
+    """Descriptors 0 to 3 are the program's; all others are closed once they are not needed any more."""
     source = os.memfd_create("stdin", 0)
-    text = memoryview(request.get("stdin", "").encode("utf-8", "surrogatepass"))
-    while text:
-        text = text[os.write(source, text) :]
-    os.lseek(source, 0, os.SEEK_SET)
-    given = (source, fds["out"], fds["err"], fds["answers"])
-    for at, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in given]):  # out of each other's way first
+    if text := request.get("stdin", "").encode("utf-8", "surrogatepass"):
+        view = memoryview(text)
+        while view:
+            view = view[os.write(source, view) :]
+        os.lseek(source, 0, os.SEEK_SET)
+    given = [fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in (source, *fds)]  # out of each other's way first
+    for at, fd in enumerate(given):
         os.dup2(fd, at)
-    os.closerange(ANSWERS + 1, 65536)
 
 
-def _confine(limits: dict[str, Any], plan: dict[str, Any], box: str) -> None:
+def _confine(limits: dict[str, Any], plan: dict[str, Any], box: str, ruleset: int) -> None:
     layers = plan["layers"]
-    if "mount" in layers:
-        data = f"size={limits['disk_mb']}m,nr_inodes={limits['inodes']},mode=0700"
-        owner = f",uid={plan['uid']},gid={plan['uid']}" if plan["uid"] else ""
-        quiet = _kernel.MS_NOSUID | _kernel.MS_NODEV
-        _kernel.mount("tmpfs", box, "tmpfs", quiet | _kernel.MS_NOEXEC, data + owner)
-        _kernel.mount("tmpfs", "/proc", "tmpfs", quiet | _kernel.MS_RDONLY, "size=4k,mode=0555")
+    if "ipc" in layers:
+        _kernel.unshare(_kernel.CLONE_NEWIPC)
     os.chdir(box)
-    for number in range(1, 65):
-        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
-            signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     if "rlimits" in layers:
         _rlimits(limits, plan)
     keep = 0
     if plan["uid"]:
         keep = _kernel.CAP_DAC_READ_SEARCH if plan["search"] else 0
         _kernel.prctl(_kernel.PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
         os.setresgid(plan["uid"], plan["uid"], plan["uid"])
         os.setresuid(plan["uid"], plan["uid"], plan["uid"])
-    _kernel.bound_capabilities()
     # The filters below ask for no_new_privs, or for a capability.
     privileged = "no_new_privs" not in layers and _kernel.capable_of_mounting()
     _kernel.keep_capabilities(keep | _kernel.CAP_SYS_ADMIN if privileged else keep)
@@ -88,23 +89,23 @@ def _confine(limits: dict[str, Any], plan: dict[str, Any], box: str) -> None:
     if "no_new_privs" in layers:
         _kernel.prctl(_kernel.PR_SET_NO_NEW_PRIVS, 1)
     if "landlock" in layers:
-        _kernel.landlock([*plan["readable"], "/dev/null", "/dev/zero", "/dev/urandom"], [box, "/dev/null"], plan["abi"])
+        _kernel.restrict(ruleset if ruleset >= 0 else _kernel.landlock(*_kernel.paths(plan, box)))
+    os.closerange(ANSWERS + 1, 65536)
     if "seccomp" in layers:
-        _kernel.seccomp(base64.b64decode(plan["filter"]))
+        _kernel.seccomp(plan["program"])
     if privileged:
         _kernel.keep_capabilities(keep)
 
 
 def _rlimits(limits: dict[str, Any], plan: dict[str, Any]) -> None:
     mb = 1 << 20
-    cpu = int(limits["cpu_s"]) + 1
+    cpu = int(limits["program_s"]) + 1  # of all calls: the supervisor's clock is for each of them
     wanted = {
         resource.RLIMIT_AS: limits["memory_mb"] * mb,
         resource.RLIMIT_CPU: cpu,
         resource.RLIMIT_FSIZE: limits["disk_mb"] * mb,
         resource.RLIMIT_NOFILE: limits["files"],
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_STACK: 64 * mb,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
     }
@@ -114,34 +115,77 @@ def _rlimits(limits: dict[str, Any], plan: dict[str, Any]) -> None:
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (value, value))
+    deepest = resource.getrlimit(resource.RLIMIT_STACK)[1]  # programs may raise it: their memory has a limit anyway
+    resource.setrlimit(resource.RLIMIT_STACK, (min(64 * mb, deepest) if deepest >= 0 else 64 * mb, deepest))
 
 
-def _run(request: dict[str, Any]) -> int:
-    out = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "wb", closefd=False), 1 << 16), "utf-8", "replace")
-    err = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), "utf-8", "replace", line_buffering=True)
-    source = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "rb", closefd=False)), "utf-8", "replace")
-    sys.stdin = sys.__stdin__ = source  # type: ignore[misc]
-    sys.stdout = sys.__stdout__ = out  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = err  # type: ignore[misc]
+def _run(request: dict[str, Any], box: str, site: dict[str, Any]) -> int:
+    for at, name, raw in ((0, "stdin", io.FileIO(0, "rb", closefd=False)), (1, "stdout", None), (2, "stderr", None)):
+        stream = _stream(at, raw)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     sys.argv = ["program.py"]
-    main = types.ModuleType("__main__")
-    main.__dict__["__builtins__"] = __builtins__
-    sys.modules["__main__"] = main
     random.seed(0)  # the same program says the same twice
     gc.enable()
     status = 0
     try:
-        exec(compile(request["code"], "program.py", "exec", dont_inherit=True), main.__dict__)
-        if "calls" in request:
-            _answer({"loaded": True})
-            for name, args, kwargs in request["calls"]:
-                _answer(_call(main.__dict__, name, args, kwargs))
+        if "asking" in request:
+            _answer(_asking.run(request["asking"], request["code"][0], site))
+        else:
+            _program(request, box, site)
     except SystemExit as end:
         status = _exit_status(end.code)
     except BaseException as error:
         status = 1
         _complain(error)
     return _finish(status)
+
+
+def _stream(at: int, raw: io.FileIO | None) -> io.TextIOWrapper:
+    """A standard stream as the interpreter makes it: named, with a mode, in UTF-8."""
+    if raw is not None:
+        stream, mode, name = io.TextIOWrapper(io.BufferedReader(raw), "utf-8", "replace"), "r", "<stdin>"
+    else:
+        raw = io.FileIO(at, "wb", closefd=False)
+        file = io.BufferedWriter(raw, 1 << 16) if at == 1 else raw
+        stream = io.TextIOWrapper(file, "utf-8", "replace", line_buffering=at == 2)  # type: ignore[arg-type]
+        mode, name = "w", "<stdout>" if at == 1 else "<stderr>"
+    raw.name = name
+    stream.mode = mode  # type: ignore[misc]
+    return stream
+
+
+def _program(request: dict[str, Any], box: str, site: dict[str, Any]) -> None:
+    """Run a script; or load a program, which is then not the main one, and call its functions."""
+    calls = request.get("calls")
+    name = "__main__" if calls is None else "solution"
+    main = types.ModuleType(name)
+    sys.modules[name] = main
+    main.__dict__.update(__builtins__=builtins, __file__=f"{box}/program.py")
+    if calls is not None:
+        vars(builtins).update(site)
+    exec(_compiled(request["code"]), main.__dict__)
+    if calls is not None:
+        _answer({"loaded": True})
+        for called, args, kwargs in calls:
+            _answer(_call(main.__dict__, called, args, kwargs, request["keep"]))
+
+
+def _compiled(texts: list[str]) -> types.CodeType:
+    """The first text that compiles."""
+    problem: BaseException | None = None
+    for at, text in enumerate(texts):
+        try:
+            code = compile(text, "program.py", "exec", dont_inherit=True)
+        except BaseException as error:
+            problem = problem or error
+            continue
+        os.write(ANSWERS, b"%d\n" % at)
+        linecache.cache["program.py"] = (len(text), None, text.splitlines(True), "program.py")
+        return code
+    assert problem is not None
+    os.write(ANSWERS, b"-1\n")
+    raise problem
 
 
 def _finish(status: int) -> int:
@@ -192,14 +236,20 @@ def _answer(value: dict[str, Any]) -> None:
         view = view[os.write(ANSWERS, view) :]
 
 
-def _call(names: dict[str, Any], name: str, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _call(names: dict[str, Any], name: str, args: list[Any], kwargs: dict[str, Any], keep: bool) -> dict[str, Any]:
+    given: list[Any] = []
     try:
         found = _find(names, name)
         given = [_values.decode(a) for a in args]
         result = found(*given, **{k: _values.decode(v) for k, v in kwargs.items()})
-        return {"value": _values.encode(result)}
+        answer = {"value": _values.encode(result)}
     except BaseException as error:
-        return {"error": _told(error), "kind": type(error).__name__[:100]}
+        answer = {"error": _told(error), "kind": type(error).__name__[:100]}
+    if keep:
+        with contextlib.suppress(BaseException):
+            now = [_values.encode(a) for a in given]
+            answer |= {"args": now} if now != args else {}
+    return answer
 
 
 def _told(error: BaseException) -> str:
@@ -217,7 +267,8 @@ def _find(names: dict[str, Any], name: str) -> Any:
         return getattr(found() if isinstance(found, type) else found, attribute)
     if name in names:
         return names[name]
-    solution = names.get("Solution")
-    if isinstance(solution, type) and hasattr(solution, name):
-        return getattr(solution(), name)
+    own = [made for made in names.values() if isinstance(made, type) and made.__module__ == "solution"]
+    for solution in sorted(own, key=lambda made: made.__name__ != "Solution"):
+        if hasattr(solution, name):
+            return getattr(solution(), name)
     raise NameError(f"the program defines no {name!r}")
