@@ -7,6 +7,7 @@ is a claim about values, as plain JSON, and says nothing about right or wrong. I
 
 from __future__ import annotations
 
+import base64
 import builtins
 import contextlib
 import fcntl
@@ -14,15 +15,16 @@ import gc
 import io
 import json
 import linecache
+import marshal
 import os
 import random
 import resource
 import signal
 import sys
 import types
-from typing import Any
+from typing import Any, NoReturn
 
-from synthflow.verifiers.sandbox import _asking, _kernel, _values
+from synthflow.verifiers.sandbox import _asking, _kernel, _site, _values
 
 ANSWERS = 3
 """The descriptor that a program answers on. Before it runs two lines are written there, which it cannot forge:
@@ -31,73 +33,124 @@ CONFINED, once the layers are in force, or why they are not; then which of its t
 CONFINED = b"confined\n"
 
 
-def become(plan: dict[str, Any], fds: list[int], ruleset: int, site: dict[str, Any]) -> None:
-    """Run a request to its end.
+class Cell:
+    """What every program of a worker gets alike, made once, before the first is forked.
 
-    `plan` says which layers; `fds` are the request, out, err and answers; `ruleset` is Landlock's, if it is shared.
+    A fork is dear because of the pages that the program then writes to, be it a reference count: the less of Python
+    happens in it before the program runs, the better.
     """
-    answers = fds[3]
-    try:
-        with open(fds[0], "rb", closefd=False) as file:
-            box = json.loads(file.readline())
-            _, request = json.loads(file.read())
-        _streams(request, fds[1:])
-        answers = ANSWERS
-        _confine(request["limits"], plan, box, ruleset)
-    except BaseException as error:
-        os.write(answers, f"{type(error).__name__}: {error}".encode()[:1000].replace(b"\n", b" ") + b"\n")
-        os._exit(1)
-    status = 1
-    try:
-        os.write(ANSWERS, CONFINED)
-        status = _run(request, box, site)
-    finally:
-        os._exit(status)
 
+    def __init__(self, plan: dict[str, Any], ruleset: int) -> None:
+        self._plan, self._ruleset = plan, ruleset
+        self._layers = frozenset(plan["layers"])
+        self._uid = plan["uid"]
+        self._keep = _kernel.CAP_DAC_READ_SEARCH if self._uid and plan["search"] else 0
+        self._filter = _kernel.Filter(base64.b64decode(plan["filter"]))
+        self.site = _site.provided()
+        self._builtins = {**vars(builtins), **self.site}
+        self._encode = json.JSONEncoder(ensure_ascii=True).encode
+        for at, name in enumerate(("stdin", "stdout", "stderr")):
+            stream = _stream(at)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+        sys.argv = ["program.py"]
 
-def _streams(request: dict[str, Any], fds: list[int]) -> None:
-    """Descriptors 0 to 3 are the program's; all others are closed once they are not needed any more."""
-    source = os.memfd_create("stdin", 0)
-    if text := request.get("stdin", "").encode("utf-8", "surrogatepass"):
-        view = memoryview(text)
+    def become(self, fds: list[int]) -> NoReturn:
+        """Run a request to its end; `fds` are the request, standard input, output and error, and answers."""
+        answers = fds[4]
+        try:
+            with open(fds[0], "rb", closefd=False) as file:
+                box, request = marshal.load(file)
+            # Descriptors 0 to 3 are the program's; out of each other's way first.
+            for at, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in fds[1:]]):
+                os.dup2(fd, at)
+            answers = ANSWERS
+            self._confine(request["limits"], box)
+        except BaseException as error:
+            os.write(answers, f"{type(error).__name__}: {error}".encode()[:1000].replace(b"\n", b" ") + b"\n")
+            os._exit(1)
+        status = 1
+        try:
+            os.write(ANSWERS, CONFINED)
+            status = self._run(request, box)
+        finally:
+            os._exit(status)
+
+    def _confine(self, limits: dict[str, Any], box: str) -> None:
+        layers, uid, keep = self._layers, self._uid, self._keep
+        if "ipc" in layers:
+            _kernel.unshare(_kernel.CLONE_NEWIPC)
+        os.chdir(box)
+        if "rlimits" in layers:
+            _rlimits(limits, self._plan["count_processes"])
+        if uid:
+            _kernel.prctl(_kernel.PR_SET_KEEPCAPS, 1)
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        # The filters below ask for no_new_privs, or for a capability.
+        privileged = "no_new_privs" not in layers and _kernel.capable_of_mounting()
+        _kernel.keep_capabilities(keep | _kernel.CAP_SYS_ADMIN if privileged else keep)
+        _kernel.prctl(_kernel.PR_SET_DUMPABLE, 0)
+        _kernel.prctl(_kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it
+        if "no_new_privs" in layers:
+            _kernel.prctl(_kernel.PR_SET_NO_NEW_PRIVS, 1)
+        if "landlock" in layers:
+            _kernel.restrict(self._ruleset if self._ruleset >= 0 else _kernel.landlock(self._plan, box))
+        os.closerange(ANSWERS + 1, 65536)
+        if "seccomp" in layers:
+            self._filter.install()
+        if privileged:
+            _kernel.keep_capabilities(keep)
+
+    def _run(self, request: dict[str, Any], box: str) -> int:
+        random.seed(0)  # the same program says the same twice
+        gc.enable()
+        status = 0
+        try:
+            if "asking" in request:
+                self._answer(_asking.run(request["asking"], request["code"][0], self.site))
+            else:
+                self._program(request, box)
+        except SystemExit as end:
+            status = _exit_status(end.code)
+        except BaseException as error:
+            status = 1
+            _complain(error)
+        return _finish(status)
+
+    def _program(self, request: dict[str, Any], box: str) -> None:
+        """Run a script; or load a program, which is then not the main one, and call its functions."""
+        calls = request.get("calls")
+        name = "__main__" if calls is None else "solution"
+        main = sys.modules[name] = types.ModuleType(name)
+        names = main.__dict__
+        names["__builtins__"] = builtins if calls is None else self._builtins
+        names["__file__"] = f"{box}/program.py"
+        exec(_compiled(request["code"]), names)
+        if calls is not None:
+            self._answer({"loaded": True})
+            for called, args, kwargs in calls:
+                self._answer(_call(names, called, args, kwargs, request["keep"]))
+
+    def _answer(self, value: dict[str, Any]) -> None:
+        try:
+            data = self._encode(value).encode("ascii")
+        except BaseException:
+            data = b'{"error": "TypeError: the result cannot be written as JSON"}'
+        view = memoryview(data + b"\n")
         while view:
-            view = view[os.write(source, view) :]
-        os.lseek(source, 0, os.SEEK_SET)
-    given = [fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in (source, *fds)]  # out of each other's way first
-    for at, fd in enumerate(given):
-        os.dup2(fd, at)
+            view = view[os.write(ANSWERS, view) :]
+
+    def rehearse(self) -> None:
+        """Go through what every program goes through, as far as it can be done here, so that caches are warm."""
+        names: dict[str, Any] = {"__builtins__": self._builtins}
+        for _ in range(10):
+            exec(compile("import math\ndef f(x):\n    return [i * i for i in range(x)]\n", "rehearsal", "exec"), names)
+            self._encode(_call(names, "f", [3], {}, False))
+            random.seed(0)
 
 
-def _confine(limits: dict[str, Any], plan: dict[str, Any], box: str, ruleset: int) -> None:
-    layers = plan["layers"]
-    if "ipc" in layers:
-        _kernel.unshare(_kernel.CLONE_NEWIPC)
-    os.chdir(box)
-    if "rlimits" in layers:
-        _rlimits(limits, plan)
-    keep = 0
-    if plan["uid"]:
-        keep = _kernel.CAP_DAC_READ_SEARCH if plan["search"] else 0
-        _kernel.prctl(_kernel.PR_SET_KEEPCAPS, 1)
-        os.setresgid(plan["uid"], plan["uid"], plan["uid"])
-        os.setresuid(plan["uid"], plan["uid"], plan["uid"])
-    # The filters below ask for no_new_privs, or for a capability.
-    privileged = "no_new_privs" not in layers and _kernel.capable_of_mounting()
-    _kernel.keep_capabilities(keep | _kernel.CAP_SYS_ADMIN if privileged else keep)
-    _kernel.prctl(_kernel.PR_SET_DUMPABLE, 0)
-    _kernel.prctl(_kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user has cleared it
-    if "no_new_privs" in layers:
-        _kernel.prctl(_kernel.PR_SET_NO_NEW_PRIVS, 1)
-    if "landlock" in layers:
-        _kernel.restrict(ruleset if ruleset >= 0 else _kernel.landlock(*_kernel.paths(plan, box)))
-    os.closerange(ANSWERS + 1, 65536)
-    if "seccomp" in layers:
-        _kernel.seccomp(plan["program"])
-    if privileged:
-        _kernel.keep_capabilities(keep)
-
-
-def _rlimits(limits: dict[str, Any], plan: dict[str, Any]) -> None:
+def _rlimits(limits: dict[str, Any], count_processes: bool) -> None:
     mb = 1 << 20
     cpu = int(limits["program_s"]) + 1  # of all calls: the supervisor's clock is for each of them
     wanted = {
@@ -109,7 +162,7 @@ def _rlimits(limits: dict[str, Any], plan: dict[str, Any]) -> None:
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
     }
-    if plan["count_processes"]:
+    if count_processes:
         wanted[resource.RLIMIT_NPROC] = limits["processes"] + limits["threads"]
     for which, value in wanted.items():
         hard = resource.getrlimit(which)[1]
@@ -119,56 +172,14 @@ def _rlimits(limits: dict[str, Any], plan: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_STACK, (min(64 * mb, deepest) if deepest >= 0 else 64 * mb, deepest))
 
 
-def _run(request: dict[str, Any], box: str, site: dict[str, Any]) -> int:
-    for at, name, raw in ((0, "stdin", io.FileIO(0, "rb", closefd=False)), (1, "stdout", None), (2, "stderr", None)):
-        stream = _stream(at, raw)
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-    sys.argv = ["program.py"]
-    random.seed(0)  # the same program says the same twice
-    gc.enable()
-    status = 0
-    try:
-        if "asking" in request:
-            _answer(_asking.run(request["asking"], request["code"][0], site))
-        else:
-            _program(request, box, site)
-    except SystemExit as end:
-        status = _exit_status(end.code)
-    except BaseException as error:
-        status = 1
-        _complain(error)
-    return _finish(status)
-
-
-def _stream(at: int, raw: io.FileIO | None) -> io.TextIOWrapper:
+def _stream(at: int) -> io.TextIOWrapper:
     """A standard stream as the interpreter makes it: named, with a mode, in UTF-8."""
-    if raw is not None:
-        stream, mode, name = io.TextIOWrapper(io.BufferedReader(raw), "utf-8", "replace"), "r", "<stdin>"
-    else:
-        raw = io.FileIO(at, "wb", closefd=False)
-        file = io.BufferedWriter(raw, 1 << 16) if at == 1 else raw
-        stream = io.TextIOWrapper(file, "utf-8", "replace", line_buffering=at == 2)  # type: ignore[arg-type]
-        mode, name = "w", "<stdout>" if at == 1 else "<stderr>"
-    raw.name = name
-    stream.mode = mode  # type: ignore[misc]
+    raw = io.FileIO(at, "wb" if at else "rb", closefd=False)
+    raw.name = ("<stdin>", "<stdout>", "<stderr>")[at]
+    file: Any = (io.BufferedReader, io.BufferedWriter, lambda raw: raw)[at](raw)  # standard error has no buffer
+    stream = io.TextIOWrapper(file, "utf-8", "replace", line_buffering=at == 2)
+    stream.mode = "w" if at else "r"  # type: ignore[misc]
     return stream
-
-
-def _program(request: dict[str, Any], box: str, site: dict[str, Any]) -> None:
-    """Run a script; or load a program, which is then not the main one, and call its functions."""
-    calls = request.get("calls")
-    name = "__main__" if calls is None else "solution"
-    main = types.ModuleType(name)
-    sys.modules[name] = main
-    main.__dict__.update(__builtins__=builtins, __file__=f"{box}/program.py")
-    if calls is not None:
-        vars(builtins).update(site)
-    exec(_compiled(request["code"]), main.__dict__)
-    if calls is not None:
-        _answer({"loaded": True})
-        for called, args, kwargs in calls:
-            _answer(_call(main.__dict__, called, args, kwargs, request["keep"]))
 
 
 def _compiled(texts: list[str]) -> types.CodeType:
@@ -224,16 +235,6 @@ def _complain(error: BaseException) -> None:
         sys.stderr.write("".join(lines)[-4000:])
     except BaseException:
         os.write(2, b"error that cannot be shown\n")
-
-
-def _answer(value: dict[str, Any]) -> None:
-    try:
-        data = json.dumps(value, ensure_ascii=True).encode("ascii")
-    except BaseException:
-        data = b'{"error": "TypeError: the result cannot be written as JSON"}'
-    view = memoryview(data + b"\n")
-    while view:
-        view = view[os.write(ANSWERS, view) :]
 
 
 def _call(names: dict[str, Any], name: str, args: list[Any], kwargs: dict[str, Any], keep: bool) -> dict[str, Any]:

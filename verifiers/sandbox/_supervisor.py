@@ -11,6 +11,7 @@ from __future__ import annotations
 import binascii
 import contextlib
 import json
+import marshal
 import os
 import resource
 import select
@@ -52,7 +53,7 @@ def start(text: str) -> NoReturn:
         while (size := _read(_HEADER)) is not None and (body := _read(int(size, 16))) is not None:
             index, request = json.loads(body)
             started = time.perf_counter()
-            report = Supervisor(plan, request["limits"], link, proc, zygote).run(body)
+            report = Supervisor(plan, request["limits"], link, proc, zygote).run(request)
             _send({"index": index, "value": report, "elapsed_s": time.perf_counter() - started})
         _leave(link, zygote)
     except BaseException as error:
@@ -123,6 +124,16 @@ def _read(size: int) -> bytes | None:
     return b"".join(parts)
 
 
+def _memory(name: str, data: bytes) -> int:
+    """A file in memory, to be read from its start."""
+    fd = os.memfd_create(name)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
 def _base64(data: bytearray | bytes) -> str:
     """As JSON the same bytes could be six times as many, and the reply has a limit."""
     return binascii.b2a_base64(data, newline=False).decode("ascii")
@@ -143,11 +154,11 @@ class Supervisor:
         self._printed = 0  # since the last answer
         self._cpu = self._waited = 0.0
 
-    def run(self, body: bytes) -> dict[str, Any]:
+    def run(self, request: dict[str, Any]) -> dict[str, Any]:
         self._make_box()
         signal.signal(signal.SIGTERM, self._die)
         try:
-            fds = self._fork(body)
+            fds = self._fork(request)
             return self._report(fds)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -178,15 +189,12 @@ class Supervisor:
         else:
             shutil.rmtree(self._box, ignore_errors=True)
 
-    def _fork(self, body: bytes) -> dict[str, int]:
-        """Have the zygote fork the program: it gets the request, and the ends it writes to."""
-        request = os.memfd_create("request")
-        view = memoryview(json.dumps(self._box).encode() + b"\n" + body)
-        while view:
-            view = view[os.write(request, view) :]
-        os.lseek(request, 0, os.SEEK_SET)
+    def _fork(self, request: dict[str, Any]) -> dict[str, int]:
+        """Have the zygote fork the program: it gets the request, its input, and the ends it writes to."""
+        stdin = request.pop("stdin").encode("utf-8", "surrogatepass")
         pipes = {name: os.pipe() for name in self._text}
-        given = [request, *(write for _, write in pipes.values())]
+        given = [_memory("request", marshal.dumps((self._box, request))), _memory("stdin", stdin)]
+        given += [write for _, write in pipes.values()]
         socket.send_fds(self._link, [b"x"], given)
         for fd in given:
             os.close(fd)

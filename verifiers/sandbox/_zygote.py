@@ -7,7 +7,6 @@ waits for its end, ends whatever it left, and says how it ended. It dies with th
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import gc
 import os
@@ -28,16 +27,17 @@ def serve(plan: dict[str, Any], link: socket.socket, proc: int) -> NoReturn:
         _kernel.prctl(_kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         _prepare(plan)
         ruleset, own = _shared(plan, proc)
-        site = _site.provided()
+        cell = _program.Cell(plan, ruleset)
+        cell.rehearse()
         gc.collect()
         gc.freeze()  # a fork then copies fewer pages
         gc.disable()
         _say(link, 0)
         while True:
-            _, fds, _, _ = socket.recv_fds(link, 1, 4)
+            _, fds, _, _ = socket.recv_fds(link, 1, 5)
             if not fds:
                 break
-            _one(plan, link, fds, ruleset, own, site, proc)
+            _one(cell, link, fds, own, proc)
     except BaseException as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.stderr.flush()
@@ -61,28 +61,25 @@ def _prepare(plan: dict[str, Any]) -> None:
     _kernel.bound_capabilities()
     if plan["uid"]:
         os.setgroups([])
-    plan["program"] = base64.b64decode(plan["filter"])
 
 
 def _shared(plan: dict[str, Any], proc: int) -> tuple[int, int]:
     """Landlock's rules, where they are the same for every program, and our own process namespace; -1 for none."""
     ruleset = own = -1
     if {"mount", "landlock"} <= set(plan["layers"]):
-        ruleset = _kernel.landlock(*_kernel.paths(plan, "/box"))
+        ruleset = _kernel.landlock(plan, "/box")
     if "pid" in plan["layers"]:
         own = os.open("self/ns/pid", os.O_RDONLY, dir_fd=proc)
     return ruleset, own
 
 
-def _one(
-    plan: dict[str, Any], link: socket.socket, fds: list[int], ruleset: int, own: int, site: dict[str, Any], proc: int
-) -> None:
+def _one(cell: _program.Cell, link: socket.socket, fds: list[int], own: int, proc: int) -> None:
     if own >= 0:
         _kernel.enter(own)  # a second namespace can only be made from our own
         _kernel.unshare(_kernel.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
-        _program.become(plan, fds, ruleset, site)
+        cell.become(fds)
     for fd in fds:
         os.close(fd)
     watched = os.pidfd_open(pid)

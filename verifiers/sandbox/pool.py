@@ -28,7 +28,7 @@ from synthflow.verifiers.workers.worker import Worker
 
 _GRACE_S = 20.0  # what the supervisor, which has clocks of its own, may be late by before its worker is killed
 _PATIENCE = 10  # a program on a crowded machine may take so many times its limit, which counts its own time only
-_ENV = {"PYTHONHASHSEED": "0"}
+_ENV = {"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"}  # what a fork would bind anew for itself is bound before
 _started = count()
 
 
