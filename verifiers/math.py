@@ -132,8 +132,10 @@ def as_found(judgement: Judgement, found: Extracted) -> Judgement:
     """The verdict on an answer that this rule found: one that guesses calls nothing wrong."""
     if judgement.verdict == "wrong" and not found.sure:
         told = f"{judgement.detail} differs, but the rule {found.rule} may have missed the answer"
-        return Judgement.unknown("guessed", told, judgement.elapsed_s)
-    return replace(judgement, detail=f"{judgement.detail} ({found.note})") if found.note else judgement
+        judgement = Judgement.unknown("guessed", told, judgement.elapsed_s)
+    elif found.note:
+        judgement = replace(judgement, detail=f"{judgement.detail} ({found.note})")
+    return replace(judgement, extracted=found.text, rule=found.rule)
 
 
 def _canonical_gold(answer: str) -> str:

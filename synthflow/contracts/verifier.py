@@ -57,7 +57,12 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A verdict. `value` is 1.0, 0.0, partial credit between, or None for unknown; `detail` says what was compared;
-    `parts` is what else was found on the way."""
+    `parts` is what else was found on the way.
+
+    Attributes:
+        extracted: the answer as the completion has it, None where none was found or the verifier reads all of the text.
+        rule: the name of the rule that found it.
+    """
 
     verdict: Verdict
     value: float | None
@@ -65,6 +70,8 @@ class Judgement:
     detail: str | None = None
     elapsed_s: float = 0.0
     parts: tuple[Part, ...] = ()
+    extracted: str | None = None
+    rule: str | None = None
 
     @staticmethod
     def unknown(reason: str, detail: str | None = None, elapsed_s: float = 0.0) -> Judgement:
