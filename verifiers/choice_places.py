@@ -85,7 +85,8 @@ _SUBJECT = re.compile(
 _CALLED = re.compile(
     rf"(?<![a-z0-9_'’])[(\[]?(?P<letter>[a-j])[)\]]?(?![a-z0-9_'’])"
     rf"(?:\s{{1,3}}(?:{any_of('link', SPACED)})(?:\s[^\W\d_]{{1,15}}){{0,3}}?"
-    rf"\s(?:{any_of('right', SPACED)})(?![^\W\d_])(?:\s(?:{_ANSWER}|{_OPTION})(?![^\W\d_]))?|\s?(?:{any_of('right', UNSPACED)}))"
+    rf"\s(?:{any_of('right', SPACED)})(?![^\W\d_])(?:\s(?:{_ANSWER}|{_OPTION})(?![^\W\d_]))?"
+    rf"|\s?(?:{any_of('right', UNSPACED)}))"
 )
 _NAMED = re.compile(rf"(?:{_ANSWER}|{_OPTION}|{any_of('answer', UNSPACED)})")
 _JOINED = re.compile(r"(?:\b(?:and|or|nor|y|et|und|e|o|ou|oder)|[,&/、和或与])\s?[(\[]?$")
