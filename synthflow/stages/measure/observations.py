@@ -92,7 +92,9 @@ def observe(inputs: Inputs, verdict_stage: str | None) -> Observed:
     groups = table.group_by("group", maintain_order=True).agg(pl.col("problem_id").first(), names.alias("slice_value"))
     text = pl.col("completion").str.slice(0, MAX_CHARS).alias("text")
     others = _said_by_others(inputs, main, table.select("rollout_id")).drop("rollout_id")
-    table = table.rename({"detail": "answer"}).with_columns(text).hstack(others)
+    # What is told of an unknown verdict ("no answer found", "7 differs, but …") is no answer.
+    answer = pl.when(pl.col("verdict") != "unknown").then("detail").alias("answer")
+    table = table.with_columns(text, answer).drop("detail").hstack(others)
     columns = table.select(metric.column() for metric in METRICS if isinstance(metric, RolloutMetric))
     values: dict[str, F64] = {column.name: column.to_numpy() for column in columns}
     rollouts = table.select("rollout_id", "problem_id", "made_by", "text", "answer")
