@@ -86,10 +86,10 @@ class JsonVerifier(ItemVerifier):
             return schema
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        text = json_text(question.completion)
+        text, rule = json_text(question.completion)
         if len(text) > config.max_chars:
             return Judgement.unknown("too_large", f"more than {config.max_chars} characters")
-        return item | {"schema": schema, "text": text}
+        return item | {"schema": schema, "text": text, "rule": rule}
 
     def _schema(self, question: Question) -> dict[str, Any] | Judgement | None:
         if self.config.schema_key is None:
@@ -106,18 +106,19 @@ class JsonVerifier(ItemVerifier):
     def said(self, outcome: Outcome, item: dict[str, Any]) -> Judgement:
         took = outcome.elapsed_s
         shown = clean(item["text"][:400])[:200]
+        told = {"elapsed_s": took, "extracted": shown, "rule": item["rule"]}
         if outcome.reason is not None:
             return Judgement.unknown(outcome.reason, clean(outcome.detail or "")[:200] or None, took)
         kind, why = outcome.value["kind"], outcome.value.get("why")
         if kind == "valid":
-            return Judgement("correct", 1.0, None, shown, took)
+            return Judgement("correct", 1.0, None, shown, **told)
         if kind == "invalid" or (kind == "parse_failure" and self.config.malformed == "wrong"):
-            return Judgement("wrong", 0.0, why, shown, took)
+            return Judgement("wrong", 0.0, why, shown, **told)
         return Judgement.unknown(kind, why, took)
 
 
-def json_text(completion: str) -> str:
-    """The last fenced block that is not of another language, or else all of the text; after the last `</think>`."""
-    text = after_thinking(completion)
+def json_text(completion: str) -> tuple[str, str]:
+    """The last fenced block that is not of another language, or else all of the text, after the thought; and which."""
+    text = after_thinking(completion).replace("\r\n", "\n")
     blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", "json")]
-    return (blocks[-1] if blocks else text).strip()
+    return (blocks[-1].strip(), "fence") if blocks else (text.strip(), "all")

@@ -30,7 +30,8 @@ Examples, a finished run:
   synthflow verify runs/first --set extract=boxed --apply
 
 \b
-A file gets the columns verdict (correct, wrong, unknown), reason, value, scorer, scorer_version.
+A file gets the columns verdict (correct, wrong, unknown), reason, value, detail (what was compared, or not read),
+extracted (the answer as written), rule (which found it), scorer, scorer_version.
 Exit codes: 0 done, whatever the verdicts; 2 a mistake in the command or the input, nothing is written;
 3 the verifier could not work, or work is owed; 5 the run is locked; 6 disk full.
 """
@@ -152,6 +153,8 @@ def _summary(screen: Console, done: FileVerdicts) -> None:
             if of == verdict:
                 table.add_row("", reason, count(rows), f"{rows / done.rows:.1%}")
     screen.print(table)
+    if done.rules:
+        _rules(screen, done)
     speed = done.rows / done.elapsed_s if done.elapsed_s else 0.0
     gold = f", gold in {done.columns.gold!r}" if done.columns.gold else ""
     screen.print(
@@ -159,3 +162,19 @@ def _summary(screen: Console, done: FileVerdicts) -> None:
         f"{done.scorer_version}; answers in {done.columns.answer!r}{gold}\n{done.out}",
         markup=False,
     )
+
+
+def _rules(screen: Console, done: FileVerdicts) -> None:
+    """Which rule found the answers, and what came of them."""
+    from rich.table import Table
+
+    verdicts = ("correct", "wrong", "unknown")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("answer found by")
+    for name in (*verdicts, "share"):
+        table.add_column(name, justify="right")
+    for rule, counts in done.by_rule():
+        rows = sum(counts.values())
+        table.add_row(rule, *(count(counts[v]) for v in verdicts), f"{rows / done.rows:.1%}")
+    screen.print()
+    screen.print(table)

@@ -78,6 +78,31 @@ class Judgement:
         return Judgement("unknown", None, reason, detail, elapsed_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What one rule takes for the final answer. `sure` rules may call an answer that differs wrong; `note` says why the
+    rule found nothing, or what else there is to tell."""
+
+    rule: str
+    text: str
+    sure: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a judgement came about.
+
+    Attributes:
+        candidates: what the rules found, the one that was chosen first; empty where the verifier reads all of the text.
+        readings: how the texts were read, each a name (such as `gold`) and the reading.
+    """
+
+    judgement: Judgement
+    candidates: tuple[Candidate, ...] = ()
+    readings: tuple[tuple[str, str], ...] = ()
+
+
 class Verifier(ABC):
     """Base of the verifiers; registered in the entry-point group `synthflow.verifiers`.
 
@@ -112,6 +137,19 @@ class Verifier(ABC):
 
     @abstractmethod
     def judge(self, questions: Sequence[Question]) -> list[Judgement]: ...
+
+    def explain(self, question: Question) -> Explanation:
+        """The judgement on one question, and how it came about."""
+        (judgement,) = self.judge([question])
+        chosen = () if judgement.rule is None else (Candidate(judgement.rule, judgement.extracted or ""),)
+        return Explanation(judgement, chosen)
+
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        """Why the gold answer of a question cannot be read, whatever is answered; None where it can.
+
+        It is cheap and starts no worker; completions are not looked at. A verifier that does not say reads all.
+        """
+        return [None] * len(questions)
 
     def close(self) -> None:
         """Stop what `judge` started. Idempotent."""
