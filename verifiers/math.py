@@ -39,7 +39,9 @@ Pair = tuple[str, str]
 class MathConfig(VerifierConfig):
     """Configuration of `verify.math`."""
 
-    extract: Extraction = Field("any", description="any: box, marker, last formula, last number; boxed: the box alone")
+    extract: Extraction = Field("any", description="any: all rules; boxed: the box alone; whole: all that was said")
+    bare: bool = Field(True, description="read a completion of one short line without prose whole")
+    cut_run_on: bool = Field(True, description="cut a completion where it runs on into another question or turn")
     timeout_s: float = Field(1.5, gt=0, le=600, description="wall-clock seconds a comparison may take")
     memory_mb: int = Field(1024, ge=384, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
@@ -103,12 +105,14 @@ class MathVerifier(PooledVerifier):
             return Judgement.unknown("gold_unparsable", "the problem has no gold answer")
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        found = find(question.completion, self.config.extract)
+        gold = gold_answer(question.answer)
+        config = self.config
+        found = find(question.completion, config.extract, gold, bare=config.bare, cut=config.cut_run_on)
         if not found.text:
             return Judgement.unknown("parse_failure", found.note)
         if len(found.text) >= _REFUSED_BEFORE_READING:
             return Judgement.unknown("too_large", shown(found.text))
-        return found, (_canonical_gold(question.answer), canonical(found.text))
+        return found, (canonical(gold[:_REFUSED_BEFORE_READING]), canonical(found.text))
 
     def _ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
         outcomes = self.map([[to_latex(without_unit(text)) for text in pair] for pair in pairs])
@@ -136,10 +140,6 @@ def as_found(judgement: Judgement, found: Extracted) -> Judgement:
     elif found.note:
         judgement = replace(judgement, detail=f"{judgement.detail} ({found.note})")
     return replace(judgement, extracted=found.text, rule=found.rule)
-
-
-def _canonical_gold(answer: str) -> str:
-    return canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
 
 
 def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
