@@ -15,9 +15,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
+from synthflow.contracts import Candidate, Explanation, Judgement, Question, Verifier, VerifierConfig
 from synthflow.verifiers.answers.extract import after_thinking
 from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.turns import Turn, first_turn
 from synthflow.verifiers.choice_letters import Choice, Options, choice_in, known, plain
 from synthflow.verifiers.choice_options import options_of
 from synthflow.verifiers.choice_places import Place, places
@@ -25,7 +26,8 @@ from synthflow.verifiers.choice_words import LATIN, RETRACTED, UNCLEAR, USUAL
 
 _RETRACTED = re.compile(RETRACTED, re.MULTILINE)
 _CALLED_WRONG = re.compile(r"\W{0,5}(?:is|was|would be)\s(?:wrong|incorrect|false|not)\b", re.IGNORECASE)
-_NEAR = 60
+_NO_GOLD = "the gold answer is no letter and no option"
+_NEAR = 60  # characters between a letter and a box that holds its text
 
 
 class ChoiceConfig(VerifierConfig):
@@ -34,6 +36,7 @@ class ChoiceConfig(VerifierConfig):
     options_key: str = Field(
         "options", description="field of the problem's metadata that holds the options' texts: a list, or by letter"
     )
+    cut_run_on: bool = Field(True, description="cut a completion where it runs on into another question or turn")
 
 
 class ChoiceVerifier(Verifier):
@@ -51,13 +54,12 @@ class ChoiceVerifier(Verifier):
 
     def _one(self, question: Question) -> Judgement:
         started = time.perf_counter()
-        options = options_of(question, self.config.options_key)
-        gold = gold_choice(question.answer or "", options)
+        gold, options = self._gold(question)
         if not gold.letters or gold.either:
-            return Judgement.unknown("gold_unparsable", "the gold answer is no letter and no option")
+            return Judgement.unknown("gold_unparsable", _NO_GOLD)
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        text, found = places(after_thinking(question.completion), options, furthest(gold))
+        turn, text, found = self._places(question, gold, options)
         place, why = given(found, text)
         took = time.perf_counter() - started
         if place is None:
@@ -72,7 +74,46 @@ class ChoiceVerifier(Verifier):
             return Judgement("unknown", None, "parse_failure", f"{said} beside {''.join(gold.letters)}", **told)
         if not same and place.rule == "called_right" and not place.firm:  # perhaps a remark on one of the options
             return Judgement("unknown", None, "guessed", f"{said} is called right: {shown}", **told)
+        said = f"{said} (cut at {turn.cut})" if turn.cut else said
         return Judgement("correct" if same else "wrong", float(same), None, said, **told)
+
+    def _gold(self, question: Question) -> tuple[Choice, Options]:
+        options = options_of(question, self.config.options_key)
+        return gold_choice(question.answer or "", options), options
+
+    def _places(self, question: Question, gold: Choice, options: Options) -> tuple[Turn, str, list[Place]]:
+        turn = first_turn(question.completion) if self.config.cut_run_on else Turn(question.completion, "")
+        return (turn, *places(after_thinking(turn.text), options, furthest(gold)))
+
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        golds = (self._gold(question)[0] for question in questions)
+        return [None if gold.letters and not gold.either else _NO_GOLD for gold in golds]
+
+    def explain(self, question: Question) -> Explanation:
+        judgement = self._one(question)
+        gold, options = self._gold(question)
+        readings = [("options", "; ".join(f"{letter}) {text}" for letter, text in options.items()))] if options else []
+        readings.append(("gold", f"the choice {' and '.join(gold.letters)}" if gold.letters else "no choice"))
+        if not gold.letters or not question.completion.strip():
+            return Explanation(judgement, (), tuple(readings))
+        _, text, found = self._places(question, gold, options)
+        chosen, _ = given(found, text)
+        if judgement.extracted is not None and chosen is not None:
+            either = " or " if chosen.choice.either else " and "
+            readings.append(("answer", f"the choice {either.join(chosen.choice.letters)}"))
+        rest = [
+            place for place in reversed(found) if (place.start, place.rule) != (chosen and (chosen.start, chosen.rule))
+        ]
+        told = [*([chosen] if chosen is not None else []), *rest]
+        return Explanation(judgement, tuple(map(_candidate, told)), tuple(readings))
+
+
+def _candidate(place: Place) -> Candidate:
+    letters = " and ".join(place.choice.letters)
+    note = f"gives {letters}" if letters else "gives no letter"
+    if place.rule == "denied":
+        note = "says what the answer is not"
+    return Candidate(place.rule, clean(place.text)[:200], place.rule != "called_right" or place.firm, note)
 
 
 def gold_choice(answer: str, options: Options) -> Choice:

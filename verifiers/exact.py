@@ -18,6 +18,7 @@ from pydantic import Field
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.verifiers.answers.extract import after_thinking, boxes, find
 from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.turns import first_turn
 
 _DETAIL = 200
 
@@ -100,7 +101,7 @@ class ExactVerifier(Verifier):
 
     def _extract(self, completion: str) -> tuple[str, bool]:
         """The answer as written, and whether it stands in one place."""
-        text = after_thinking(completion)
+        text = after_thinking(first_turn(completion).text)
         if self.config.extract == "boxed":
             last = boxes(text, 1)
             found = find(completion, "boxed").text

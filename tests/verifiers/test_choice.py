@@ -113,6 +113,28 @@ def test_what_was_extracted_and_by_which_rule() -> None:
         assert (said.rule, said.verdict) == (rule, "correct") and "B" in (said.extracted or "")
 
 
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "Answer: B\n\nQuestion: what is 3?\nAnswer: C", "The answer is (B).\n\nQ: And 3?\nA: The answer is (C).",
+        "B\n\nProblem: next\nC", "So B.\nThe answer is B<|im_end|>\n<|im_start|>user\nAnswer: C",
+        "<think>the answer is C</think>Answer: B", "[THINK]Answer: C[/THINK]Answer: B",
+        "<reasoning>C?</reasoning>\n(B)", "◁think▷It is C◁/think▷B", "<seed:think>Answer: C</seed:think>B",
+    ],
+)  # fmt: skip
+def test_what_follows_thoughts_and_stands_before_another_turn(completion: str) -> None:
+    assert judge(completion)[0] == "correct"
+    for opened in ("<think>", "[THINK]", "<Reasoning>", "◁think▷", "<seed:think>"):
+        assert judge(f"{opened}Answer: B")[0] == "unknown"
+
+
+def test_a_run_on_is_told_and_may_be_kept() -> None:
+    question = Question("r", "p", "Answer: B\n\nQuestion: what is 3?\n\nAnswer: C", "B")
+    assert ChoiceVerifier().judge([question])[0].detail == "B (cut at Question)"
+    (kept,) = ChoiceVerifier(ChoiceVerifier.Config(cut_run_on=False)).judge([question])
+    assert (kept.verdict, kept.detail) == ("wrong", "C")
+
+
 def test_a_remark_on_an_option_calls_nothing_wrong() -> None:
     assert judge("So the text says that (C) is right about it.", "B")[:2] == ("unknown", "guessed")
 
