@@ -18,13 +18,14 @@ from typing import Any
 
 from pydantic import Field
 
-from synthflow.contracts import Judgement, Question, VerifierConfig
+from synthflow.contracts import Explanation, Judgement, Question, VerifierConfig
 from synthflow.verifiers.answers import exact_math as quick
 from synthflow.verifiers.answers import rationals
 from synthflow.verifiers.answers.extract import Extracted, Extraction, find, gold_answer
 from synthflow.verifiers.answers.limits import too_large
 from synthflow.verifiers.answers.text import canonical, clean, to_latex
 from synthflow.verifiers.answers.units import say, without_unit
+from synthflow.verifiers.math_explained import explained
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import PooledVerifier
 
@@ -100,14 +101,22 @@ class MathVerifier(PooledVerifier):
                 judged[place] = as_found(judgement, found[place])
         return [judgement for judgement in judged if judgement is not None]
 
+    def explain(self, question: Question) -> Explanation:
+        (judgement,) = self.judge([question])
+        gold = gold_answer(question.answer or "")
+        return explained(judgement, question.completion, gold, self._found(question.completion, gold))
+
+    def _found(self, completion: str, gold: str) -> Extracted:
+        config = self.config
+        return find(completion, config.extract, gold, bare=config.bare, cut=config.cut_run_on)
+
     def _pair(self, question: Question) -> tuple[Extracted, Pair] | Judgement:
         if question.answer is None or not question.answer.strip():
             return Judgement.unknown("gold_unparsable", "the problem has no gold answer")
         if not question.completion.strip():
             return Judgement.unknown("empty")
         gold = gold_answer(question.answer)
-        config = self.config
-        found = find(question.completion, config.extract, gold, bare=config.bare, cut=config.cut_run_on)
+        found = self._found(question.completion, gold)
         if not found.text:
             return Judgement.unknown("parse_failure", found.note)
         if len(found.text) >= _REFUSED_BEFORE_READING:

@@ -22,12 +22,14 @@ Examples, a file:
   synthflow verify eval.csv --verifier exact --answer-column output --gold-column target
   synthflow verify big.parquet --verifier math --set timeout_s=1 --set workers=8 --out judged.parquet
   synthflow verify s3://bucket/answers.jsonl.zst --verifier math --json
+  synthflow verify answers.jsonl --verifier math --explain 3         how the verdict on the third row came about
 
 \b
 Examples, a finished run:
   synthflow verify runs/first                          judge again with what is installed now: what flips?
   synthflow verify runs/first --set extract=boxed      ... with another configuration
   synthflow verify runs/first --set extract=boxed --apply
+  synthflow verify runs/first --explain r_1f3a         ... of one rollout; the beginning of its id is enough
 
 \b
 A file gets the columns verdict (correct, wrong, unknown), reason, value, detail (what was compared, or not read),
@@ -58,6 +60,7 @@ Exit codes: 0 done, whatever the verdicts; 2 a mistake in the command or the inp
 )
 @click.option("--stage", metavar="NAME", help="Of a run with several verify stages, which one.")
 @click.option("--apply", "apply_", is_flag=True, help="Of a run: replace the verdicts and redo what follows.")
+@click.option("--explain", metavar="ROW", help="How one verdict came about: a row's number, or a rollout's id.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output.")
 def verify(target: str, **options: Any) -> int:
@@ -69,6 +72,12 @@ def verify(target: str, **options: Any) -> int:
         from synthflow.cli.verify_run import verify_run
 
         _refuse(options, _OF_FILES, "a run", "a file")
+        if options["explain"] is not None:
+            from synthflow.cli.verify_explain import explain_run
+
+            _refuse(options, ("apply_",), "--explain", "judging again")
+            explain_run(Path(target), config, options)
+            return int(ExitCode.OK)
         status: int = verify_run(Path(target), config, options)
         return status
     from synthflow.io.paths import expand
@@ -107,6 +116,11 @@ def _verify_file(target: str, config: dict[str, Any], options: dict[str, Any]) -
         truncated=options["truncated"] or "unknown",
     )
     quiet, as_json = options["quiet"], options["as_json"]
+    if options["explain"] is not None:
+        from synthflow.cli.verify_explain import explain_file
+
+        explain_file(asked, options["explain"], as_json)
+        return int(ExitCode.OK)
     try:
         done = verify_file(asked, None if quiet else _telling(console(err=True)))
     except KeyboardInterrupt:

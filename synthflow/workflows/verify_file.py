@@ -134,7 +134,7 @@ def verify_file(asked: VerifyFile, progress: Progress | None = None) -> FileVerd
         InfrastructureError: if the verifier cannot work; nothing is written then.
     """
     started = time.monotonic()
-    answers, verifier, chosen, out = _checked(asked)
+    answers, verifier, chosen, out = checked(asked)
     try:
         done = FileVerdicts(
             asked.path,
@@ -145,7 +145,7 @@ def verify_file(asked: VerifyFile, progress: Progress | None = None) -> FileVerd
             chosen,
         )
         total = answers.count()
-        judge = _Judge(asked, verifier, chosen, done)
+        judge = FileJudge(asked, verifier, chosen, done)
         # A column of another Parquet file is copied as it is; all else is needed as rows.
         copied = "parquet" == readers.format_of(asked.path) == readers.format_of(out)
         wanted = list(_judged(chosen)) if copied and chosen.metadata is not None else None
@@ -168,7 +168,7 @@ def verify_file(asked: VerifyFile, progress: Progress | None = None) -> FileVerd
         verifier.close()
 
 
-def _checked(asked: VerifyFile) -> tuple[readers.AnswerFile, Verifier, Chosen, str]:
+def checked(asked: VerifyFile) -> tuple[readers.AnswerFile, Verifier, Chosen, str]:
     """Everything that can be known before the first row is judged."""
     found: list[Mistake] = []
     verifier: Verifier | None = None
@@ -232,7 +232,7 @@ def _no_columns(answers: readers.AnswerFile) -> Mistake:
     return Mistake("FILE", f"{label(answers.path)} is empty")
 
 
-class _Judge:
+class FileJudge:
     """Turns rows into questions, asks the verifier, and counts."""
 
     def __init__(self, asked: VerifyFile, verifier: Verifier, chosen: Chosen, done: FileVerdicts) -> None:
@@ -244,7 +244,7 @@ class _Judge:
         early: list[Judgement | None] = []
         questions: list[Question] = []
         for row in rows:
-            said = self._before_asking(row)
+            said = self.before_asking(row)
             early.append(said if isinstance(said, Judgement) else None)
             if isinstance(said, Question):
                 questions.append(said)
@@ -275,7 +275,8 @@ class _Judge:
             "scorer_version": self.done.scorer_version,
         }
 
-    def _before_asking(self, row: Row) -> Question | Judgement:
+    def before_asking(self, row: Row) -> Question | Judgement:
+        """What the verifier is to be asked about a row, or what is known without asking."""
         try:
             if isinstance(row.values, RowError):
                 raise row.values

@@ -187,6 +187,21 @@ def _stage(manifest: Manifest, asked: Rejudge) -> str | None:
     return likely[0]
 
 
+def verify_stage(manifest: Manifest, asked: Rejudge) -> str:
+    """The one verify stage that is meant.
+
+    Raises:
+        UserError: if there is none, or several and `asked` does not say which.
+    """
+    named = _stage(manifest, asked)
+    if named is not None:
+        return named
+    known = [name for name, record in manifest.graph.stages.items() if _judges_again(record)]
+    if len(known) > 1:
+        raise UserError(f"{asked.root}: several verify stages: {', '.join(known)}; say which with --stage NAME")
+    return known[0]
+
+
 def _fields(manifest: Manifest, name: str, asked: Rejudge) -> dict[str, Any]:
     """What replaces the stage's recorded fields."""
     record, fields = manifest.graph.stages[name], dict(asked.settings or {})
