@@ -5,7 +5,7 @@ Invariant: the run is only read; the question is that which its verify stage ask
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -21,11 +21,10 @@ from synthflow.stores.rundir import RunDirectory
 from synthflow.stores.shards import read_shard
 from synthflow.verifiers.opening import open_verifier
 from synthflow.workflows.explained import Explained
+from synthflow.workflows.reverify.extracted import PROBLEM, ROLLOUT
 from synthflow.workflows.reverify.reverify import Rejudge, verify_stage
 
-_ROLLOUT = ["rollout_id", "problem_id", "completion", "finish_reason"]
-_PROBLEM = ["problem_id", "prompt", "answer", "metadata", "domain", "source"]
-_SCORE = ["target_id", "kind", "scorer", "verdict", "reason", "detail", "scorer_version"]
+_SCORE = ("target_id", "kind", "verdict", "reason", "detail", "scorer_version")
 
 
 def explain_rollout(asked: Rejudge, rollout: str) -> Explained:
@@ -47,7 +46,7 @@ def explain_rollout(asked: Rejudge, rollout: str) -> Explained:
         )
     options = dict(judging.options) if name == judging.verifier else {}
     row = _rollout(run, manifest, stage, rollout)
-    problem = next(_rows(run, manifest, stage, "problems", _PROBLEM, pl.col("problem_id") == row["problem_id"]))
+    problem = next(_rows(run, manifest, stage, "problems", PROBLEM, pl.col("problem_id") == row["problem_id"]))
     scores = _rows(run, manifest, stage, "scores", _SCORE, pl.col("target_id") == row["rollout_id"], own=True)
     recorded = next((score for score in scores if score["kind"] == "verdict"), None)
     where = f"{asked.root}, stage {stage}, rollout {row['rollout_id']}"
@@ -64,7 +63,7 @@ def explain_rollout(asked: Rejudge, rollout: str) -> Explained:
 def _rollout(run: RunDirectory, manifest: Manifest, stage: str, wanted: str) -> Mapping[str, Any]:
     found = {
         row["rollout_id"]: row
-        for row in _rows(run, manifest, stage, "rollouts", _ROLLOUT, pl.col("rollout_id").str.starts_with(wanted))
+        for row in _rows(run, manifest, stage, "rollouts", ROLLOUT, pl.col("rollout_id").str.starts_with(wanted))
     }
     if wanted in found:
         return found[wanted]
@@ -77,7 +76,13 @@ def _rollout(run: RunDirectory, manifest: Manifest, stage: str, wanted: str) -> 
 
 
 def _rows(
-    run: RunDirectory, manifest: Manifest, stage: str, table: str, columns: list[str], which: pl.Expr, own: bool = False
+    run: RunDirectory,
+    manifest: Manifest,
+    stage: str,
+    table: str,
+    columns: Sequence[str],
+    which: pl.Expr,
+    own: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Rows of a table by the stages above, or by the stage itself."""
     graph = manifest.graph
@@ -86,6 +91,6 @@ def _rows(
             commit = manifest.find(name, unit)
             for shard in commit.shards if commit is not None else ():
                 if shard.table == table:
-                    frame = pl.from_arrow(read_shard(run.root, shard, columns))
+                    frame = pl.from_arrow(read_shard(run.root, shard, list(columns)))
                     assert isinstance(frame, pl.DataFrame)
                     yield from frame.filter(which).iter_rows(named=True)
