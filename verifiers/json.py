@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Literal, Self
 
@@ -18,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from synthflow.contracts import Judgement, Question, VerifierConfig
 from synthflow.verifiers.answers.extract import after_thinking
 from synthflow.verifiers.answers.text import clean
-from synthflow.verifiers.json_child import check_schema
+from synthflow.verifiers.json_child import check_schema, fault
 from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import ItemVerifier
@@ -90,6 +91,11 @@ class JsonVerifier(ItemVerifier):
         if len(text) > config.max_chars:
             return Judgement.unknown("too_large", f"more than {config.max_chars} characters")
         return item | {"schema": schema, "text": text, "rule": rule}
+
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        if not self.config.equal_to_gold:
+            return [None] * len(questions)
+        return [None if question.answer is None else fault(question.answer) for question in questions]
 
     def _schema(self, question: Question) -> dict[str, Any] | Judgement | None:
         if self.config.schema_key is None:

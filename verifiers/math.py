@@ -106,6 +106,9 @@ class MathVerifier(PooledVerifier):
         gold = gold_answer(question.answer or "")
         return explained(judgement, question.completion, gold, self._found(question.completion, gold))
 
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        return [gold_fault(question.answer or "") for question in questions]
+
     def _found(self, completion: str, gold: str) -> Extracted:
         config = self.config
         return find(completion, config.extract, gold, bare=config.bare, cut=config.cut_run_on)
@@ -149,6 +152,12 @@ def as_found(judgement: Judgement, found: Extracted) -> Judgement:
     elif found.note:
         judgement = replace(judgement, detail=f"{judgement.detail} ({found.note})")
     return replace(judgement, extracted=found.text, rule=found.rule)
+
+
+def gold_fault(answer: str) -> str | None:
+    """Why a gold answer cannot be read, or None."""
+    gold = canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
+    return too_large(gold) if gold else "the gold answer is empty"
 
 
 def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
