@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import Field
 
@@ -64,18 +65,10 @@ class ChoiceVerifier(Verifier):
         took = time.perf_counter() - started
         if place is None:
             return Judgement.unknown("parse_failure", clean(why)[:200], took)
-        said = "".join(place.choice.letters)
-        told = {"elapsed_s": took, "extracted": clean(place.text)[:200], "rule": place.rule}
-        shown = clean(place.text[:100])
-        if why or place.choice.either or (len(said) > 1 and len(gold.letters) == 1):
-            return Judgement("unknown", None, "ambiguous", f"{' and '.join(said)}: {why or shown}"[:200], **told)
-        same = _same(gold.letters, place.choice.letters)
-        if same is None:
-            return Judgement("unknown", None, "parse_failure", f"{said} beside {''.join(gold.letters)}", **told)
-        if not same and place.rule == "called_right" and not place.firm:  # perhaps a remark on one of the options
-            return Judgement("unknown", None, "guessed", f"{said} is called right: {shown}", **told)
-        said = f"{said} (cut at {turn.cut})" if turn.cut else said
-        return Judgement("correct" if same else "wrong", float(same), None, said, **told)
+        judgement = _compared(gold, place, why, took)
+        if turn.cut and judgement.verdict != "unknown":
+            judgement = replace(judgement, detail=f"{judgement.detail} (cut at {turn.cut})")
+        return judgement.found(clean(place.text)[:200], place.rule)
 
     def _gold(self, question: Question) -> tuple[Choice, Options]:
         options = options_of(question, self.config.options_key)
@@ -106,6 +99,20 @@ class ChoiceVerifier(Verifier):
         ]
         told = [*([chosen] if chosen is not None else []), *rest]
         return Explanation(judgement, tuple(map(_candidate, told)), tuple(readings))
+
+
+def _compared(gold: Choice, place: Place, why: str, took: float) -> Judgement:
+    """The verdict on what one place gives; `why` is what speaks against it."""
+    letters, shown = place.choice.letters, clean(place.text[:100])
+    said = "".join(letters)
+    if why or place.choice.either or (len(letters) > 1 and len(gold.letters) == 1):
+        return Judgement.unknown("ambiguous", f"{' and '.join(letters)}: {why or shown}"[:200], took)
+    same = _same(gold.letters, letters)
+    if same is None:
+        return Judgement.unknown("parse_failure", f"{said} beside {''.join(gold.letters)}", took)
+    if not same and place.rule == "called_right" and not place.firm:  # perhaps a remark on one of the options
+        return Judgement.unknown("guessed", f"{said} is called right: {shown}", took)
+    return Judgement("correct" if same else "wrong", float(same), None, said, took)
 
 
 def _candidate(place: Place) -> Candidate:

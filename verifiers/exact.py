@@ -45,6 +45,10 @@ def normalise(text: str) -> str:
     return text
 
 
+def _shown(text: str) -> str:
+    return clean(text[: 2 * _DETAIL])[:_DETAIL]
+
+
 def stands_among_words(gold: str, answer: str) -> bool:
     """Whether a text holds the gold answer, and words besides; both as `normalise` has them."""
     at = answer.find(gold) if gold else -1
@@ -85,16 +89,19 @@ class ExactVerifier(Verifier):
         answer, gold = written, question.answer
         if self.config.normalise == "text":
             answer, gold = normalise(answer), normalise(gold)
-        detail, found = (clean(text[: 2 * _DETAIL])[:_DETAIL] for text in (answer, written))
         took = time.perf_counter() - started
-        told = {"elapsed_s": took, "extracted": found, "rule": self.config.extract}
+        judgement = self._compared(gold, answer, is_one, took)
+        return judgement.found(_shown(written), self.config.extract)
+
+    def _compared(self, gold: str, answer: str, is_one: bool, took: float) -> Judgement:
+        detail = _shown(answer)
         if answer == gold:
-            return Judgement("correct", 1.0, None, detail, **told)
+            return Judgement("correct", 1.0, None, detail, took)
         if not is_one:
-            return Judgement("unknown", None, "text_differs", f"{detail} (several boxes)", **told)
+            return Judgement.unknown("text_differs", f"{detail} (several boxes)", took)
         if self.config.extract != "boxed" and stands_among_words(normalise(gold), normalise(answer)):
-            return Judgement("unknown", None, "text_differs", f"{detail} (the gold answer among words)", **told)
-        return Judgement("wrong", 0.0, None, detail, **told)
+            return Judgement.unknown("text_differs", f"{detail} (the gold answer among words)", took)
+        return Judgement("wrong", 0.0, None, detail, took)
 
     def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
         return [None if (q.answer or "").strip() else "the problem has no gold answer" for q in questions]

@@ -112,14 +112,13 @@ class JsonVerifier(ItemVerifier):
     def said(self, outcome: Outcome, item: dict[str, Any]) -> Judgement:
         took = outcome.elapsed_s
         shown = clean(item["text"][:400])[:200]
-        told = {"elapsed_s": took, "extracted": shown, "rule": item["rule"]}
         if outcome.reason is not None:
             return Judgement.unknown(outcome.reason, clean(outcome.detail or "")[:200] or None, took)
         kind, why = outcome.value["kind"], outcome.value.get("why")
         if kind == "valid":
-            return Judgement("correct", 1.0, None, shown, **told)
+            return Judgement("correct", 1.0, None, shown, took).found(shown, item["rule"])
         if kind == "invalid" or (kind == "parse_failure" and self.config.malformed == "wrong"):
-            return Judgement("wrong", 0.0, why, shown, **told)
+            return Judgement("wrong", 0.0, why, shown, took).found(shown, item["rule"])
         return Judgement.unknown(kind, why, took)
 
 

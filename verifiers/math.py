@@ -151,7 +151,7 @@ def as_found(judgement: Judgement, found: Extracted) -> Judgement:
         judgement = Judgement.unknown("guessed", told, judgement.elapsed_s)
     elif found.note:
         judgement = replace(judgement, detail=f"{judgement.detail} ({found.note})")
-    return replace(judgement, extracted=found.text, rule=found.rule)
+    return judgement.found(found.text, found.rule)
 
 
 def gold_fault(answer: str) -> str | None:

@@ -104,15 +104,14 @@ class ReasoningGymVerifier(ItemVerifier):
             return Judgement.unknown(outcome.reason, f"{shown} ({clean(outcome.detail or '')[:200]})", took)
         if "reason" in outcome.value:
             return Judgement.unknown(outcome.value["reason"], outcome.value["detail"], took)
-        value, answer = outcome.value["value"], item["answer"]
-        told = {"elapsed_s": took, "extracted": shown, "rule": item["rule"]}
+        return self._scored(outcome.value["value"], item, shown, took).found(shown, item["rule"])
+
+    def _scored(self, value: float, item: dict[str, Any], shown: str, took: float) -> Judgement:
         if value >= self.config.correct_from:
-            return Judgement("correct", value, None, shown, **told)
+            return Judgement("correct", value, None, shown, took)
         if not item["sure"]:
-            return Judgement(
-                "unknown", None, "guessed", f"{shown} (the rule {item['rule']} may have missed it)", **told
-            )
+            return Judgement.unknown("guessed", f"{shown} (the rule {item['rule']} may have missed it)", took)
         gold = normalise(str(item["entry"]["answer"] or ""))
-        if item["rule"] == "all" and stands_among_words(gold, normalise(answer)):
-            return Judgement("unknown", None, "text_differs", f"{shown} (the gold answer among words)", **told)
-        return Judgement("wrong", value, None, shown, **told)
+        if item["rule"] == "all" and stands_among_words(gold, normalise(item["answer"])):
+            return Judgement.unknown("text_differs", f"{shown} (the gold answer among words)", took)
+        return Judgement("wrong", value, None, shown, took)

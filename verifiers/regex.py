@@ -95,13 +95,14 @@ class RegexVerifier(Verifier):
         found = machine.fullmatch(whole) if config.match == "fullmatch" else machine.search(whole)
         detail = clean((found.group(0) if found and config.match == "search" else whole)[:400])[:200]
         took = time.perf_counter() - started
-        how = {"elapsed_s": took, "extracted": clean(whole[:400])[:200], "rule": told.rule}
         if found:
-            return Judgement("correct", 1.0, None, detail, **how)
-        if not told.sure:
+            judgement = Judgement("correct", 1.0, None, detail, took)
+        elif told.sure:
+            judgement = Judgement("wrong", 0.0, None, detail, took)
+        else:
             why = f"{detail} does not match, but the rule {told.rule} may have missed the answer"
-            return Judgement("unknown", None, "guessed", why, **how)
-        return Judgement("wrong", 0.0, None, detail, **how)
+            judgement = Judgement.unknown("guessed", why, took)
+        return judgement.found(clean(whole[:400])[:200], told.rule)
 
     def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
         if self.config.pattern is not None:

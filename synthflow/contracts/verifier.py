@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -76,6 +76,10 @@ class Judgement:
     @staticmethod
     def unknown(reason: str, detail: str | None = None, elapsed_s: float = 0.0) -> Judgement:
         return Judgement("unknown", None, reason, detail, elapsed_s)
+
+    def found(self, extracted: str, rule: str) -> Judgement:
+        """The same judgement, on an answer that was extracted by a rule."""
+        return replace(self, extracted=extracted, rule=rule)
 
 
 @dataclass(frozen=True, slots=True)
