@@ -20,11 +20,20 @@ Rng = random.Random
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of answer: a value at random, a value as text, and another value near it."""
+    """A kind of answer: a value at random, a value as text, and another value near it.
+
+    `loosely` is how answers may write it and golds may not, where there are such ways: 0.25 for 25%, 5 cm for 5.
+    """
 
     draw: Callable[[Rng], Any]
     spell: Callable[[Rng, Any], str]
     change: Callable[[Rng, Any], Any]
+    loosely: Callable[[Rng, Any], str] | None = None
+
+    def answer(self, rng: Rng, value: Any) -> str:
+        """A value as an answer writes it."""
+        loosely = self.loosely is not None and rng.random() < 0.3
+        return self.loosely(rng, value) if loosely and self.loosely else self.spell(rng, value)
 
 
 def unlike(draw: Callable[[Rng, T], T]) -> Callable[[Rng, T], T]:

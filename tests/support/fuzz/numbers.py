@@ -160,8 +160,8 @@ def _spell_percent(rng: Rng, value: Fraction) -> str:
     )
 
 
-def _spell_percent_freely(rng: Rng, value: Fraction) -> str:
-    return rng.choice((_spell_percent(rng, value), _spell_percent(rng, value), fraction(rng, value / 100)))
+def _as_a_share(rng: Rng, value: Fraction) -> str:
+    return fraction(rng, value / 100)
 
 
 @unlike
@@ -294,7 +294,7 @@ NUMBERS: dict[str, tuple[int, Kind]] = {
     "decimal": (6, Kind(_decimal, _spell_decimal, _other_decimal)),
     "recurring": (2, Kind(_recurring, _spell_recurring, _other_recurring)),
     "scientific": (4, Kind(_in_powers_of_ten, _spell_scientific, _other_power_of_ten)),
-    "percent": (4, Kind(_percent, _spell_percent, _other_percent)),
+    "percent": (4, Kind(_percent, _spell_percent, _other_percent, _as_a_share)),
     "money": (4, Kind(_cents, _spell_money, _other_cents)),
     "power": (4, Kind(_power, _spell_power, _other_power)),
     "base": (2, Kind(_in_base, _spell_in_base, _other_in_base)),

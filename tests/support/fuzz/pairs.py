@@ -45,7 +45,7 @@ def _pair(rng: Rng, name: str) -> FuzzPair:
     kind = KINDS[name][1]
     value, same = kind.draw(rng), rng.random() < 0.5
     gold = kind.spell(rng, value)
-    answer = loosened(rng, kind.spell(rng, value if same else kind.change(rng, value)))
+    answer = loosened(rng, kind.answer(rng, value if same else kind.change(rng, value)))
     phrasing, completion = said(rng, answer)
     return FuzzPair(name, phrasing, gold, answer, completion, same)
 

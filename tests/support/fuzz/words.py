@@ -45,6 +45,14 @@ def _other_quantity(rng: Rng, value: Quantity) -> Quantity:
     return rng.choice(ways)
 
 
+def _without_unit(rng: Rng, value: Quantity) -> str:
+    return exact_decimal(value[0]) or fraction(rng, value[0])
+
+
+def _other_number(rng: Rng, value: Quantity) -> Quantity:
+    return value[0] + rng.choice((1, 10, Fraction(1, 4))), value[1]
+
+
 _THINGS = ("apples", "books", "students", "marbles", "tickets", "ways", "boxes")
 
 
@@ -170,6 +178,7 @@ def _other_choice(rng: Rng, value: str) -> str:
 
 WORDS: dict[str, tuple[int, Kind]] = {
     "quantity": (5, Kind(_quantity, _spell_quantity, _other_quantity)),
+    "measured": (2, Kind(_quantity, _without_unit, _other_number, _spell_quantity)),
     "counted": (3, Kind(_counted, _spell_counted, _other_counted)),
     "duration": (2, Kind(_duration, _spell_duration, _other_duration)),
     "time": (2, Kind(_time, _spell_time, _other_time)),
