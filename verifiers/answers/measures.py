@@ -109,6 +109,10 @@ _SPELLED = {
     "kpa": "kPa",
     "ml": "mL",
 }
+_COMMON_SYMBOLS = """m s g h l L N J W V A K C F % ° $ € £ ¥ cm mm km kg mg ml mL ft yd mi lb oz hr in Pa Hz kJ eV kW"""
+_COMMON = frozenset(_COMMON_SYMBOLS.split())
+    ]
+)
 _ATOM = re.compile(r" ?([A-Za-zµμΩÅ°%$€£¥₹¢]+)(?: ?\^ ?\{?([-+]?\d)\}?|(-\d)|(\d)(?!\d))?")
 _JOINT = re.compile(r" ?(?:/|\\div|per |\\cdot|\\times|\*|·|\.)? ?")
 
@@ -193,6 +197,11 @@ def read_unit(text: str) -> Unit | None:
         under = under or "/" in joint.group() or "per" in joint.group() or "div" in joint.group()
         at = joint.end()
     return Unit(factor, tuple(sorted((n, p) for n, p in powers.items() if p)), plain) if taken else None
+
+
+def is_unit(text: str) -> bool:
+    """Whether words of a sentence behind a number are its unit; short symbols only where they are common."""
+    return read_unit(text) is not None and (len(text) > 2 or text in _COMMON)
 
 
 def _spelled_out(text: str) -> str | None:
