@@ -24,7 +24,9 @@ from synthflow.verifiers.answers import exact_math as quick
 from synthflow.verifiers.answers import rationals
 from synthflow.verifiers.answers.extract import Extracted, Extraction, find, gold_answer
 from synthflow.verifiers.answers.limits import too_large
+from synthflow.verifiers.answers.prose import read_gold
 from synthflow.verifiers.answers.text import canonical, clean
+from synthflow.verifiers.answers.tokens import Unread
 from synthflow.verifiers.math_explained import explained
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import PooledVerifier
@@ -159,7 +161,15 @@ def as_found(judgement: Judgement, found: Extracted) -> Judgement:
 def gold_fault(answer: str) -> str | None:
     """Why a gold answer cannot be read, or None."""
     gold = canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
-    return too_large(gold) if gold else "the gold answer is empty"
+    if not gold:
+        return "the gold answer is empty"
+    try:
+        limit = too_large(gold)
+        if limit is None and rationals.parse(gold) is None:
+            read_gold(gold)
+        return limit
+    except Unread as unread:
+        return f"not read: {unread}"
 
 
 def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:

@@ -21,9 +21,10 @@ import sympy
 
 from synthflow.verifiers.answers.latex import parse_latex
 from synthflow.verifiers.answers.lettered import same_letter
-from synthflow.verifiers.answers.prose import match_any, read_answer, read_gold
+from synthflow.verifiers.answers.prose import read_gold
 from synthflow.verifiers.answers.text import to_latex, unwrap_text
 from synthflow.verifiers.answers.tokens import Unread
+from synthflow.verifiers.answers.verdicts import match_any, read_answer
 
 logging.disable(logging.CRITICAL)  # it logs a warning an item; nothing reads it here
 

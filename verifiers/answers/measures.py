@@ -111,8 +111,6 @@ _SPELLED = {
 }
 _COMMON_SYMBOLS = """m s g h l L N J W V A K C F % ° $ € £ ¥ cm mm km kg mg ml mL ft yd mi lb oz hr in Pa Hz kJ eV kW"""
 _COMMON = frozenset(_COMMON_SYMBOLS.split())
-    ]
-)
 _ATOM = re.compile(r" ?([A-Za-zµμΩÅ°%$€£¥₹¢]+)(?: ?\^ ?\{?([-+]?\d)\}?|(-\d)|(\d)(?!\d))?")
 _JOINT = re.compile(r" ?(?:/|\\div|per |\\cdot|\\times|\*|·|\.)? ?")
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 
-from synthflow.verifiers.answers.identity import Found
 from synthflow.verifiers.answers.phrases import Words
 from synthflow.verifiers.answers.readings import Amount, Read
 from synthflow.verifiers.answers.structure import read
 from synthflow.verifiers.answers.tokens import Unread
-from synthflow.verifiers.answers.verdicts import match
 
 _ASIDE = re.compile(
     r"(?P<value>.*?\S) ?(?:[,;] ?|\( ?)(?P<joint>or,? equivalently,?|equivalently,?"
@@ -38,7 +36,7 @@ _DENIED = re.compile(
     r"\b(?:not|no|never|neither|nor|cannot|unless|if|suppose|assume|assuming|without|except|than|whether|n't)\b|n['’]t\b",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}")
+WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}")
 
 
 def read_gold(text: str) -> list[Read]:
@@ -47,11 +45,11 @@ def read_gold(text: str) -> list[Read]:
     Raises:
         Unread: if it states no value that is read wholly.
     """
-    value, others = _asides(text)
-    found = [_stated(value)]
+    value, others = asides(text)
+    found = [stated(value)]
     for other, exact in others:
         try:
-            again = _stated(other)
+            again = stated(other)
         except Unread:
             continue
         if exact and not isinstance(again.reading, Words):
@@ -59,33 +57,7 @@ def read_gold(text: str) -> list[Read]:
     return found
 
 
-def read_answer(text: str) -> Read:
-    """The reading of an answer, which agrees with what it says of itself.
-
-    Raises:
-        Unread: if it states no value that is read wholly, or two.
-    """
-    value, others = _asides(text)
-    found = _stated(value)
-    for other, _ in others:
-        if not any(char.isdigit() for char in other) and _WORD.search(other):
-            continue
-        again = _stated(other)
-        if match(found, again).verdict != "equal":
-            raise Unread(f"{other!r} beside {value!r}")
-    return found
-
-
-def match_any(golds: list[Read], answer: Read) -> Found:
-    """The verdict on an answer beside a gold answer that is told in several forms."""
-    found = [match(gold, answer) for gold in golds]
-    for one in found:
-        if one.verdict == "equal":
-            return one
-    return next((one for one in found if one.verdict == "unsure"), found[0])
-
-
-def _asides(text: str) -> tuple[str, list[tuple[str, bool]]]:
+def asides(text: str) -> tuple[str, list[tuple[str, bool]]]:
     """The value, and what is said of it besides: what, and whether as equal."""
     match_ = _ASIDE.fullmatch(text) if "e" in text else None
     if match_ is None:
@@ -100,7 +72,7 @@ def _asides(text: str) -> tuple[str, list[tuple[str, bool]]]:
     return value, [(other, "approx" not in joint and "about" not in joint)] if other else []
 
 
-def _stated(text: str) -> Read:
+def stated(text: str) -> Read:
     """The reading of a text, or of the value that it states."""
     try:
         whole = read(text)
@@ -115,7 +87,7 @@ def _stated(text: str) -> Read:
 
 
 def _from_sentence(text: str, unread: Unread) -> Read:
-    if not _WORD.search(text) or _DENIED.search(text):
+    if not WORD.search(text) or _DENIED.search(text):
         raise unread
     if predicate := _PREDICATE.fullmatch(text):
         found = read(predicate["value"])

@@ -61,6 +61,7 @@ _MARKS = {"at least": ">=", "no fewer than": ">=", "no less than": ">=", "not le
 _OUTWARD = re.compile(r"([\[\]])(.*)([\[\]])")
 _BUILDER = re.compile(r"\\\{ ?([a-zA-Z])(?:\\in ?\\mathbb\{R\})? ?(?:\\mid(?![a-z])|\||:|\\colon) ?(.*)\\\}")
 _SCIENTIFIC = re.compile(r"(?<![\d.])(\d)e([-+])(?=\d)")
+_CROSS = re.compile(r"(?<=\d) ?[xX] ?(?=10\^)|(?<=\d) [xX] (?=\d)")
 _LABEL = re.compile(r"(?:\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?)?\(([A-H])\)(?: ?\})? ?(?=[^\s^_'+*/=<>,-])")
 _MATH = re.compile(r"(?<!\\)\\[()\[\]]")
 _HEX = re.compile(r"(-?)0([xbo])([0-9a-fA-F]{1,60})")
@@ -99,6 +100,7 @@ def read_text(text: str, way: Way) -> Reading:
     special = _special(text, plain, way)
     if special is not None:
         return special
+    text = _CROSS.sub(r"\\times ", text)
     if _SCIENTIFIC.search(text):
         way.doubts.add("e may be a number")
         text = _SCIENTIFIC.sub(r"\1 e \2", text) if way.tight else text
