@@ -114,7 +114,8 @@ def _may_start_unit(tokens: list[Token], place: int) -> bool:
     if token.kind == "text":
         return True
     if token.kind == "run":
-        return token.gap or (before.kind == "num" and len(token.value) > 1) or before.value in ("}", ")")
+        glued = before.kind == "num" and (len(token.value) > 1 or place + 1 < len(tokens))
+        return token.gap or glued or before.value in ("}", ")")
     if token.value == "^":
         return (
             [t.value for t in tokens[place + 1 : place + 4]] == _DEGREE[1:] or tokens[place + 1].value == r"\circ"
