@@ -114,7 +114,10 @@ def _may_start_unit(tokens: list[Token], place: int) -> bool:
     if token.kind == "text":
         return True
     if token.kind == "run":
-        glued = before.kind == "num" and (len(token.value) > 1 or place + 1 < len(tokens))
+        if len(token.value) == 1 and any(token.value in head.value for head in tokens[:place] if head.kind == "run"):
+            return False
+        lone = all(head.kind == "num" or head.value in ("-", "+") for head in tokens[:place])
+        glued = before.kind == "num" and (len(token.value) > 1 or (lone and place + 1 < len(tokens)))
         return token.gap or glued or before.value in ("}", ")")
     if token.value == "^":
         return (

@@ -21,7 +21,10 @@ _NAMED = {"noon": 43200, "midday": 43200, "midnight": 0, "12 noon": 43200, "12 m
 _PIECE = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([A-Za-z]+)(?: |,|and|\band\b)*")
 _DAYS = re.compile(r"(?:(\d{1,6}) days?(?:,| )+)(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_NAME = r"(?P<month>(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6})\.?"
+_NAME = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)\.?"
+)
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?:,? ?(?P<year>\d{4}))?"
 _MONTH_FIRST = re.compile(rf"{_NAME} {_DAY}{_YEAR}", re.IGNORECASE)

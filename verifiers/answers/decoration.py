@@ -21,6 +21,7 @@ _TO_TEXT = re.compile(
 )
 _QUANTITY = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _ESCAPED = re.compile(r"\\\\[a-zA-Z]{2}")  # as JSON writes it
+_BLACKBOARD = re.compile(r"\\mathbb\s{1,3}([A-Z])(?![a-zA-Z])")
 _BRACED_SIGN = re.compile(r"(?<![\^_a-zA-Z\]}])\{([:=<>*])\}")
 _EXPONENT = re.compile(
     r"(?<=\d)\s{0,3}\\(?:mathrm|text|textrm|rm)\s{0,3}\{\s{0,3}[eE]\s{0,3}\}\s{0,3}\{?([-+]?)\s{0,3}(\d{1,3})\}?"
@@ -42,6 +43,7 @@ def undecorated(text: str) -> str:
     text = _UPRIGHT_NUMBER.sub(r"\1", _EXPONENT.sub(r"e\1\2", text))
     if "SI" in text or "qty" in text:
         text = _QUANTITY.sub(r"\1 \\text{\2}", text)
+    text = _BLACKBOARD.sub(r"\\mathbb{\1}", text)
     text = _TO_TEXT.sub(r"\\text{", text)
     text = _WITH_OPTION.sub("", text)
     for _ in range(6):

@@ -125,7 +125,8 @@ class _Parser(Atoms):
             return None
         if not 0 <= top[1] < under[1]:
             self.doubts.add("a number before a fraction can be read in two ways")
-            return None
+            if not self._tight:
+                return None
         self._at = ended
         if self._starts_factor():
             self.doubts.add("a mixed number before a factor can be read in two ways")

@@ -62,6 +62,8 @@ _OUTWARD = re.compile(r"([\[\]])(.*)([\[\]])")
 _BUILDER = re.compile(r"\\\{ ?([a-zA-Z])(?:\\in ?\\mathbb\{R\})? ?(?:\\mid(?![a-z])|\||:|\\colon) ?(.*)\\\}")
 _SCIENTIFIC = re.compile(r"(?<![\d.])(\d)e([-+])(?=\d)")
 _CROSS = re.compile(r"(?<=\d) ?[xX] ?(?=10\^)|(?<=\d) [xX] (?=\d)")
+_ORDINAL = re.compile(r"\d.{0,12}(?:st|nd|rd|th)\s?\}{0,2}$")
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){1,12}")
 _EMPTY = re.compile(r"(?<!\\)\{\}")
 _PYTHON_COMPLEX = re.compile(r"\(?[-+]?[\d.]+ ?[-+] ?[\d.]+j\)?")
 _LABEL = re.compile(r"(?:\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?)?\(([A-H])\)(?: ?\})? ?(?=[^\s^_'+*/=<>,-])")
@@ -143,6 +145,16 @@ def _special(text: str, plain: str, way: Way) -> Reading | None:
         return _SETS[text]
     if text == r"\{\}":
         return Collection("set", ())
+    if match := _BUILDER.fullmatch(text):
+        return read_text(match.group(2), way)
+    if (match := _OUTWARD.fullmatch(text)) and match.group(1) + match.group(3) != "[]":
+        turned = {"]": "(", "[": "["}[match.group(1)], {"[": ")", "]": "]"}[match.group(3)]
+        return read_text(turned[0] + match.group(2) + turned[1], way)
+    return _number_as_a_whole(text, plain, way) or _bound(plain if "\\text" in text else text, way)
+
+
+def _number_as_a_whole(text: str, plain: str, way: Way) -> Reading | None:
+    """What is read from its characters: hexadecimal, a base, an ordinal, grouped digits, a spelled number, a time."""
     if match := _HEX.fullmatch(text):
         sign, letter, digits = match.groups()
         base = {"x": 16, "b": 2, "o": 8}[letter]
@@ -156,11 +168,12 @@ def _special(text: str, plain: str, way: Way) -> Reading | None:
         base = int(base_name) if base_name.isdigit() else _BASES.get(base_name, 0)
         if 2 <= base <= 36 and any(c.isdigit() for c in match.group(1)):
             return _based(match.group(1).upper(), base)
-    if match := _BUILDER.fullmatch(text):
-        return read_text(match.group(2), way)
-    if (match := _OUTWARD.fullmatch(text)) and match.group(1) + match.group(3) != "[]":
-        turned = {"]": "(", "[": "["}[match.group(1)], {"[": ")", "]": "]"}[match.group(3)]
-        return read_text(turned[0] + match.group(2) + turned[1], way)
+    if _ORDINAL.search(text) and (ordinal := spelled(text)) is not None:
+        return Amount(number(ordinal))
+    if _GROUPED.fullmatch(text):
+        way.doubts.add("digits in groups or a list")
+        if way.tight:
+            return Collection("list", tuple(Amount(number(int(part))) for part in text.split(",")))
     if _PLAIN.fullmatch(plain):
         value_ = spelled(plain) if any(c.isalpha() for c in plain) else None
         if value_ is not None:
@@ -168,7 +181,7 @@ def _special(text: str, plain: str, way: Way) -> Reading | None:
         timed = read_date(plain) or read_clock(plain) or read_compound(plain)
         if timed is not None:
             return timed
-    return _bound(plain if "\\text" in text else text, way)
+    return None
 
 
 def _based(digits: str, base: int) -> Based:

@@ -11,7 +11,7 @@ from synthflow.verifiers.answers.prose import WORD, asides, stated
 from synthflow.verifiers.answers.readings import Amount, Read, Reading
 from synthflow.verifiers.answers.tokens import Unread
 
-_SOFT = ("may be a unit", "e may be a number", "can stand for the floor", "how far the argument")
+_SOFT = ("may be a unit", "e may be a number", "digits in groups", "can stand for the floor", "how far the argument")
 
 
 def match(gold: Read, answer: Read) -> Found:
