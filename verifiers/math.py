@@ -12,18 +12,20 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import Field
 
-from synthflow.contracts import Judgement, Question, VerifierConfig
+from synthflow.contracts import Explanation, Judgement, Question, VerifierConfig
 from synthflow.verifiers.answers import exact_math as quick
 from synthflow.verifiers.answers import rationals
-from synthflow.verifiers.answers.extract import Extraction, extract, gold_answer
+from synthflow.verifiers.answers.extract import Extracted, Extraction, find, gold_answer
 from synthflow.verifiers.answers.limits import too_large
 from synthflow.verifiers.answers.text import canonical, clean, to_latex
 from synthflow.verifiers.answers.units import say, without_unit
+from synthflow.verifiers.math_explained import explained
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import PooledVerifier
 
@@ -38,7 +40,9 @@ Pair = tuple[str, str]
 class MathConfig(VerifierConfig):
     """Configuration of `verify.math`."""
 
-    extract: Extraction = Field("any", description="any: box, marker, last formula, last number; boxed: the box alone")
+    extract: Extraction = Field("any", description="any: all rules; boxed: the box alone; whole: all that was said")
+    bare: bool = Field(True, description="read a completion of one short line without prose whole")
+    cut_run_on: bool = Field(True, description="cut a completion where it runs on into another question or turn")
     timeout_s: float = Field(1.5, gt=0, le=600, description="wall-clock seconds a comparison may take")
     memory_mb: int = Field(1024, ge=384, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
@@ -47,11 +51,12 @@ class MathConfig(VerifierConfig):
 class MathVerifier(PooledVerifier):
     """Math-Verify on SymPy behind exact shortcuts, hard limits and killable workers.
 
-    Unknown reasons: empty, parse_failure, gold_unparsable, too_large, text_differs, timeout, memory, verifier_error.
+    Unknown reasons: empty, parse_failure, guessed, gold_unparsable, too_large, text_differs, timeout, memory,
+    verifier_error.
     """
 
     name = "math"
-    version = "2"
+    version = "3"
     Config = MathConfig
     task = "synthflow.verifiers.answers.compare:compare"
 
@@ -69,16 +74,18 @@ class MathVerifier(PooledVerifier):
             InfrastructureError: if no worker can start; nothing is said about the questions then.
         """
         judged: list[Judgement | None] = [None] * len(questions)
+        found: dict[int, Extracted] = {}
         owed: dict[Pair, list[int]] = {}
         for at, question in enumerate(questions):
             started = time.perf_counter()
-            pair = self._pair(question)
-            if isinstance(pair, Judgement):
-                judged[at] = pair
+            asked = self._pair(question)
+            if isinstance(asked, Judgement):
+                judged[at] = asked
                 continue
+            found[at], pair = asked
             equal = rationals.decide(*pair)
             if equal is not None:  # costs no more than to remember it
-                judged[at] = _decided(equal, shown(pair[1]), started)
+                judged[at] = as_found(_decided(equal, shown(pair[1]), started), found[at])
                 continue
             known = self._remembered(pair)
             if known is None:
@@ -87,24 +94,37 @@ class MathVerifier(PooledVerifier):
                     owed.setdefault(pair, []).append(at)
                     continue
                 self._remember(pair, known)
-            judged[at] = known
+            judged[at] = as_found(known, found[at])
         for pair, judgement in zip(owed, self._ask(list(owed)), strict=True):
             self._remember(pair, judgement)
             for place in owed[pair]:
-                judged[place] = judgement
+                judged[place] = as_found(judgement, found[place])
         return [judgement for judgement in judged if judgement is not None]
 
-    def _pair(self, question: Question) -> Pair | Judgement:
+    def explain(self, question: Question) -> Explanation:
+        (judgement,) = self.judge([question])
+        gold = gold_answer(question.answer or "")
+        return explained(judgement, question.completion, gold, self._found(question.completion, gold))
+
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        return [gold_fault(question.answer or "") for question in questions]
+
+    def _found(self, completion: str, gold: str) -> Extracted:
+        config = self.config
+        return find(completion, config.extract, gold, bare=config.bare, cut=config.cut_run_on)
+
+    def _pair(self, question: Question) -> tuple[Extracted, Pair] | Judgement:
         if question.answer is None or not question.answer.strip():
             return Judgement.unknown("gold_unparsable", "the problem has no gold answer")
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        answer = extract(question.completion, self.config.extract)
-        if answer is None:
-            return Judgement.unknown("parse_failure", "no answer found")
-        if len(answer) >= _REFUSED_BEFORE_READING:
-            return Judgement.unknown("too_large", shown(answer))
-        return _canonical_gold(question.answer), canonical(answer)
+        gold = gold_answer(question.answer)
+        found = self._found(question.completion, gold)
+        if not found.text:
+            return Judgement.unknown("parse_failure", found.note)
+        if len(found.text) >= _REFUSED_BEFORE_READING:
+            return Judgement.unknown("too_large", shown(found.text))
+        return found, (canonical(gold[:_REFUSED_BEFORE_READING]), canonical(found.text))
 
     def _ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
         outcomes = self.map([[to_latex(without_unit(text)) for text in pair] for pair in pairs])
@@ -124,8 +144,20 @@ class MathVerifier(PooledVerifier):
             self._memo.popitem(last=False)
 
 
-def _canonical_gold(answer: str) -> str:
-    return canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
+def as_found(judgement: Judgement, found: Extracted) -> Judgement:
+    """The verdict on an answer that this rule found: one that guesses calls nothing wrong."""
+    if judgement.verdict == "wrong" and not found.sure:
+        told = f"{judgement.detail} differs, but the rule {found.rule} may have missed the answer"
+        judgement = Judgement.unknown("guessed", told, judgement.elapsed_s)
+    elif found.note:
+        judgement = replace(judgement, detail=f"{judgement.detail} ({found.note})")
+    return judgement.found(found.text, found.rule)
+
+
+def gold_fault(answer: str) -> str | None:
+    """Why a gold answer cannot be read, or None."""
+    gold = canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
+    return too_large(gold) if gold else "the gold answer is empty"
 
 
 def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:

@@ -1,0 +1,179 @@
+r"""The value at a place of a sentence: a run of mathematics with its unit and what "and" or "or" joins to it.
+
+Invariant: a value is whole or it is none: what a word behind it or before it continues, bounds or denies ("out of 7",
+"more than 40", "25% of 80") is not given as the number alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from synthflow.verifiers.answers.segments import Run
+from synthflow.verifiers.answers.units import unit
+from synthflow.verifiers.answers.vocabulary import NO_UNIT, PEOPLE, SKIPPED
+
+_JOINT = re.compile(r"\s*,?\s*(?:and|or|&|,)\s*(?:also\s*)?", re.IGNORECASE)
+_CONTINUED = re.compile(
+    r"\s*(?:(?:out|times|plus|minus|over|divided|multiplied|squared|cubed|factorial|choose|mod|modulo|raised|through|thru|or\s+(?:more|less"
+    r"|fewer|greater|higher|lower)|more\s+than|less\s+than|fewer\s+than|and\s+a\s+(?:half|quarter|third)|dozen|pairs?|halves|thirds|quarters"
+    r"|hundred|thousand|million|billion|trillion)(?![\w-])|(?:to|-|–|—)\s*[$€£]?\d|[-+*/^=<>≤≥×·]\s*[\d(\\])",
+    re.IGNORECASE,
+)
+_MAGNITUDE = re.compile(r"\s*(?:hundred|thousand|million|billion|trillion|dozen)(?![\w-])")
+_OF_SOMETHING = re.compile(r"\s*of\s+(?=[^.,;]*\d)|\s*of\s+(?:the|its|their|his|her|all|it)\b")
+_BOUNDED = re.compile(
+    r"(?:\b(?:(?:less|greater|more|fewer|smaller|larger)\s+than\s+or\s+equal\s+to|(?:at\s+)?(?:least|most)|more\s+than|less\s+than|fewer\s+than|greater\s+than|larger\s+than|smaller\s+than|over|under|up\s+to"
+    r"|above|below|between|almost|nearly|not|never|than|exceeds?|divisible\s+by|multiple\s+of|from)\s*(?:an?\s|the\s)?[*_`$]*)$",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(
+    r"(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:[°µ]?[A-Za-zΩ%°]+)(?:\s?/\s?[A-Za-z]+|\s?\^\s?\{?-?\d\}?|[²³])*(?:\s+per\s+[A-Za-z]+)?"
+)
+_CONDITION = re.compile(r"[\s,$]*for\s+(?:all|every|any|each)\s[^.,;]{1,60}")
+_LETTERS = re.compile(r"[^\W\d_][\w'’-]*")
+_RELATION = re.compile(r"[<>≤≥≠∈]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
+_ABOUT = re.compile(r"≈|\\approx|\\sim(?:eq)?(?![a-zA-Z])")
+_BRACKETED = re.compile(r"\([^()]*\)|(?<!\\)\{[^{}]*\}")
+_MODULUS = re.compile(
+    r"\s*(?:\(\s*\\?(?:mod|text\{\s?mod\s?\})\b[^()]*\)|\\pmod\s*(?:\{[^{}]*\}|\w+)|\\?b?mod\s*(?:\{[^{}]*\}|\w+))\s*$"
+)
+_CONGRUENT = re.compile(r"≡|\\equiv(?![a-zA-Z])")
+_COMMAND = re.compile(r"\\[a-zA-Z]+|[A-Za-z]+(?=\s?[({])|[^\W\d_]{4,}")
+_VARIABLES = re.compile(r"[^\W\d_]")
+_APPLIED = re.compile(  # x, a_n, f(x), P(A|B), (x, y), x mod 7, the total
+    r"[^\W\d_]+'*(?:_\{?[\w+−-]+\}?)?(?:\([^()]*\))?'*|\([^()]*\)|\\[a-z]+(?:\{[^{}]*\})*|[^\W\d_]+(?:_\{?\w+\}?)?\s?\\?(?:b?mod)\s?\w+"
+    r"|[^\W\d_]+(?:\s[^\W\d_]+){1,4}|[^\W\d_]{1,3}\([^()]*\)(?:\s?[-+*/]\s?[^\W\d_]{1,3}\([^()]*\))*"
+)
+_POLYNOMIAL = re.compile(r"[^\W\d_].*[+−-]|[+−-].*[^\W\d_]")
+_NAME = re.compile(r"[^\W\d_](?:'*|_\{?\w+\}?|\\[a-z]+)")
+
+
+def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = None) -> tuple[str, int] | None:
+    """The value that begins with run number `at`, and where it ends; None where the run is a piece of something."""
+    run = found[at]
+    if _BOUNDED.search(sentence, max(0, run.start - 40), run.start) or run.text.startswith(("≈", "<", ">", "≤", "≥")):
+        return None
+    parts, end = [run.text], run.end
+    joints: list[str] = []
+    if (magnitude := _MAGNITUDE.match(sentence, end)) is not None:
+        parts[0], end = run.text + magnitude.group(), magnitude.end()
+    elif _CONTINUED.match(sentence, end) or (
+        "=" not in run.text
+        and _OF_SOMETHING.match(sentence, end)
+        and ("%" in run.text or "/" in run.text or "frac" in run.text)
+    ):
+        return None
+    for following in found[at + 1 :]:
+        between = sentence[end : following.start]
+        if not _JOINT.fullmatch(between.strip("*_ ") or " ") or (
+            between.strip("*_ ") == "," and sentence[following.start] not in "$\\"
+        ):
+            break
+        joints.append(" or " if "or" in between else ", ")
+        parts.append(following.text)
+        end = following.end
+        if _CONTINUED.match(sentence, end):
+            return None
+    parts[-1] = parts[-1].removesuffix("/").rstrip()  # $75/week
+    behind, end = _unit(sentence, end)
+    if gold is not None and " for " in gold and (condition := _CONDITION.match(sentence, end)):
+        behind, end = f"{behind} {condition.group().strip(' .*$')}", condition.end()
+    if len(parts) > 1 and any(_outer_comma(part) and "=" in part for part in parts):
+        parts = [part if part.startswith("(") else f"({part})" for part in parts]
+    if any(_RELATION.search(part) for part in parts):
+        text = parts[0] + "".join(
+            joint.replace(", ", " and ") + part for joint, part in zip(joints, parts[1:], strict=True)
+        )
+    else:
+        text = ", ".join(parts)
+    return text + behind, end
+
+
+def _unit(sentence: str, end: int) -> tuple[str, int]:
+    """The unit or counted thing behind a number, with a space before it, and where it ends.
+
+    A word that is neither, such as an adjective, is left out; what is told per something is counted without it.
+    """
+    at = end
+    while at < len(sentence) and sentence[at] in "*_`$ ":
+        at += 1
+    words = []
+    for match in _LETTERS.finditer(sentence, at, at + 60):
+        word = match.group().lower()
+        if sentence[at : match.start()].strip() or (word in NO_UNIT and word not in SKIPPED):
+            break
+        at = match.end()
+        if word in SKIPPED or "-" in word:
+            continue
+        words.append(match)
+        if len(words) == 1 and unit(f"5 {word}") is not None:
+            break
+        if len(words) == 2 or word.endswith("s"):
+            break
+    if not words:
+        return (sentence[at : at + 1], at + 1) if sentence[at : at + 1] in ("°", "%") else ("", end)
+    first, last = words[0], words[-1]
+    measured = _UNIT.match(sentence, first.start())
+    if measured is not None and unit(f"5 {measured.group()}") is not None:
+        return " " + measured.group().strip(), measured.end()
+    if not (last.group().endswith("s") or last.group().lower() in PEOPLE):
+        return "", end
+    return " " + " ".join(match.group() for match in words), last.end()
+
+
+def result_of(text: str, gold: str | None, asserted: bool = False) -> str:
+    """The result of a chain of equations: `72` of `8*9 = 72`, `3` of `a ≡ 3 (mod 7)`.
+
+    Other text stays as it is, and so does what a gold answer that is a relation asks for. An equation in variables is
+    no chain: `3x + 7y = 11` stays whole, unless it is asserted in a clause of its own ("Thus x + y = 11").
+    """
+    text = text.lstrip("= ") if text.startswith("=") else text
+    if gold is not None and is_relation(gold):
+        return text
+    if ("mod" in text or "≡" in text or "equiv" in text) and (gold is None or "mod" not in gold):
+        text = _CONGRUENT.split(_MODULUS.sub("", text) or text)[-1].strip() or text
+    if "=" not in text:
+        return text
+    sides = _sides(text)
+    if len(sides) == 1 or _RELATION.search(text) or _ABOUT.search(text) or _outer_comma(text):
+        return text
+    left = sides[0].strip()
+    if len(sides) == 2:
+        if gold is None and _NAME.fullmatch(left):
+            return text
+        polynomial = sides[1].strip() == "0" and _POLYNOMIAL.search(_BRACKETED.sub("", left)) is not None
+        in_variables = _VARIABLES.search(_COMMAND.sub(" ", left)) is not None and not _APPLIED.fullmatch(left)
+        if in_variables and (polynomial or not asserted):
+            return text
+    return sides[-1].strip() or text
+
+
+def is_relation(answer: str, bounds_only: bool = False) -> bool:
+    """Whether an answer is an equation or an inequality, outside of brackets; `bounds_only` for inequalities."""
+    if _RELATION.search(answer) is None and ("=" not in answer or bounds_only):
+        return False
+    bare = _BRACKETED.sub("", answer)
+    return _RELATION.search(bare) is not None or ("=" in bare and not bounds_only)
+
+
+def _sides(text: str) -> list[str]:
+    """The sides of a chain of equations; an equal sign in brackets is part of a side."""
+    depth, start, sides = 0, 0, []
+    for place, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "=" and depth <= 0 and text[place - 1 : place] not in ("<", ">", "!", "=", ":"):
+            sides.append(text[start:place])
+            start = place + 1
+    return [*sides, text[start:]]
+
+
+def _outer_comma(text: str) -> bool:
+    """Whether a comma outside of brackets makes it a list."""
+    depth = 0
+    for place, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        grouped = text[place - 1 : place].isdigit() and text[place + 1 : place + 4].isdigit()
+        if sign in ",;" and depth <= 0 and not grouped:
+            return True
+    return False
