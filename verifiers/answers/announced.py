@@ -34,7 +34,7 @@ _YES_NO = re.compile(
     r"(yes|no|true|false|none)(?=[*_)\"”]*(?:\s*[,.;:!—–-]|\s*$|\s+(?:because|since|as|it|there|we)\b))", re.IGNORECASE
 )
 _TAKEN_BACK = re.compile(
-    r"(?:^|[.!?,;\n]\s*|\bbut\s+|\band\s+)(?:(?:oh|oops|hmm+|no|but|sorry)[,.]?\s+)?(?:wait\b|actually[,\s]|oops|correction\b|on\s+second\s+thought|hold\s+on"
+    r"(?:^\s*|[.!?,;\n]\s*|\bbut\s+|\band\s+)(?:(?:oh|oops|hmm+|no|but|sorry)[,.]?\s+)?(?:wait\b|actually[,\s]|oops|correction\b|on\s+second\s+thought|hold\s+on"
     r"|let\s+me\s+(?:re|correct)|sorry|i\s+made\s+(?:a|an)\s+(?:mistake|error)|scratch\s+that)"
     r"|\b(?:that|this|which|it)(?:\s+\w+)?\s+(?:is|was|seems|looks|can['’]?t|cannot)\s*(?:n['’]t|\s+not)?\s*(?:be\s+)?(?:wrong|incorrect|not\s+(?:right|correct)|right\?)"
     r"|^\W*(?:is|was)\s*(?:n['’]t|\s+not)\s+(?:right|correct|the)|^\W*(?:is|was)\s+(?:wrong|incorrect)",
@@ -106,7 +106,7 @@ def _read(text: str, marker: Marker, rest: str, gold: str | None) -> Announced |
     if not statement:
         return None
     behind = rest[rest.find(statement) + len(statement) :] if statement in rest else ""
-    if taken_back(behind):
+    if taken_back(behind) or taken_back(statement):
         return Announced("", False, marker.start, "the announcement is taken back")
     value, plain = _value(statement, gold) if marker.language == "en" else (_words(statement), True)
     if not value or value.lower() in ABOUT_IT:

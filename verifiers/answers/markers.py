@@ -68,7 +68,7 @@ _ARTICLES = (
     r"(?:\s+(?:\w+\s)?(?:final|correct|right|exact|true|real|only|wrong|possible))?\W*$"
 )
 _DENIED_BEFORE = re.compile(
-    rf"(?:\b(?:not|never|doubt|n['’]t)\s+(?:\w+\s+){{0,2}}?(?:think|believe|know|sure|say|claim|see|expect|mean|agree)?(?:\s+(?:what|how))?{_ARTICLES}"
+    rf"(?:(?:\b(?:not|never|doubt)|n['’]t)\s+(?:\w+\s+){{0,2}}?(?:think|believe|know|sure|say|claim|see|expect|mean|agree)?(?:\s+(?:what|how))?{_ARTICLES}"
     r"|\b(?:not|never|wrong|incorrect|false)\s+(?:the\s+|an?\s+|our\s+)?(?:final\s+|correct\s+|right\s+)?\W*$)",
     re.IGNORECASE,
 )

@@ -127,7 +127,7 @@ _SIGNS = r"-+*/^=<>≤≥≠≈≡±×·÷⋅()\[\]{}|!_%°√∞′−–—∈
 _ATOM = re.compile(
     rf"""
       (?P<word>{_WORD})
-    | (?P<clock>\d{{1,2}}:\d\d(?::\d\d)?(?:\s?[aApP]\.?[mM]\b\.?)?)
+    | (?P<clock>\d{{1,2}}:\d\d(?::\d\d)?(?:\s?(?:[aApP]\.[mM]\.|[aApP][mM]\b))?)
     | (?P<atom>{_MATRIX}|{_MONEY}|(?:{_NUMBER})|\\[a-zA-Z]+\s?(?:\{{[^{{}}]*\}})?|\\[^\sa-zA-Z]|[^\W\d_]'*|\.\.\.
       |[{_SIGNS}])
     | (?P<comma>[,;:])

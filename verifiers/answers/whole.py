@@ -47,7 +47,13 @@ def bare_answer(text: str, gold: str | None = None) -> str | None:
         return line
     if len(line) > _LONGEST or ("\n" in line and not line.startswith("\\begin")):
         return None
-    if line.endswith(("?", ":", "=")) or _LABEL.search(line) or "</" in line or "####" in line:
+    if (
+        line.startswith(("- ", "* ", "+ "))
+        or line.endswith(("?", ":", "="))
+        or _LABEL.search(line)
+        or "</" in line
+        or "####" in line
+    ):
         return None
     words = [word.lower() for word in _WORD.findall(_COMMAND.sub(" ", line))]
     if any(word in SENTENCE for word in words):
