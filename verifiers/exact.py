@@ -1,8 +1,9 @@
 """`exact`: is the final answer the gold answer, letter by letter after the stated normalisation?
 
-Invariant: a pure function of text, without parsing or numbers: `1/2` is not `0.5` and `1` is not `12`. Choose `math`
+Invariants: a pure function of text, without parsing or numbers: `1/2` is not `0.5` and `1` is not `12`. Choose `math`
 where equal values count. Extraction `boxed` takes the last balanced box, `last_line` the last line that is not blank,
-`all` the whole completion; all look after the last `</think>` only.
+`all` the whole completion; all look at what follows the thought only. A line or a text that holds the gold answer among
+other words was not read as an answer: it is unknown, as are several boxes that are one answer and differ.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.answers.extract import after_thinking, boxes
+from synthflow.verifiers.answers.extract import after_thinking, boxes, find
 from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.turns import first_turn
 
 _DETAIL = 200
 
@@ -43,11 +45,32 @@ def normalise(text: str) -> str:
     return text
 
 
+def _shown(text: str) -> str:
+    return clean(text[: 2 * _DETAIL])[:_DETAIL]
+
+
+def stands_among_words(gold: str, answer: str) -> bool:
+    """Whether a text holds the gold answer, and words besides; both as `normalise` has them."""
+    at = answer.find(gold) if gold else -1
+    while at >= 0:
+        end = at + len(gold)
+        inside_a_word = (answer[:at][-1:].isalnum() and gold[0].isalnum()) or (
+            answer[end:][:1].isalnum() and gold[-1].isalnum()
+        )
+        if not inside_a_word:
+            return any(sign.isalnum() for sign in answer[:at] + answer[end:])
+        at = answer.find(gold, at + 1)
+    return False
+
+
 class ExactVerifier(Verifier):
-    """Text equality. Unknown reasons: empty, parse_failure (no answer found), gold_unparsable (no gold answer)."""
+    """Text equality.
+
+    Unknown reasons: empty, parse_failure (no answer found), text_differs, gold_unparsable (no gold answer).
+    """
 
     name = "exact"
-    version = "1"
+    version = "2"
     Config = ExactConfig
 
     def judge(self, questions: Sequence[Question]) -> list[Judgement]:
@@ -55,27 +78,41 @@ class ExactVerifier(Verifier):
 
     def _one(self, question: Question) -> Judgement:
         started = time.perf_counter()
-        if question.answer is None or not question.answer.strip():
-            return Judgement.unknown("gold_unparsable", "the problem has no gold answer")
+        (fault,) = self.gold_faults([question])
+        if fault is not None or question.answer is None:
+            return Judgement.unknown("gold_unparsable", fault)
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        answer = self._extract(question.completion)
-        if not answer:
+        written, is_one = self._extract(question.completion)
+        if not written:
             return Judgement.unknown("parse_failure", "no answer found", time.perf_counter() - started)
-        gold = question.answer
+        answer, gold = written, question.answer
         if self.config.normalise == "text":
             answer, gold = normalise(answer), normalise(gold)
-        detail = clean(answer[: 2 * _DETAIL])[:_DETAIL]
         took = time.perf_counter() - started
+        judgement = self._compared(gold, answer, is_one, took)
+        return judgement.found(_shown(written), self.config.extract)
+
+    def _compared(self, gold: str, answer: str, is_one: bool, took: float) -> Judgement:
+        detail = _shown(answer)
         if answer == gold:
             return Judgement("correct", 1.0, None, detail, took)
+        if not is_one:
+            return Judgement.unknown("text_differs", f"{detail} (several boxes)", took)
+        if self.config.extract != "boxed" and stands_among_words(normalise(gold), normalise(answer)):
+            return Judgement.unknown("text_differs", f"{detail} (the gold answer among words)", took)
         return Judgement("wrong", 0.0, None, detail, took)
 
-    def _extract(self, completion: str) -> str:
-        text = after_thinking(completion)
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        return [None if (q.answer or "").strip() else "the problem has no gold answer" for q in questions]
+
+    def _extract(self, completion: str) -> tuple[str, bool]:
+        """The answer as written, and whether it stands in one place."""
+        text = after_thinking(first_turn(completion).text)
         if self.config.extract == "boxed":
-            found = boxes(text)
-            return found[0] if found else ""
+            last = boxes(text, 1)
+            found = find(completion, "boxed").text
+            return found, not last or found == last[0]
         if self.config.extract == "last_line":
-            return text.rstrip().rpartition("\n")[2].strip()
-        return text if self.config.normalise == "none" else text.strip()
+            return text.rstrip().rpartition("\n")[2].strip(), True
+        return (text if self.config.normalise == "none" else text.strip()), True

@@ -18,13 +18,14 @@ from typing import Any
 
 from pydantic import Field
 
-from synthflow.contracts import Judgement, Question, VerifierConfig
+from synthflow.contracts import Explanation, Judgement, Question, VerifierConfig
 from synthflow.verifiers.answers import exact_math as quick
 from synthflow.verifiers.answers import rationals
 from synthflow.verifiers.answers.extract import Extracted, Extraction, find, gold_answer
 from synthflow.verifiers.answers.limits import too_large
 from synthflow.verifiers.answers.text import canonical, clean, to_latex
 from synthflow.verifiers.answers.units import say, without_unit
+from synthflow.verifiers.math_explained import explained
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import PooledVerifier
 
@@ -100,14 +101,25 @@ class MathVerifier(PooledVerifier):
                 judged[place] = as_found(judgement, found[place])
         return [judgement for judgement in judged if judgement is not None]
 
+    def explain(self, question: Question) -> Explanation:
+        (judgement,) = self.judge([question])
+        gold = gold_answer(question.answer or "")
+        return explained(judgement, question.completion, gold, self._found(question.completion, gold))
+
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        return [gold_fault(question.answer or "") for question in questions]
+
+    def _found(self, completion: str, gold: str) -> Extracted:
+        config = self.config
+        return find(completion, config.extract, gold, bare=config.bare, cut=config.cut_run_on)
+
     def _pair(self, question: Question) -> tuple[Extracted, Pair] | Judgement:
         if question.answer is None or not question.answer.strip():
             return Judgement.unknown("gold_unparsable", "the problem has no gold answer")
         if not question.completion.strip():
             return Judgement.unknown("empty")
         gold = gold_answer(question.answer)
-        config = self.config
-        found = find(question.completion, config.extract, gold, bare=config.bare, cut=config.cut_run_on)
+        found = self._found(question.completion, gold)
         if not found.text:
             return Judgement.unknown("parse_failure", found.note)
         if len(found.text) >= _REFUSED_BEFORE_READING:
@@ -136,8 +148,16 @@ def as_found(judgement: Judgement, found: Extracted) -> Judgement:
     """The verdict on an answer that this rule found: one that guesses calls nothing wrong."""
     if judgement.verdict == "wrong" and not found.sure:
         told = f"{judgement.detail} differs, but the rule {found.rule} may have missed the answer"
-        return Judgement.unknown("guessed", told, judgement.elapsed_s)
-    return replace(judgement, detail=f"{judgement.detail} ({found.note})") if found.note else judgement
+        judgement = Judgement.unknown("guessed", told, judgement.elapsed_s)
+    elif found.note:
+        judgement = replace(judgement, detail=f"{judgement.detail} ({found.note})")
+    return judgement.found(found.text, found.rule)
+
+
+def gold_fault(answer: str) -> str | None:
+    """Why a gold answer cannot be read, or None."""
+    gold = canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
+    return too_large(gold) if gold else "the gold answer is empty"
 
 
 def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:

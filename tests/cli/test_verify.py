@@ -28,7 +28,12 @@ def call(*args: str) -> int:
 def test_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("a.jsonl", "--verifier", "exact") == ExitCode.OK
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    for line in (["correct", "2", "50.0%"], ["wrong", "1", "25.0%"], ["parse_failure", "1", "25.0%"]):
+    for line in (
+        ["correct", "2", "50.0%"],
+        ["wrong", "1", "25.0%"],
+        ["parse_failure", "1", "25.0%"],
+        ["boxed", "2", "1", "0", "75.0%"],
+    ):
         assert line in lines
     assert lines[-1] == ["a.verified.jsonl"]
 
