@@ -71,6 +71,10 @@ _NONE = re.compile(
     r"|(?:does|do)(?:n['’]t|\s+not)\s+(?:exist|have)|no\s+(?:such|solutions?|integers?|values?)\b)",
     re.IGNORECASE,
 )
+_OTHER_VALUE = re.compile(
+    r".*[,;]\s*(?:which|that|this|it)\s+(?:is|was|equals|makes|means|gives|leaves)\s*[*_]*", re.IGNORECASE
+)
+_ASSIGNED = re.compile(r"[^\W\d_](?:_\w+)?'*\s*=|\([^()=]*\)\s*=|[^\W\d_]\([^()]*\)\s*=")
 _TWO_THINGS = re.compile(r"\s*(?:[^\W\d_]{3,}\s+){1,2}(?:and|or|,)\s*$|\s*[^\W\d_]{3,},\s*(?:and\s*)?$")
 _PLAIN = re.compile(
     r"[-+−]?\s?(?:US)?\\?[$€£¥₹]?\s?[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:/\d+)?\s?(?:\\?%|°|[¢€])?|\d{1,2}:\d\d(?:\s?[ap]\.?m\.?)?",
@@ -172,8 +176,14 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
         computed = _COMPUTED.search(run.text) is not None
         behind = (strong is not None or at - 1 in weak) and _TAIL.match(before) is not None
         if behind and (not computed or _REASON.match(before)):
+            if _OTHER_VALUE.fullmatch(before) and _PLAIN.fullmatch(run.text):
+                return None, False  # two values, and no telling which of them is asked for
             break
+        if strong == at - 1 and _TWO_THINGS.fullmatch(before) and _PLAIN.fullmatch(run.text):
+            return None, False
         if at and _JOINED.fullmatch(before):
+            if _ASSIGNED.match(run.text) and "=" in found[at - 1].text and not _ASSIGNED.match(found[at - 1].text):
+                strong, strict = at, False  # "x + 3 = 10 and x = 7"
             end = run.end
             continue  # it is a candidate, or none, together with the run before it
         leads = _leads(before, run, at)

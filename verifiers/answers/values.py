@@ -98,7 +98,7 @@ def _listed(parts: list[str], alternatives: bool) -> str:
     if len(parts) > 1 and any(_outer_comma(part) and "=" in part for part in parts):
         parts = [part if part.startswith("(") else f"({part})" for part in parts]
     conditions = any(_RELATION.search(part) for part in parts)
-    return (" or " if alternatives else " and ").join(parts) if conditions else ", ".join(parts)
+    return (" or " if alternatives else " and " if conditions else ", ").join(parts)
 
 
 def _unit(sentence: str, end: int) -> tuple[str, int]:

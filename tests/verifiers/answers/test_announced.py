@@ -65,7 +65,7 @@ def test_announcements_are_sure(text: str) -> None:
     [
         ("The answer is 72 km.", "72 km"),
         ("The answer is 16 students who do not wear glasses.", "16 students"),
-        ("The answer is $x = 5$ or $x = 6$.", "x = 5, x = 6"),
+        ("The answer is $x = 5$ or $x = 6$.", "x = 5 or x = 6"),
         ("The answers are 3 and 4.", "3, 4"),
         ("Final Answer:\n1. x = 3\n2. y = 4", "x = 3, y = 4"),
         ("The answer is (2, 3).", "(2, 3)"),
