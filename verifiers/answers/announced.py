@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from synthflow.verifiers.answers.conclusions import conclusion
 from synthflow.verifiers.answers.markers import Marker, decimal_point, markers, said_choice, without_comment
-from synthflow.verifiers.answers.segments import formulas, runs, sentences
+from synthflow.verifiers.answers.segments import each_sentence, formulas, runs
 from synthflow.verifiers.answers.values import result_of, value_at
 from synthflow.verifiers.answers.vocabulary import ABOUT_IT
 
-_MOST = 4000  # characters behind an announcement that are read
+_MOST = 2000  # characters behind an announcement that are read
 _LIST_ITEM = re.compile(r"[ \t>]*(?:[-*•+]|\d{1,2}[.)])[ \t]+(?=\S)")
-_MARKUP = " \t*_`\"'“”>|"
+_MARKUP = " \t*_`\"'“”>"
 _LEAD = re.compile(
     r"""[\s*_`"'“”>:=：]*(?:(?:thus|indeed|therefore|simply|exactly|just|hence|then|clearly|obviously|definitely|actually|again|now|still|also|only|given\s+by
     |equal\s+to|going\s+to\s+be|found\s+to\s+be|a\s+total\s+of|in\s+total|as\s+follows|the\s+(?:number|value|fraction|integer|pair|point|expression)|that
@@ -30,7 +30,9 @@ _ROUGHLY = re.compile(
     r"(?:approximately|about|roughly|around|approx\.?|nearly|close\s+to|~|≈)(?:\s+|(?=\d))", re.IGNORECASE
 )
 _JSON = re.compile(r"\s*\"\s*:\s*(\"(?:[^\"\\]|\\.){0,2000}\"|[^\",}\n\]]{1,2000})")
-_YES_NO = re.compile(r"(yes|no|true|false|none)(?=[\s,.;:!—–*_)-]|$)(?!\s+[^\W\d_]{3,}\s*(?:[.*]|$))", re.IGNORECASE)
+_YES_NO = re.compile(
+    r"(yes|no|true|false|none)(?=[*_)\"”]*(?:\s*[,.;:!—–-]|\s*$|\s+(?:because|since|as|it|there|we)\b))", re.IGNORECASE
+)
 _TAKEN_BACK = re.compile(
     r"(?:^|[.!?,;\n]\s*|\bbut\s+|\band\s+)(?:(?:oh|oops|hmm+|no|but|sorry)[,.]?\s+)?(?:wait\b|actually[,\s]|oops|correction\b|on\s+second\s+thought|hold\s+on"
     r"|let\s+me\s+(?:re|correct)|sorry|i\s+made\s+(?:a|an)\s+(?:mistake|error)|scratch\s+that)"
@@ -43,6 +45,16 @@ _SHOUTED = re.compile(r"\d!$")
 _WHICH_IS = re.compile(
     r",?\s+which\s+(?:is|equals|simplifies\s+to|gives)\s+(?:equal\s+to\s+|just\s+|simply\s+)?(?=[$\\(]{0,3}[-+\d\\(A-Za-z]{1,2}(?![a-z]))"
 )
+_BENIGN = re.compile(
+    r"""[\s*_`$")”\]}!.]*(?:$|[—–]|[,;:]\s*(?:so|as|in|which|where|when|since|because|i\.e|e\.g|or|not|and|but|if|for|with|giving|making|meaning|that|who
+    |at|on|by|after|given|thus|therefore|hence|altogether|overall|exactly|respectively|assuming|rounded|approximately|the|this|it|he|she|we|they|considering
+    |using|all|just|only|total|then|just|being|according|follow\w*|after|based|what)\b
+    |\(\s*(?:since|because|as|for|which|where|i\.e|e\.g|that\s+is|from|by|using|after|rounded|see|when|if|not|in|we|or|approximately|about|correct|assuming)\b
+    |\s(?:since|because|as|so|which|where|when|who|that|whose|for|if|with|in|on|at|by|after|from|per|each|every|to|of|total|altogether|left|more|and|but
+    |ways?|different|exactly|respectively|only|rounded|now|again|here|there|this|remaining|hold\w*|follow\w*|such|distinct|possible|or)\b)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SPELLING = re.compile(r"[\s$*_`]|\\[()\[\]]")
 _CASES = re.compile(r"[\s,]*(?:\(?if|when|for\s+(?:even|odd|all|each|every|any))\b")
 _MOST_WORDS = 6
 _CLOSE = 80  # characters behind an announcement in which no other conclusion is looked for
@@ -116,8 +128,7 @@ def _statement(rest: str) -> str:
     """What stands behind an announcement: the rest of its sentence, or the next line, or the items of the next list."""
     line, _, below = rest.partition("\n")
     if line.strip(_MARKUP + ":：=."):
-        first = sentences(rest.lstrip(_MARKUP + ":：="))
-        return first[0] if first else ""
+        return next(each_sentence(rest.lstrip(_MARKUP + ":：="), mid_line=True), "")
     below = below.lstrip()
     items = []
     for item in below.split("\n"):
@@ -129,12 +140,13 @@ def _statement(rest: str) -> str:
         return ", ".join(items) if all(runs(item) and not _PROSE.search(item) for item in items) else items[0]
     if items:
         below = below[_LIST_ITEM.match(below).end() :]  # type: ignore[union-attr]
-    found = sentences(below)
-    return found[0] if found else ""
+    return next(each_sentence(below, mid_line=True), "")
 
 
 def _value(statement: str, gold: str | None) -> tuple[str, bool]:
     """The answer in a statement, and whether it stands there plainly."""
+    if gold is not None and _spelled(statement) == _spelled(gold):
+        return _words(statement), True
     lead = _LEAD.match(statement)
     start = lead.end() if lead else 0
     roughly = _ROUGHLY.match(statement, start)
@@ -153,6 +165,9 @@ def _value(statement: str, gold: str | None) -> tuple[str, bool]:
             again := next((r for r in found if r.start >= more.end()), None)
         ):
             return result_of(again.text, gold), False
+        if not _BENIGN.match(statement, end):
+            whole = _words(statement[start:])
+            return whole, len(whole.split()) <= _MOST_WORDS
         result = result_of(text, gold)
         odd = roughly or _SHOUTED.search(result) or _CASES.match(statement, end)
         return result, not odd
@@ -161,6 +176,10 @@ def _value(statement: str, gold: str | None) -> tuple[str, bool]:
         return (told.text, False) if told else ("", False)
     words = _words(statement[start:])
     return words, not roughly and not found and len(words.split()) <= _MOST_WORDS
+
+
+def _spelled(text: str) -> str:
+    return _SPELLING.sub("", text).rstrip(".")
 
 
 def _words(statement: str) -> str:
@@ -178,5 +197,5 @@ def _plain(text: str) -> str:
 
 
 def _trimmed(text: str) -> str:
-    text = text.strip(" \t*_`\"'“”,:").rstrip(" .*_`\"'“”,:!。")
+    text = text.strip(" \t*_`\"'“”,:").rstrip(" .*_`\"'“”,:。")
     return text if re.match(r"\.\d", text) else text.lstrip(" .*_`\"'“”,:")

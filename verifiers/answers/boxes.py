@@ -94,14 +94,14 @@ def _spans(text: str, limit: int) -> Iterator[Box | None]:
         match = _OPEN.match(text, command) if command >= 0 else None
         if match is not None:
             looked += 1
-            end = _closing(text, match.end())
+            end = closing_brace(text, match.end())
             yield None if end is None else Box(command, end + 1, text[match.end() : end].strip())
         elif (plain := _PLAIN.match(text, at - 1)) and any(sign.isdigit() or sign == "\\" for sign in plain.group(1)):
             looked += 1
             yield Box(at - 1, plain.end(), plain.group(1))
 
 
-def _closing(text: str, start: int) -> int | None:
+def closing_brace(text: str, start: int) -> int | None:
     """Index of the brace that closes the one before `start`; escaped braces do not count."""
     stop = min(len(text), start + MAX_ANSWER)
     depth = 1

@@ -2,7 +2,7 @@ r"""What the last sentence of a text concludes, where nothing announces the answ
 
 Invariants: it is what follows the verb of the main clause or the last equal sign, never what follows "when", "for" or
 "of"; a sentence that hedges concludes nothing; notes and closing phrases behind the conclusion are passed over, and a
-sentence far above is never reached. Work is bounded: the last 4,000 characters.
+sentence far above is never reached. Work is bounded: the last 2,000 characters.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from synthflow.verifiers.answers.segments import Run, runs, sentences
-from synthflow.verifiers.answers.values import result_of, value_at
+from synthflow.verifiers.answers.values import is_relation, result_of, value_at
 
-TAIL = 4000
+TAIL = 2000
+_ENOUGH = 500  # characters of last paragraphs that are looked at, where a paragraph begins before them
 _MOST_PASSED = 3  # sentences without mathematics that are passed over
 
 _NOTE = re.compile(
@@ -109,12 +110,13 @@ class Conclusion(NamedTuple):
 
 def concluded(text: str, gold: str | None = None) -> Conclusion | None:
     """What the last sentence that says something concludes, or None."""
-    found_sentences = sentences(text[-TAIL:])
+    start = _start(text)
+    found_sentences = sentences(text[start:])
     passed = 0
     for at, sentence in reversed(list(enumerate(found_sentences))):
         if not any(sign.isalnum() for sign in sentence):
             continue
-        if at == 0 and len(text) > TAIL:
+        if at == 0 and start and text[start - 1] != "\n":
             return None  # its beginning was cut off
         if _HEDGED.search(sentence):
             return None
@@ -131,6 +133,12 @@ def concluded(text: str, gold: str | None = None) -> Conclusion | None:
     return None
 
 
+def _start(text: str) -> int:
+    """Where the last paragraphs begin that are long enough to hold a conclusion."""
+    break_at = text.rfind("\n\n", max(0, len(text) - TAIL), max(0, len(text) - _ENOUGH))
+    return break_at + 2 if break_at >= 0 else max(0, len(text) - TAIL)
+
+
 def conclusion(sentence: str, found: Sequence[Run], gold: str | None = None) -> Conclusion | None:
     """What one sentence concludes."""
     if named := _RESPECTIVE.search(sentence):
@@ -143,10 +151,12 @@ def conclusion(sentence: str, found: Sequence[Run], gold: str | None = None) -> 
     if value is None:
         return None
     text, end = value
-    result = result_of(text, gold)
+    before = sentence[: found[chosen].start]
+    result = result_of(text, gold, asserted=_STRONG.search(before) is None)
     if result.startswith("=") or not result.strip("-+*/=^_ "):
         return None
-    firm = strong and _OPENER.match(sentence) is not None and not sentence[end:].strip(' .*_`)!"”')
+    bound = gold is not None and is_relation(result, bounds_only=True) and not is_relation(gold)
+    firm = strong and not bound and _OPENER.match(sentence) is not None and not sentence[end:].strip(' .*_`)!"”')
     return Conclusion(result, firm)
 
 

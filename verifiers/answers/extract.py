@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 from synthflow.verifiers.answers.announced import announced, taken_back
 from synthflow.verifiers.answers.boxes import Box, boxes, last_box
 from synthflow.verifiers.answers.conclusions import concluded
+from synthflow.verifiers.answers.endings import quick_ending
 from synthflow.verifiers.answers.segments import formulas
 from synthflow.verifiers.answers.thoughts import after_thinking
 from synthflow.verifiers.answers.turns import first_turn
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 Extraction = Literal["any", "boxed", "whole"]
-SURE = frozenset({"whole", "box", "tag", "announced", "concluded"})
+SURE = frozenset({"whole", "box", "tag", "announced", "words", "concluded"})
 """The rules that may call a mismatch wrong: right in at least 98 of 100 of their readings of real text."""
 
 _TAIL = 20_000  # characters from the end in which all rules but the box look
@@ -50,6 +51,7 @@ _TAG = re.compile(
     r"<(/?)(?:answer|final_answer|\|begin_of_box\||\|end_of_box\|)>|<\|(begin|end)_of_box\|>", re.IGNORECASE
 )
 _CALCULATOR = re.compile(r"<<[^<>\n]{0,200}>>")  # what GSM8K's solutions write behind an equal sign
+_SHORT = 6  # characters that take nothing back: "$.", "\\]"
 _PROSE = re.compile(r"[^\W\d_]{2,}\s+[^\W\d_]{2,}\s+[^\W\d_]{2,}")
 
 
@@ -82,6 +84,8 @@ def find(
         bare: whether a completion of one short line without prose is read whole.
         cut: whether a text that runs on into another turn is cut there.
     """
+    if how != "whole" and (quick := quick_ending(completion, how, gold)) is not None:
+        return Extracted(*quick, True)
     text, note = completion, ""
     if cut:
         text, beyond = first_turn(completion)
@@ -131,7 +135,7 @@ def _boxed(text: str, box: Box, gold: str | None) -> Extracted:
     if not box.content:
         return _none("the last box is empty or never closes")
     behind = text[box.end : box.end + _TAIL]
-    if behind and taken_back(behind):
+    if len(behind) > _SHORT and taken_back(behind):
         said = announced(behind, gold)
         if said is None or not said.text:
             return _none("the box is taken back")
@@ -141,7 +145,7 @@ def _boxed(text: str, box: Box, gold: str | None) -> Extracted:
 
 def _last_tag(text: str) -> Box | None:
     """The last `<answer>…</answer>`; without content where it is empty or never closes."""
-    if ">" not in text:
+    if "nswer>" not in text and "NSWER>" not in text and "_of_box|>" not in text:
         return None
     found = list(_TAG.finditer(text))
     if not found:
@@ -177,7 +181,9 @@ def _guessed(text: str, gold: str | None) -> Extracted:
     """By the rules that guess."""
     if gold is not None and is_wording(gold):
         said = worded(text, gold)
-        return _extracted("words", said or "", "the words of the gold answer are not concluded")
+        if said is None:
+            return _none("the words of the gold answer are not concluded")
+        return Extracted(said.text, "words" if said.plain else "implied", said.plain)
     conclusion = concluded(text, gold)
     if conclusion is not None:
         return Extracted(conclusion.text, "concluded" if conclusion.firm else "closing", conclusion.firm)

@@ -38,6 +38,7 @@ def _endings(verbs: str) -> re.Pattern[str]:
     return re.compile(
         rf"""(?:s|es|en|ы|ен)?["'”]?(?:\*\*|\s(?:final|correcta?|finale|corretta|finaal|final\sanswer|number))?
     (?:\s?\([^()\n]{{1,60}}\))?
+    (?:\s(?:to|for)\s[^"“”.:\n]{{0,40}}["“][^"“”\n]{{1,300}}["”])?
     (?:\s(?:to|for|of|in|here|that)(?:\s[^.:\n$]{{1,60}}?)?)?
     (?:,?\s(?:then|therefore|thus|now|here|hence|indeed|we\sget|i\sget),?)?
     (?:\s{{0,3}}(?:{verbs})(?!\w)\s{{0,3}}:?
@@ -176,6 +177,8 @@ def _bare(text: str, at: int) -> bool:
 
 def said_choice(text: str) -> str | None:
     """The letter of the last "the correct option is (B)"; None without one."""
+    if "ption" not in text and "hoice" not in text and "I " not in text:
+        return None
     last = None
     for last in _CHOICE.finditer(text):  # noqa: B007
         pass

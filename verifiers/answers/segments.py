@@ -17,6 +17,7 @@ _MAX_FORMULA = 2000
 _TOKEN = re.compile(r"\\\\|\\[()\[\]]|\\.|\$\$?", re.DOTALL)
 _CLOSER = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mbox|operatorname)\s?\{[^{}]*\}|\\[a-zA-Z]+")
+_CURRENCY = re.compile(r"(?:US|CA|AU|NZ|HK|[CAS])$")
 _LONG_WORD = re.compile(r"[^\W\d_]{3,}")
 _JOINING = frozenset(("and", "or"))
 
@@ -68,8 +69,8 @@ def _is_formula(content: str, mark: str, behind: str) -> bool:
     if "\n\n" in content or behind.isdigit() or content[0].isspace() != content[-1].isspace():
         return False
     bare = content.strip()
-    if not bare[0].isdigit():
-        return True
+    if not bare[0].isdigit() or (not content[-1].isspace() and not _CURRENCY.search(content)):
+        return bare[-1] not in "+-*/=<>(,;"
     if bare[-1] in "+-*/=<>(,;":
         return False
     words = _LONG_WORD.findall(_TEXT.sub(" ", bare))
@@ -78,13 +79,21 @@ def _is_formula(content: str, mark: str, behind: str) -> bool:
 
 _END = re.compile(r"[.?!。！？।](?=[\s*\"'”’)\]]|$)|[。！？।]|\n")
 _ABBREVIATED = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|etc|No|Mr|Mrs|Ms|Dr|St|a\.m|p\.m|[ap]\.m|eq)|\.\.)$")
+_ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}.{0,2000}?\\end\{\1\}", re.DOTALL)
 _NUMBERED = re.compile(r"(?:^|\n)\s*\d{1,3}$")
 
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text, without those that are blank; a formula holds no end of a sentence."""
+    return list(each_sentence(text))
+
+
+def each_sentence(text: str, mid_line: bool = False) -> Iterator[str]:
+    """The sentences of a text, one by one; one that begins in the middle of a line begins with no item's number."""
     spans = formulas(text)
-    found, start, at = [], 0, 0
+    if "\\begin" in text:
+        spans = sorted([*spans, *(Span(m.start(), m.end(), m.group()) for m in _ENVIRONMENT.finditer(text))])
+    start = at = 0
     for match in _END.finditer(text):
         place = match.start()
         while at < len(spans) and spans[at].end <= place:
@@ -92,32 +101,35 @@ def sentences(text: str) -> list[str]:
         if at < len(spans) and spans[at].start < place:
             continue
         sign = match.group()
-        if sign == "." and (_ABBREVIATED.search(text, max(0, place - 8), place) or _numbers(text, place)):
+        if sign == "." and (_ABBREVIATED.search(text, max(0, place - 8), place) or _numbers(text, place, mid_line)):
             continue
         if sign == "!" and not re.search(r"[^\W\d_]{2}[*_\"”)]*$", text[max(0, place - 6) : place]):
             continue  # a factorial
         stop = match.end() if sign != "\n" else place
-        if text[start:stop].strip():
-            found.append(text[start:stop].strip())
+        if sentence := text[start:stop].strip():
+            yield sentence
         start = match.end()
-    if text[start:].strip():
-        found.append(text[start:].strip())
-    return found
+    if sentence := text[start:].strip():
+        yield sentence
 
 
-def _numbers(text: str, place: int) -> bool:
+def _numbers(text: str, place: int, mid_line: bool) -> bool:
     """Whether a point stands behind the number of an item: `2. Then`."""
-    return _NUMBERED.search(text, max(0, place - 8), place) is not None
+    match = _NUMBERED.search(text[:place], max(0, place - 8))
+    return match is not None and not (mid_line and match.start() == 0)
 
 
 _MONEY = r"(?:US|CA|AU|NZ|HK|[CAS])?\\?[$€£¥₹](?=\s?[-\d.])"
 _NUMBER = r"(?:\d{1,3}(?:(?:,|\{,\})\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+(?![\w.]))?(?:st|nd|rd|th)?|\.\d+"
+_WORD = r"(?:\d+-)?[^\W\d_]{2,}(?:[-'’][^\W_]+)*|(?<![A-Za-z])[aAI](?=\s+(?:\d|(?!and\b|or\b|is\b|are\b)[^\W\d_]{2,}))"
+_MATRIX = r"\\begin\{(?P<environment>\w+\*?)\}.{0,2000}?\\end\{(?P=environment)\}"
+_SIGNS = r"-+*/^=<>≤≥≠≈≡±×·÷⋅()\[\]{}|!_%°√∞′−–—∈∪∩…∑∏⌊⌋⌈⌉→&~⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉⁻⁺ⁿ½⅓¼¾⅔#'"
 _ATOM = re.compile(
     rf"""
-      (?P<word>(?:\d+-)?[^\W\d_]{{2,}}(?:[-'’][^\W_]+)*|(?<![A-Za-z])[aAI](?=\s+(?:\d|(?!and\b|or\b|is\b|are\b)[^\W\d_]{{2,}})))
+      (?P<word>{_WORD})
     | (?P<clock>\d{{1,2}}:\d\d(?::\d\d)?(?:\s?[aApP]\.?[mM]\b\.?)?)
-    | (?P<atom>{_MONEY}|(?:{_NUMBER})|\\[a-zA-Z]+\s?(?:\{{[^{{}}]*\}})?|\\[^\sa-zA-Z]|[^\W\d_]'*
-      |\.\.\.|[-+*/^=<>≤≥≠≈≡±×·÷⋅()\[\]{{}}|!_%°√∞′−–—∈∪∩…∑∏⌊⌋⌈⌉→&~⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉⁻⁺ⁿ½⅓¼¾⅔#'])
+    | (?P<atom>{_MATRIX}|{_MONEY}|(?:{_NUMBER})|\\[a-zA-Z]+\s?(?:\{{[^{{}}]*\}})?|\\[^\sa-zA-Z]|[^\W\d_]'*|\.\.\.
+      |[{_SIGNS}])
     | (?P<comma>[,;:])
     | (?P<space>[ \t\u00a0]+)
     | (?P<other>.)
@@ -146,7 +158,8 @@ def _plain_runs(text: str, start: int, stop: int) -> Iterator[Run]:
     depth = 0
     pending = False  # a comma since the last atom
     for match in _ATOM.finditer(text, start, stop):
-        kind, token = match.lastgroup, match.group()
+        kind = "atom" if match.group("environment") else match.lastgroup
+        token = match.group()
         if (kind == "word" and token.lower() in FUNCTIONS) or (
             kind == "word"
             and last is not None
@@ -204,14 +217,19 @@ def _trimmed(text: str, first: int, last: int) -> Run | None:
 
 
 def _unbalanced(run: str, first: int, last: int) -> tuple[str, int, int]:
-    """Without a bracket at the edge that the prose closes: `(12` of "(12 apples)"."""
-    while run and run[0] in "([" and run.count(run[0]) > run.count(")]"["([".index(run[0])]):
-        run, first = run[1:].lstrip(), first + len(run) - len(run[1:].lstrip())
-    while run and (run[-1] in "([\\"):
+    """Without a bracket at the edge that the prose closes: `(12` of "(12 apples)"; `[3, 7)` is an interval."""
+    while run and run[-1] in "([\\":
         run, last = run[:-1].rstrip(), last - (len(run) - len(run[:-1].rstrip()))
-    while run and run[-1] in ")]" and run.count(run[-1]) > run.count("(["[")]".index(run[-1])]):
-        run, last = run[:-1].rstrip(), last - (len(run) - len(run[:-1].rstrip()))
+    opened, closed = _count(run, "(["), _count(run, ")]")
+    while opened > closed and run and run[0] in "([":
+        run, first, opened = run[1:].lstrip(), first + len(run) - len(run[1:].lstrip()), opened - 1
+    while closed > opened and run and run[-1] in ")]":
+        run, last, closed = run[:-1].rstrip(), last - (len(run) - len(run[:-1].rstrip())), closed - 1
     return run, first, last
+
+
+def _count(run: str, signs: str) -> int:
+    return sum(run.count(sign) for sign in signs)
 
 
 def _emphasis(run: str, first: int, last: int) -> tuple[str, int, int]:

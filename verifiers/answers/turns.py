@@ -40,7 +40,7 @@ def first_turn(text: str) -> Turn:
     """A completion up to the first sign that another turn begins."""
     at, cut = len(text), ""
     begin = 0
-    if "<" in text or "INST]" in text:
+    if ("<" in text or "[" in text) and _has_control(text):
         header = _HEADER.match(text)
         begin = header.end() if header else 0
         for match in _CONTROL.finditer(text, begin):
@@ -58,10 +58,29 @@ def first_turn(text: str) -> Turn:
 
 
 def _first_asked(text: str, begin: int, end: int) -> tuple[int, str] | None:
-    if _STARTS_WITH_PARTS.match(text, begin):
+    if not _names_a_question(text) or _STARTS_WITH_PARTS.match(text, begin):
         return None  # several questions are answered in turn
     start = max(begin, first_close(text[:end]))
     for match in _ASKED.finditer(text, start, end):
         if text[start : match.start()].strip():
             return match.start(), match.group().strip(" \n>*#:：")
     return None
+
+
+def _has_control(text: str) -> bool:
+    """Whether a search for control tokens can find one: substrings are found much faster than patterns."""
+    return (
+        "<|" in text
+        or "s>" in text
+        or "_of_turn>" in text
+        or "INST]" in text
+        or "<｜" in text
+        or "<extra_id_1>" in text
+    )
+
+
+def _names_a_question(text: str) -> bool:
+    return (
+        "\nQ" in text or "Question" in text or "Problem" in text or "User" in text or "Human" in text
+        or "Exercise" in text or "Instruction" in text or "Student" in text
+    )  # fmt: skip

@@ -34,12 +34,17 @@ _CONDITION = re.compile(r"[\s,$]*for\s+(?:all|every|any|each)\s[^.,;]{1,60}")
 _LETTERS = re.compile(r"[^\W\d_][\w'’-]*")
 _RELATION = re.compile(r"[<>≤≥≠∈]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
 _ABOUT = re.compile(r"≈|\\approx|\\sim(?:eq)?(?![a-zA-Z])")
-_EQUALS = re.compile(r"(?<![<>!=:])=(?!=)")
 _BRACKETED = re.compile(r"\([^()]*\)|(?<!\\)\{[^{}]*\}")
 _MODULUS = re.compile(
     r"\s*(?:\(\s*\\?(?:mod|text\{\s?mod\s?\})\b[^()]*\)|\\pmod\s*(?:\{[^{}]*\}|\w+)|\\?b?mod\s*(?:\{[^{}]*\}|\w+))\s*$"
 )
 _CONGRUENT = re.compile(r"≡|\\equiv(?![a-zA-Z])")
+_COMMAND = re.compile(r"\\[a-zA-Z]+|[A-Za-z]+(?=\s?[({])|[^\W\d_]{4,}")
+_VARIABLES = re.compile(r"[^\W\d_]")
+_APPLIED = re.compile(  # x, a_n, f(x), P(A|B), (x, y), x mod 7, the total
+    r"[^\W\d_]+'*(?:_\{?[\w+−-]+\}?)?(?:\([^()]*\))?'*|\([^()]*\)|\\[a-z]+(?:\{[^{}]*\})*|[^\W\d_]+(?:_\{?\w+\}?)?\s?\\?(?:b?mod)\s?\w+"
+    r"|[^\W\d_]+(?:\s[^\W\d_]+){1,4}|[^\W\d_]{1,3}\([^()]*\)(?:\s?[-+*/]\s?[^\W\d_]{1,3}\([^()]*\))*"
+)
 _POLYNOMIAL = re.compile(r"[^\W\d_].*[+−-]|[+−-].*[^\W\d_]")
 _NAME = re.compile(r"[^\W\d_](?:'*|_\{?\w+\}?|\\[a-z]+)")
 
@@ -117,33 +122,50 @@ def _unit(sentence: str, end: int) -> tuple[str, int]:
     return " " + " ".join(match.group() for match in words), last.end()
 
 
-def result_of(text: str, gold: str | None) -> str:
+def result_of(text: str, gold: str | None, asserted: bool = False) -> str:
     """The result of a chain of equations: `72` of `8*9 = 72`, `3` of `a ≡ 3 (mod 7)`.
 
-    Other text stays as it is, and so does what a gold answer that is a relation asks for.
+    Other text stays as it is, and so does what a gold answer that is a relation asks for. An equation in variables is
+    no chain: `3x + 7y = 11` stays whole, unless it is asserted in a clause of its own ("Thus x + y = 11").
     """
     text = text.lstrip("= ") if text.startswith("=") else text
-    if gold is not None and _is_relation(gold):
+    if gold is not None and is_relation(gold):
         return text
     if ("mod" in text or "≡" in text or "equiv" in text) and (gold is None or "mod" not in gold):
         text = _CONGRUENT.split(_MODULUS.sub("", text) or text)[-1].strip() or text
     if "=" not in text:
         return text
-    sides = _EQUALS.split(text)
+    sides = _sides(text)
     if len(sides) == 1 or _RELATION.search(text) or _ABOUT.search(text) or _outer_comma(text):
         return text
-    if len(sides) == 2 and sides[1].strip() == "0" and _POLYNOMIAL.search(_BRACKETED.sub("", sides[0])):
-        return text  # an equation, not its right side
-    if gold is None and len(sides) == 2 and _NAME.fullmatch(sides[0].strip()):
-        return text
+    left = sides[0].strip()
+    if len(sides) == 2:
+        if gold is None and _NAME.fullmatch(left):
+            return text
+        polynomial = sides[1].strip() == "0" and _POLYNOMIAL.search(_BRACKETED.sub("", left)) is not None
+        in_variables = _VARIABLES.search(_COMMAND.sub(" ", left)) is not None and not _APPLIED.fullmatch(left)
+        if in_variables and (polynomial or not asserted):
+            return text
     return sides[-1].strip() or text
 
 
-def _is_relation(gold: str) -> bool:
-    """Whether a gold answer holds an equation or an inequality outside of brackets."""
-    if _RELATION.search(gold) is None and "=" not in gold:
+def is_relation(answer: str, bounds_only: bool = False) -> bool:
+    """Whether an answer is an equation or an inequality, outside of brackets; `bounds_only` for inequalities."""
+    if _RELATION.search(answer) is None and ("=" not in answer or bounds_only):
         return False
-    return _RELATION.search(bare := _BRACKETED.sub("", gold)) is not None or "=" in bare
+    bare = _BRACKETED.sub("", answer)
+    return _RELATION.search(bare) is not None or ("=" in bare and not bounds_only)
+
+
+def _sides(text: str) -> list[str]:
+    """The sides of a chain of equations; an equal sign in brackets is part of a side."""
+    depth, start, sides = 0, 0, []
+    for place, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "=" and depth <= 0 and text[place - 1 : place] not in ("<", ">", "!", "=", ":"):
+            sides.append(text[start:place])
+            start = place + 1
+    return [*sides, text[start:]]
 
 
 def _outer_comma(text: str) -> bool:
@@ -151,10 +173,7 @@ def _outer_comma(text: str) -> bool:
     depth = 0
     for place, sign in enumerate(text):
         depth += (sign in "([{") - (sign in ")]}")
-        if (
-            sign in ",;"
-            and depth <= 0
-            and not (text[place + 1 : place + 4].isdigit() and text[place - 1 : place].isdigit())
-        ):
+        grouped = text[place - 1 : place].isdigit() and text[place + 1 : place + 4].isdigit()
+        if sign in ",;" and depth <= 0 and not grouped:
             return True
     return False

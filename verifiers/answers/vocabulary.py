@@ -40,7 +40,7 @@ _SENTENCE = """
     please i'm unsure
 """
 _ABOUT_IT = """
-    correct right wrong incorrect valid true verified confirmed consistent reasonable clear unique it this that
+    correct right wrong incorrect verified confirmed consistent reasonable clear unique it this that
 """
 
 FUNCTIONS = frozenset(_FUNCTIONS.split())

@@ -30,7 +30,7 @@ _AROUND = (
     ("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"), ("$", "$"),
     ("***", "***"), ("**", "**"), ("__", "__"), ("`", "`"), ("*", "*"),
 )  # fmt: skip
-_NOTHING = re.compile(r"[\W_]*")
+_NOTHING = re.compile(r"[^\w∞∅√½⅓¼¾ℝπ]*|[?_.…\s]*")
 
 
 def bare_answer(text: str, gold: str | None = None) -> str | None:

@@ -7,6 +7,7 @@ before it; a text that says both yes and no says neither.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from synthflow.verifiers.answers.conclusions import TAIL
 from synthflow.verifiers.answers.segments import sentences
@@ -34,6 +35,12 @@ _HEDGED = re.compile(
     r"\b(?:if|whether|could|might|may|maybe|perhaps|possibly|suppose|assume|unless|unsure|guess)\b|\?\W*$",
     re.IGNORECASE,
 )
+_CONCLUDING = re.compile(
+    r"[\W_]*(?:so|thus|therefore|hence|consequently|in\s+conclusion|finally)\b|.*\bwe\s+(?:can\s+)?conclude\b",
+    re.IGNORECASE,
+)
+_NEGATIVE = re.compile(r"\b(?:(?:is|are|was|were|does|do)(?:n['’]t|\s+not)|cannot|can\s?not|can['’]t)\b", re.IGNORECASE)
+_POSITIVE = re.compile(r"\b(?:is|are)\s+always\b|\bcan\s+be\b|\bthere\s+(?:does\s+|do\s+)?exists?\b", re.IGNORECASE)
 _OPPOSITE = {"yes": "no", "no": "yes", "true": "no", "false": "yes"}
 _NOTHING = re.compile(
     r"(?:there\s+are\s+)?no\s+(?:such\s+|possible\s+|positive\s+|real\s+|integer\s+|valid\s+)*([a-z]+)", re.IGNORECASE
@@ -51,7 +58,14 @@ def is_wording(gold: str) -> bool:
     return _WORDY.fullmatch(bare) is not None and _FUNCTIONS.fullmatch(bare) is None
 
 
-def worded(text: str, gold: str) -> str | None:
+class Worded(NamedTuple):
+    """What a text says in words; `plain` unless it is only implied, as "is not a square" implies no."""
+
+    text: str
+    plain: bool = True
+
+
+def worded(text: str, gold: str) -> Worded | None:
     """What a text says in the words of the gold answer, or as yes or no; None where it says neither."""
     wanted = _folded(_UPRIGHT.sub(r"\1", gold))
     found = [sentence for sentence in sentences(text[-TAIL:]) if any(sign.isalpha() for sign in sentence)]
@@ -64,23 +78,32 @@ def worded(text: str, gold: str) -> str | None:
         said = _folded(sentence)
         at = said.rfind(wanted)
         if at >= 0 and _bounded(said, at, at + len(wanted)):
-            return None if not wanted.startswith("no ") and _NEGATED.search(said, max(0, at - 40), at) else gold
+            negated = not wanted.startswith("no ") and _NEGATED.search(said, max(0, at - 40), at) is not None
+            return None if negated else Worded(gold)
         if _says_nothing(said, wanted):
-            return gold
+            return Worded(gold)
     return None
 
 
-def _yes_or_no(text: str, found: list[str]) -> str | None:
+def _yes_or_no(text: str, found: list[str]) -> Worded | None:
     """`yes` or `no`, as a text says it at its beginning and in its last sentence."""
     first = _SAYS.match(text[:200])
     last = next((match for sentence in reversed(found[-2:]) if (match := _SAYS.match(sentence))), None)
     said = {match.group(1).lower() for match in (first, last) if match is not None}
     polarity = _polarity(found[-1])
-    if said and polarity is not None:
+    if polarity is not None:
         said.add(polarity)
-    if not said and polarity is not None:
-        return polarity
-    return said.pop() if len(said) == 1 else None
+    if said:
+        return Worded(said.pop()) if len(said) == 1 else None
+    return _implied(found[-1])
+
+
+def _implied(sentence: str) -> Worded | None:
+    if _HEDGED.search(sentence) or not _CONCLUDING.match(sentence):
+        return None
+    if _NEGATIVE.search(sentence):
+        return Worded("no", plain=False)
+    return Worded("yes", plain=False) if _POSITIVE.search(sentence) else None
 
 
 def _polarity(sentence: str) -> str | None:
