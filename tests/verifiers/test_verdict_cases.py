@@ -23,7 +23,7 @@ def test_every_verdict_is_acceptable(name: str) -> None:
         (case, said) for case, said in zip(cases, judged, strict=True) if said.verdict not in case["expect"].split("|")
     ]
     told = [
-        f"{case['id']}: gold {case['gold']!r}, {case['completion']!r}: {said.verdict} ({said.detail}), not {case['expect']}"
+        f"{case['id']}: {case['gold']!r}, {case['completion']!r}: {said.verdict} ({said.detail}), not {case['expect']}"
         for case, said in off
     ]
     assert all(said.verdict == "unknown" for _, said in off), "\n".join(told)
