@@ -35,7 +35,7 @@ from synthflow.verifiers.workers.pooled import PooledVerifier
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
-_OTHER_NUMBER = re.compile(r"\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}")
+_OTHER_NUMBER = re.compile(r"\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
 _LETTERS_BEHIND = re.compile(r"[^a-zA-Z]*[\d})] ?([a-zA-Z][a-zA-Z0-9/*^{} +-]{0,30})")
 _PERCENT_ENDS = frozenset("%t}")
 

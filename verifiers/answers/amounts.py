@@ -114,10 +114,11 @@ def _may_start_unit(tokens: list[Token], place: int) -> bool:
     if token.kind == "text":
         return True
     if token.kind == "run":
-        if len(token.value) == 1 and any(token.value in head.value for head in tokens[:place] if head.kind == "run"):
-            return False
-        lone = all(head.kind == "num" or head.value in ("-", "+") for head in tokens[:place])
-        glued = before.kind == "num" and (len(token.value) > 1 or (lone and place + 1 < len(tokens)))
+        head = tokens[:place]
+        if any(one.value in "+-" and at for at, one in enumerate(head)) or any(one.kind == "run" for one in head):
+            return False  # 2 + 2pt and 3 xt are no amounts in pints and tonnes
+        lone = all(one.kind == "num" or one.value in ("-", "+") for one in head)
+        glued = before.kind == "num" and lone and (len(token.value) > 1 or place + 1 < len(tokens))
         return token.gap or glued or before.value in ("}", ")")
     if token.value == "^":
         return (
