@@ -117,7 +117,7 @@ class Run:
             return True  # it has more parts than a result may have
 
     def take(self, tests: Sequence[int], ran: Ran) -> None:
-        self._spent_s += ran.wall_s - ran.waited_s
+        self._spent_s += max(0.0, ran.wall_s - ran.waited_s)
         self._elapsed_s += ran.wall_s
         first = tests[0]
         if ran.failed:

@@ -163,7 +163,8 @@ def _rlimits(limits: dict[str, Any], count_processes: bool) -> None:
         resource.RLIMIT_MSGQUEUE: 0,
     }
     if count_processes:
-        wanted[resource.RLIMIT_NPROC] = limits["processes"] + limits["threads"]
+        # Where it is of our user, the supervisor and the zygote count too.
+        wanted[resource.RLIMIT_NPROC] = limits["processes"] + limits["threads"] + 2
     for which, value in wanted.items():
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
