@@ -59,8 +59,7 @@ class Cell:
         """Run a request to its end; `fds` are the request, standard input, output and error, and answers."""
         answers = fds[4]
         try:
-            with open(fds[0], "rb", closefd=False) as file:
-                box, request = marshal.load(file)
+            box, request = marshal.loads(os.pread(fds[0], os.lseek(fds[0], 0, os.SEEK_END), 0))
             # Descriptors 0 to 3 are the program's; out of each other's way first.
             for at, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in fds[1:]]):
                 os.dup2(fd, at)
