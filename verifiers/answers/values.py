@@ -34,7 +34,7 @@ _UNIT = re.compile(
 )
 _CONDITION = re.compile(r"[\s,$]*for\s+(?:all|every|any|each)\s[^.,;]{1,60}")
 _LETTERS = re.compile(r"[^\W\d_][\w'’-]*")
-_RELATION = re.compile(r"[<>≤≥≠∈]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
+_RELATION = re.compile(r"[<>≤≥≠∈≡]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
 _ALTERNATIVES = re.compile(r"(?<![a-zA-Z])(?:or|and)(?![a-zA-Z])")
 _MODULO = re.compile(r"\s*(?:mod|modulo)\s+\$?\w+\$?")
 _ABOUT = re.compile(r"≈|\\approx|\\sim(?:eq)?(?![a-zA-Z])")
