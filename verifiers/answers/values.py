@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from synthflow.verifiers.answers.measures import is_unit
 from synthflow.verifiers.answers.segments import Run
-from synthflow.verifiers.answers.units import unit
 from synthflow.verifiers.answers.vocabulary import NO_UNIT, PEOPLE, SKIPPED
 
 _JOINT = re.compile(r"\s*,?\s*(?:and|or|&|,)\s*(?:also\s*)?", re.IGNORECASE)
@@ -118,7 +118,7 @@ def _unit(sentence: str, end: int) -> tuple[str, int]:
         if word in SKIPPED or "-" in word:
             continue
         words.append(match)
-        if len(words) == 1 and unit(f"5 {word}") is not None:
+        if len(words) == 1 and is_unit(word):
             break
         if len(words) == 2 or word.endswith("s"):
             break
@@ -126,7 +126,7 @@ def _unit(sentence: str, end: int) -> tuple[str, int]:
         return (sentence[at : at + 1], at + 1) if sentence[at : at + 1] in ("°", "%") else ("", end)
     first, last = words[0], words[-1]
     measured = _UNIT.match(sentence, first.start())
-    if measured is not None and unit(f"5 {measured.group()}") is not None:
+    if measured is not None and is_unit(measured.group()):
         return " " + measured.group().strip(), measured.end()
     if not (last.group().endswith("s") or last.group().lower() in PEOPLE):
         return "", end
