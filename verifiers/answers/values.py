@@ -33,6 +33,7 @@ _UNIT = re.compile(
     r"(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:[°µ]?[A-Za-zΩ%°]+)(?:\s?/\s?[A-Za-z]+|\s?\^\s?\{?-?\d\}?|[²³])*(?:\s+per\s+[A-Za-z]+)?"
 )
 _CONDITION = re.compile(r"[\s,$]*for\s+(?:all|every|any|each)\s[^.,;]{1,60}")
+_RATE = re.compile(r"\s?[A-Za-z]+")
 _LETTERS = re.compile(r"[^\W\d_][\w'’-]*")
 _RELATION = re.compile(r"[<>≤≥≠∈≡]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
 _ALTERNATIVES = re.compile(r"(?<![a-zA-Z])(?:or|and)(?![a-zA-Z])")
@@ -71,8 +72,10 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
         end = following.end
         if _CONTINUED.match(sentence, end):
             return None
-    parts[-1] = parts[-1].removesuffix("/").rstrip()  # $75/week
-    behind, end = _unit(sentence, end)
+    if parts[-1].endswith("/") and (rate := _RATE.match(sentence, end)) is not None:
+        parts[-1], behind, end = parts[-1][:-1].rstrip(), "", rate.end()  # $75/week
+    else:
+        behind, end = _unit(sentence, end)
     if gold is not None and " for " in gold and (condition := _CONDITION.match(sentence, end)):
         behind, end = f"{behind} {condition.group().strip(' .*$')}", condition.end()
     return _listed(parts, alternatives) + behind, end
