@@ -33,6 +33,7 @@ _UNIT = re.compile(
     r"(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:[°µ]?[A-Za-zΩ%°]+)(?:\s?/\s?[A-Za-z]+|\s?\^\s?\{?-?\d\}?|[²³])*(?:\s+per\s+[A-Za-z]+)?"
 )
 _CONDITION = re.compile(r"[\s,$]*for\s+(?:all|every|any|each)\s[^.,;]{1,60}")
+_OPERATORS = frozenset("+-*/^=<>≤≥×·÷−")
 _RATE = re.compile(r"\s?[A-Za-z]+")
 _LETTERS = re.compile(r"[^\W\d_][\w'’-]*")
 _RELATION = re.compile(r"[<>≤≥≠∈≡]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
@@ -59,6 +60,8 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
     run = found[at]
     if _BOUNDED.search(sentence, max(0, run.start - 40), run.start) or run.text.startswith(("≈", "<", ">", "≤", "≥")):
         return None
+    if run.text[-1] in _OPERATORS and not (run.text[-1] == "/" and run.text[-2:-1].isdigit()):
+        return None  # a word goes on: "x < five"
     first = _whole_run(sentence, run, gold)
     if first is None:
         return None
@@ -153,6 +156,8 @@ def result_of(text: str, gold: str | None, asserted: bool = False) -> str:
     if len(sides) == 1 or _RELATION.search(text) or _ABOUT.search(text) or _outer_comma(text):
         return text
     left = sides[0].strip()
+    if sum(_NAME.fullmatch(side.strip()) is not None for side in sides[:-1]) > 1:
+        return text  # x = y = 0 tells two values
     if len(sides) == 2:
         if gold is None and _NAME.fullmatch(left):
             return text
