@@ -48,7 +48,7 @@ def _hold(count: int, seed: int) -> None:
                 failed.append(pair)
     told = _minimal(failed, judge)
     verifier.close()
-    assert told == [], f"{len(failed)} of {count} pairs"
+    assert told == [], "\n".join([f"{len(failed)} of {count} pairs:", *told])
     assert right[True] > 0.45 * count and right[False] > 0.4 * count, right
 
 

@@ -131,7 +131,7 @@ def loosened(rng: Rng, text: str) -> str:
     """The same LaTeX with other spaces, brackets and signs; plain text is left alone."""
     if "\\text" in text or "\\begin" in text or has_words(text):
         return text
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and "E}" not in text:
         text = re.sub(r"(?<=[\w})])(?<!\d[eE])([-+=<>])(?=[\w\\({])", r" \1 ", text)
     if "\\" not in text and "{" not in text:
         return text
@@ -160,6 +160,6 @@ def in_text(rng: Rng, text: str) -> str:
 
 def in_formula(rng: Rng, text: str) -> str:
     r"""An answer in a formula: words as `\text`, unless a model forgot."""
-    if has_words(text) and "\\text" not in text and "\\begin" not in text and rng.random() < 0.8:
+    if has_words(text) and not _COMMAND.search(text.replace("\\$", "").replace("\\%", "")) and rng.random() < 0.8:
         return f"\\text{{{text}}}"
     return text.replace("%", "\\%").replace("\\\\%", "\\%")

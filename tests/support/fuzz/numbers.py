@@ -93,6 +93,8 @@ def _mixed(rng: Rng) -> Fraction:
 def _spell_mixed(rng: Rng, value: Fraction) -> str:
     units, rest = divmod(value, 1)
     top, bottom = rest.numerator, rest.denominator
+    if units < 1 or top == 0:
+        return fraction(rng, value)
     ways = [f"{units}\\frac{{{top}}}{{{bottom}}}"] * 3 + [f"{units}\\,\\dfrac{{{top}}}{{{bottom}}}"]
     ways += [f"{units} {top}/{bottom}", f"{units} \\frac{{{top}}}{{{bottom}}}", f"{units} + {top}/{bottom}"]
     if rest in _VULGAR:
