@@ -155,6 +155,14 @@ ADVERBS = (
 )
 """Words between a verb and the letter; without weight."""
 
+CONCLUDING = (
+    "therefore|so|thus|hence|consequently|finally|accordingly|in conclusion|final choice|conclusion|"
+    "por lo tanto|por tanto|así|entonces|donc|ainsi|also|daher|folglich|quindi|dunque|pertanto|portanto|logo|assim|"
+    "следовательно|значит|поэтому|итак|zatem|więc|dolayısıyla|o halde|vậy|do đó|jadi|maka|dus|لذلك|إذن|अतः|इसलिए"
+)
+CONCLUDING_UNSPACED = "因此|所以|故|综上|綜上|よって|したがって|따라서|그러므로|ดังนั้น"
+"""Words that a conclusion begins with."""
+
 REASONS = (
     "because|since|as|for|so|which|that|where|when|due|given|by|from|with|while|not|rather|instead|and not|both|only|"
     "porque|ya que|pues|puesto|parce que|car|puisque|weil|da|denn|perché|poiché|pois|porque|já que|потому|так как|"

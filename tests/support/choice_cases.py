@@ -212,6 +212,21 @@ GIVES_B = {
         <answer>(B)</answer>
         <answer>B. Rome</answer>
         """,
+    "concluded": r"""
+        Therefore, choice B.
+        So, option B.
+        The sum is 5.\nTherefore, choice B.
+        Thus the correct option B.
+        Hence, (B).
+        So B.
+        Thus, it must be B
+        Hence option (B).
+        Therefore, the answer B.
+        因此选项B。
+        따라서 B
+        Por lo tanto, B.
+        Donc, option B.
+        """,
     "a box without a letter": r"""
         We get \boxed{x=3}. So the answer is B.
         \boxed{7}\n\nAnswer: B
@@ -282,7 +297,16 @@ GIVES_NONE = {
         Another answer is B.
         A student's answer is B.
         """,
+    "remarks": r"""
+        So B = mc^2.
+        So A dog barks.
+        So I think.
+        Therefore, choice B is wrong.
+        So option B fails.
+        Thus, A or B.
+        """,
     "taken back": r"""
+        So, option B.\nWait, no.
         The answer is B. Actually, I was wrong.
         The answer is B. Wait, no.
         \boxed{B} is wrong.
