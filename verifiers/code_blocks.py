@@ -102,9 +102,9 @@ def _behind(code: str, before: str, names: Sequence[str]) -> Iterator[str]:
     whole = bool(_STATEMENT.search(code)) and serves(code, names)
     if not whole:
         indent = _indent(opened)
-        yield f"{opened}\n{code}"
-        yield f"{opened}\n{indent}{code.lstrip()}"
-        yield f"{opened}\n" + "\n".join(indent + line for line in code.split("\n"))
+        bodies = [code, indent + code.lstrip(), "\n".join(indent + line for line in code.split("\n"))]
+        deep = code.lstrip("\n")[:1].isspace()
+        yield from (f"{opened}\n{body}" for body in (bodies if deep else reversed(bodies)))
         yield code
         return
     yield f"{opened}\n\n{code}"

@@ -7,6 +7,7 @@ machine's failures, a package that is not here, tests that cannot be asked.
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,6 @@ from synthflow.verifiers.sandbox import Program, Ran
 from synthflow.verifiers.sandbox._values import encode
 
 DETAIL = 300
-_MAX_ROUNDS = 60
 _ORDER = {"!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([A-Za-z_]\w{0,80})")
 
@@ -60,7 +60,6 @@ class _Asked:
 
     known: list[Any] = field(default_factory=list)
     calls: list[Any] = field(default_factory=list)
-    rounds: int = 0
     died: tuple[Any, Result] | None = None
 
 
@@ -110,8 +109,12 @@ class Run:
         limit = self._config.output_kb * 1024
         if isinstance(test, StdinTest):
             return 4 * len(test.expected) > limit and len(test.expected.rstrip().encode("utf-8", "replace")) > limit
-        text = test.expected if isinstance(test, CallTest) else None
-        return isinstance(text, str | list | tuple | dict | int) and _size(text, limit) > limit
+        if not isinstance(test, CallTest) or not isinstance(test.expected, str | list | tuple | dict | int):
+            return False
+        try:
+            return len(json.dumps(encode(test.expected))) > limit
+        except ValueError:
+            return True  # it has more parts than a result may have
 
     def take(self, tests: Sequence[int], ran: Ran) -> None:
         self._spent_s += ran.wall_s - ran.waited_s
@@ -130,7 +133,7 @@ class Run:
         if isinstance(test, StdinTest):
             self._results[first] = self._script(test, ran)
             return
-        answers = list(ran.answers)
+        answers = self._answers(ran)
         if not answers:  # it did not load: no later call will do better
             reason = self._ended(ran) or Result(False, "the program ended before it could be called")
             self._results |= dict.fromkeys(tests, reason)
@@ -138,7 +141,9 @@ class Run:
         for at, line in zip(tests, answers[1:], strict=False):
             self._results[at] = self._call(self._tests[at], line, ran)
         rest = list(tests[len(answers) - 1 :])
-        if rest and ran.ended != "full":
+        if rest and len(answers) < len(ran.answers):
+            self._results[rest[0]] = Result(False, "output")
+        elif rest and ran.ended != "full":
             self._results[rest[0]] = self._ended(ran) or Result(False, "the program ended before it answered")
 
     # --- one kind of test each -------------------------------------------------------------------------------------
@@ -167,7 +172,6 @@ class Run:
         """Tests and program in turn: what the tests call, then what the program returns."""
         if len(state.known) < len(state.calls):
             return Program(self._program.texts, calls=state.calls, keep=True)
-        state.rounds += 1
         setup = [text for text in (self._before, test.setup) if text]
         return Program(test.source, asking={"known": state.known, "name": test.name, "setup": setup})
 
@@ -184,11 +188,8 @@ class Run:
         calls = told.get("calls", [])
         if end in ("passed", "failed"):
             self._results[at] = Result(end == "passed", why)
-        elif end == "unreadable" or state.rounds > _MAX_ROUNDS:
-            says = (
-                why if end == "unreadable" else f"more than {_MAX_ROUNDS} times the results decide what is called next"
-            )
-            self._results[at] = Result(False, says, "tests_unreadable")
+        elif end == "unreadable":
+            self._results[at] = Result(False, why, "tests_unreadable")
         elif state.died is not None and state.died[0] == calls[: len(state.known) + 1]:
             self._results[at] = state.died[1]  # that call is really made, and it was its last
         else:
@@ -200,7 +201,8 @@ class Run:
             self._results[at] = Result(False, "no fenced block, and the text is no Python", "parse_failure")
             return
         answers = []
-        for line in ran.answers[1 : len(state.calls) + 1]:
+        lines = self._answers(ran)
+        for line in lines[1 : len(state.calls) + 1]:
             try:
                 answer = parse(line)
                 for value in (answer.get("value"), *answer.get("args", ())):
@@ -217,8 +219,15 @@ class Run:
             if problem.unknown or not ran.answers:
                 self._results[at] = problem
                 return
-            state.died = None if ran.ended == "full" else (state.calls[: len(answers) + 1], problem)
+            more = ran.ended == "full" and len(lines) == len(ran.answers)
+            state.died = None if more else (state.calls[: len(answers) + 1], problem)
             state.calls = state.calls[: len(answers)]
+
+    def _answers(self, ran: Ran) -> list[str]:
+        """The lines that it answered, up to one that is too long."""
+        limit = self._config.output_kb * 1024
+        longer = next((at for at, line in enumerate(ran.answers) if len(line) > limit), len(ran.answers))
+        return list(ran.answers[:longer])
 
     # --- how it ended ----------------------------------------------------------------------------------------------
 
@@ -293,21 +302,6 @@ def _agreed(known: list[Any], calls: list[Any]) -> list[Any]:
         if at >= len(calls) or call != calls[at]:
             return known[:at]
     return known
-
-
-def _size(value: Any, enough: int) -> int:
-    """About how long a value is when written; more than `enough` is not counted."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, int):
-        return value.bit_length() // 4
-    items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
-    size = 0
-    for item in items:
-        size += 2 + (_size(item, enough) if isinstance(item, str | list | tuple | dict | int) else 1)
-        if size > enough:
-            break
-    return size
 
 
 def _shown(got: Any) -> str:

@@ -2,8 +2,9 @@
 
 Invariants: a pure function of text, without parsing or numbers: `1/2` is not `0.5` and `1` is not `12`. Choose `math`
 where equal values count. Extraction `boxed` takes the last balanced box, `last_line` the last line that is not blank,
-`all` the whole completion; all look at what follows the thought only. A line or a text that holds the gold answer among
-other words was not read as an answer: it is unknown, as are several boxes that are one answer and differ.
+`all` the whole completion; all look at what follows the thought only. A line or a text that is no bare answer where the
+gold answer is one, or that holds the gold answer among other words, was not read as an answer: it is unknown, as are
+several boxes that are one answer and differ.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
 from synthflow.verifiers.answers.extract import after_thinking, boxes, find
 from synthflow.verifiers.answers.text import clean
 from synthflow.verifiers.answers.turns import first_turn
+from synthflow.verifiers.answers.whole import bare_answer
 
 _DETAIL = 200
+_BARE = 8  # words of a gold answer that is no prose
 
 
 class ExactConfig(VerifierConfig):
@@ -90,18 +93,23 @@ class ExactVerifier(Verifier):
         if self.config.normalise == "text":
             answer, gold = normalise(answer), normalise(gold)
         took = time.perf_counter() - started
-        judgement = self._compared(gold, answer, is_one, took)
+        detail, unread = _shown(answer), None
+        if answer != gold:
+            unread = self._unread(question.answer, written) if is_one else "several boxes"
+        if unread is not None:
+            judgement = Judgement.unknown("text_differs", f"{detail} ({unread})", took)
+        else:
+            judgement = Judgement("correct" if answer == gold else "wrong", float(answer == gold), None, detail, took)
         return judgement.found(_shown(written), self.config.extract)
 
-    def _compared(self, gold: str, answer: str, is_one: bool, took: float) -> Judgement:
-        detail = _shown(answer)
-        if answer == gold:
-            return Judgement("correct", 1.0, None, detail, took)
-        if not is_one:
-            return Judgement.unknown("text_differs", f"{detail} (several boxes)", took)
-        if self.config.extract != "boxed" and stands_among_words(normalise(gold), normalise(answer)):
-            return Judgement.unknown("text_differs", f"{detail} (the gold answer among words)", took)
-        return Judgement("wrong", 0.0, None, detail, took)
+    def _unread(self, gold: str, written: str) -> str | None:
+        """Why a text that differs was not read as an answer, or None."""
+        if self.config.extract == "boxed":
+            return None
+        if stands_among_words(normalise(gold), normalise(written)):
+            return "the gold answer among words"
+        is_bare = "\n" not in gold.strip() and len(gold.split()) <= _BARE
+        return "no bare answer" if is_bare and bare_answer(written, gold) is None else None
 
     def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
         return [None if (q.answer or "").strip() else "the problem has no gold answer" for q in questions]

@@ -9,6 +9,7 @@ comparing two numbers are remembered, because rollouts repeat answers.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -23,8 +24,9 @@ from synthflow.verifiers.answers import exact_math as quick
 from synthflow.verifiers.answers import rationals
 from synthflow.verifiers.answers.extract import Extracted, Extraction, find, gold_answer
 from synthflow.verifiers.answers.limits import too_large
-from synthflow.verifiers.answers.text import canonical, clean, to_latex
-from synthflow.verifiers.answers.units import say, without_unit
+from synthflow.verifiers.answers.prose import read_gold
+from synthflow.verifiers.answers.text import canonical, clean
+from synthflow.verifiers.answers.tokens import Unread
 from synthflow.verifiers.math_explained import explained
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import PooledVerifier
@@ -32,6 +34,8 @@ from synthflow.verifiers.workers.pooled import PooledVerifier
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
+_EXPONENT = re.compile(r"\d[eE][-+]?\d")
+_LETTER_AT_END = re.compile(r"[\d})] ?([a-zA-Z])$")
 _PERCENT_ENDS = frozenset("%t}")
 
 Pair = tuple[str, str]
@@ -127,7 +131,7 @@ class MathVerifier(PooledVerifier):
         return found, (canonical(gold[:_REFUSED_BEFORE_READING]), canonical(found.text))
 
     def _ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
-        outcomes = self.map([[to_latex(without_unit(text)) for text in pair] for pair in pairs])
+        outcomes = self.map([list(pair) for pair in pairs])
         return [_judgement(answer, outcome) for (_, answer), outcome in zip(pairs, outcomes, strict=True)]
 
     def _remembered(self, pair: Pair) -> Judgement | None:
@@ -157,7 +161,15 @@ def as_found(judgement: Judgement, found: Extracted) -> Judgement:
 def gold_fault(answer: str) -> str | None:
     """Why a gold answer cannot be read, or None."""
     gold = canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
-    return too_large(gold) if gold else "the gold answer is empty"
+    if not gold:
+        return "the gold answer is empty"
+    try:
+        limit = too_large(gold)
+        if limit is None and rationals.parse(gold) is None:
+            read_gold(gold)
+        return limit
+    except Unread as unread:
+        return f"not read: {unread}"
 
 
 def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
@@ -178,19 +190,24 @@ def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
         limit = too_large(text)
         if limit:
             return Judgement.unknown("too_large", f"{detail} ({whose}: {limit})")
-    said = say(gold, answer)
-    if said.verdict in ("correct", "wrong"):
-        return _decided(said.verdict == "correct", detail, started)
-    if said.verdict == "text_differs":
-        return Judgement.unknown("text_differs", f"{detail} ({said.why})")
-    exact = decide_exactly(without_unit(gold), without_unit(answer))
+    exact = decide_exactly(gold, answer)
     return None if exact is None else _decided(exact, detail, started)
 
 
 def decide_exactly(gold: str, answer: str) -> bool | None:
-    """What exact arithmetic says about two canonical answers without units, or None."""
+    """What exact arithmetic says about two canonical answers, or None; what may be a word or a unit is none of its."""
     exact = rationals.decide(gold, answer)
-    return quick.decide(gold, answer) if exact is None else exact
+    if exact is not None or _may_be_words(gold, answer) or _may_be_words(answer, gold):
+        return exact
+    return quick.decide(gold, answer)
+
+
+def _may_be_words(text: str, other: str) -> bool:
+    """Whether a text is a run of letters, or ends in a letter that the other has not: `cat`, `1e-5`, `5m`."""
+    if (text.isalpha() and len(text) > 2) or _EXPONENT.search(text):
+        return True
+    match = _LETTER_AT_END.search(text)
+    return match is not None and match.group(1) not in other
 
 
 def _decided(equal: bool, detail: str, started: float) -> Judgement:
@@ -207,9 +224,11 @@ def _judgement(answer: str, outcome: Outcome) -> Judgement:
         told = f"{detail} ({words})" if words else detail
         return Judgement.unknown(outcome.reason, told, outcome.elapsed_s)
     if "reason" in outcome.value:
-        return Judgement.unknown(outcome.value["reason"], outcome.value.get("detail", detail), outcome.elapsed_s)
-    equal = outcome.value["equal"]
-    return Judgement("correct" if equal else "wrong", float(equal), None, detail, outcome.elapsed_s)
+        told = outcome.value.get("detail")
+        return Judgement.unknown(outcome.value["reason"], f"{detail} ({told})" if told else detail, outcome.elapsed_s)
+    equal, note = outcome.value["equal"], outcome.value.get("note")
+    told = f"{detail} ({note})" if note else detail
+    return Judgement("correct" if equal else "wrong", float(equal), None, told, outcome.elapsed_s)
 
 
 def shown(answer: str) -> str:

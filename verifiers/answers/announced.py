@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from synthflow.verifiers.answers.conclusions import conclusion
 from synthflow.verifiers.answers.markers import Marker, decimal_point, markers, said_choice, without_comment
-from synthflow.verifiers.answers.segments import each_sentence, formulas, runs
+from synthflow.verifiers.answers.segments import each_sentence, runs, without_delimiters
 from synthflow.verifiers.answers.values import result_of, value_at
 from synthflow.verifiers.answers.vocabulary import ABOUT_IT
+from synthflow.verifiers.answers.wording import is_wording
 
 _MOST = 2000  # characters behind an announcement that are read
 _LIST_ITEM = re.compile(r"[ \t>]*(?:[-*•+]|\d{1,2}[.)])[ \t]+(?=\S)")
@@ -34,7 +35,7 @@ _YES_NO = re.compile(
     r"(yes|no|true|false|none)(?=[*_)\"”]*(?:\s*[,.;:!—–-]|\s*$|\s+(?:because|since|as|it|there|we)\b))", re.IGNORECASE
 )
 _TAKEN_BACK = re.compile(
-    r"(?:^|[.!?,;\n]\s*|\bbut\s+|\band\s+)(?:(?:oh|oops|hmm+|no|but|sorry)[,.]?\s+)?(?:wait\b|actually[,\s]|oops|correction\b|on\s+second\s+thought|hold\s+on"
+    r"(?:^\s*|[.!?,;\n]\s*|\bbut\s+|\band\s+)(?:(?:oh|oops|hmm+|no|but|sorry)[,.]?\s+)?(?:wait\b|actually[,\s]|oops|correction\b|on\s+second\s+thought|hold\s+on"
     r"|let\s+me\s+(?:re|correct)|sorry|i\s+made\s+(?:a|an)\s+(?:mistake|error)|scratch\s+that)"
     r"|\b(?:that|this|which|it)(?:\s+\w+)?\s+(?:is|was|seems|looks|can['’]?t|cannot)\s*(?:n['’]t|\s+not)?\s*(?:be\s+)?(?:wrong|incorrect|not\s+(?:right|correct)|right\?)"
     r"|^\W*(?:is|was)\s*(?:n['’]t|\s+not)\s+(?:right|correct|the)|^\W*(?:is|was)\s+(?:wrong|incorrect)",
@@ -55,7 +56,7 @@ _BENIGN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _SPELLING = re.compile(r"[\s$*_`]|\\[()\[\]]")
-_CASES = re.compile(r"[\s,]*(?:\(?if|when|for\s+(?:even|odd|all|each|every|any))\b")
+_CASES = re.compile(r"[\s,]*(?:\(?if|when|for\s+(?:even|odd|all|each|every|any|some))\b")
 _MOST_WORDS = 6
 _CLOSE = 80  # characters behind an announcement in which no other conclusion is looked for
 _GOES_ON = re.compile(r"(?:^|[.\n])\s*(?:so|thus|therefore|hence|finally|in\s+conclusion)\b", re.IGNORECASE)
@@ -106,11 +107,13 @@ def _read(text: str, marker: Marker, rest: str, gold: str | None) -> Announced |
     if not statement:
         return None
     behind = rest[rest.find(statement) + len(statement) :] if statement in rest else ""
-    if taken_back(behind):
+    if taken_back(behind) or taken_back(statement):
         return Announced("", False, marker.start, "the announcement is taken back")
     value, plain = _value(statement, gold) if marker.language == "en" else (_words(statement), True)
     if not value or value.lower() in ABOUT_IT:
         return None
+    if gold is not None and not is_wording(gold) and not runs(value):
+        plain = False  # words where mathematics is asked for
     plain = plain and not (len(behind) > _CLOSE and _GOES_ON.search(behind))
     return Announced(decimal_point(value, marker.language), plain, marker.start)
 
@@ -151,7 +154,7 @@ def _value(statement: str, gold: str | None) -> tuple[str, bool]:
     start = lead.end() if lead else 0
     roughly = _ROUGHLY.match(statement, start)
     if roughly:
-        start = roughly.end()
+        return _words(statement[start:]), False
     said = _YES_NO.match(statement, start)
     if said:
         return said.group(1), True
@@ -169,13 +172,13 @@ def _value(statement: str, gold: str | None) -> tuple[str, bool]:
             whole = _words(statement[start:])
             return whole, len(whole.split()) <= _MOST_WORDS
         result = result_of(text, gold)
-        odd = roughly or _SHOUTED.search(result) or _CASES.match(statement, end)
+        odd = _SHOUTED.search(result) or _CASES.match(statement, end)
         return result, not odd
     if found and (_PROSE.search(statement[start:]) or any("=" in run.text for run in found)):
         told = conclusion(statement, found, gold)
         return (told.text, False) if told else ("", False)
     words = _words(statement[start:])
-    return words, not roughly and not found and len(words.split()) <= _MOST_WORDS
+    return words, not found and len(words.split()) <= _MOST_WORDS
 
 
 def _spelled(text: str) -> str:
@@ -184,16 +187,7 @@ def _spelled(text: str) -> str:
 
 def _words(statement: str) -> str:
     """An answer that begins with a word, without the comment behind it."""
-    return _trimmed(_plain(without_comment(statement.strip(" 。！\n"))))
-
-
-def _plain(text: str) -> str:
-    """With its formulas as they are between their delimiters."""
-    parts, at = [], 0
-    for span in formulas(text):
-        parts += [text[at : span.start], span.content]
-        at = span.end
-    return "".join([*parts, text[at:]])
+    return _trimmed(without_delimiters(without_comment(statement.strip(" 。！\n").removesuffix("."))))
 
 
 def _trimmed(text: str) -> str:

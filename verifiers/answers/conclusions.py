@@ -29,6 +29,7 @@ _NOTE = re.compile(
 _HEDGED = re.compile(
     r"\b(?:could|might|may|would)(?:\s+\w+)?\s+be\b|\b(?:maybe|perhaps|possibly|probably|presumably|guess\w*|unsure|not\s+sure|unclear|give\s+up|gave\s+up"
     r"|stuck|thought|wrong|incorrect|mistake|unable|contradiction)\b|\bdo(?:es)?\s*(?:n['’]t|\s+not)\s+know\b|\bI\s+(?:cannot|can't)\b"
+    r"|n['’]t\s+think\b|\bnot\s+think\b|\b(?:if|whether)\s+the\s+(?:\w+\s+)?answer\b"
     r"|\?\W*$|^\W*(?:suppose|assum|let\b|consider|wait|hmm)",
     re.IGNORECASE,
 )
@@ -70,6 +71,10 @@ _NONE = re.compile(
     r"|(?:does|do)(?:n['’]t|\s+not)\s+(?:exist|have)|no\s+(?:such|solutions?|integers?|values?)\b)",
     re.IGNORECASE,
 )
+_OTHER_VALUE = re.compile(
+    r".*[,;]\s*(?:which|that|this|it)\s+(?:is|was|equals|makes|means|gives|leaves)\s*[*_]*", re.IGNORECASE
+)
+_ASSIGNED = re.compile(r"[^\W\d_](?:_\w+)?'*\s*=|\([^()=]*\)\s*=|[^\W\d_]\([^()]*\)\s*=")
 _TWO_THINGS = re.compile(r"\s*(?:[^\W\d_]{3,}\s+){1,2}(?:and|or|,)\s*$|\s*[^\W\d_]{3,},\s*(?:and\s*)?$")
 _PLAIN = re.compile(
     r"[-+−]?\s?(?:US)?\\?[$€£¥₹]?\s?[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:/\d+)?\s?(?:\\?%|°|[¢€])?|\d{1,2}:\d\d(?:\s?[ap]\.?m\.?)?",
@@ -78,7 +83,7 @@ _PLAIN = re.compile(
 _RELATION = re.compile(r"[=<>≤≥≡]|\\(?:equiv|leq?|geq?|lt|gt)(?![a-zA-Z])")
 _COMPUTED = re.compile(r"[\d)%][^<>≤≥=]*=\s*\\?[$€£]?[-−]?[\d.,]*\d(?:/\d+)?\s*(?:\\?%|[a-z]+)?$")
 _ASIDE = re.compile(
-    r"\b(?:when|where|whenever|if|since|because|after|before|in|within|during|for|at|as|given|(?:such|assuming|suppose|provided|check|verify)\s+that)\s*$",
+    r"\b(?:when|where|whenever|if|since|because|after|before|in|within|during|at|as|given|(?:such|assuming|suppose|provided|check|verify)\s+that)\s*$",
     re.IGNORECASE,
 )
 _REASON = re.compile(r"[^,;]*[,;]?\s*(?:since|because|as|when|where|if|for)\b", re.IGNORECASE)
@@ -155,8 +160,8 @@ def conclusion(sentence: str, found: Sequence[Run], gold: str | None = None) -> 
     result = result_of(text, gold, asserted=_STRONG.search(before) is None)
     if result.startswith("=") or not result.strip("-+*/=^_ "):
         return None
-    bound = gold is not None and is_relation(result, bounds_only=True) and not is_relation(gold)
-    firm = strong and not bound and _OPENER.match(sentence) is not None and not sentence[end:].strip(' .*_`)!"”')
+    other_kind = gold is not None and is_relation(result) and not is_relation(gold)
+    firm = strong and not other_kind and _OPENER.match(sentence) is not None and not sentence[end:].strip(' .*_`)!"”')
     return Conclusion(result, firm)
 
 
@@ -171,16 +176,17 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
         computed = _COMPUTED.search(run.text) is not None
         behind = (strong is not None or at - 1 in weak) and _TAIL.match(before) is not None
         if behind and (not computed or _REASON.match(before)):
+            if _OTHER_VALUE.fullmatch(before) and _PLAIN.fullmatch(run.text):
+                return None, False  # two values, and no telling which of them is asked for
             break
+        if strong == at - 1 and _TWO_THINGS.fullmatch(before) and _PLAIN.fullmatch(run.text):
+            return None, False
         if at and _JOINED.fullmatch(before):
+            if _ASSIGNED.match(run.text) and "=" in found[at - 1].text and not _ASSIGNED.match(found[at - 1].text):
+                strong, strict = at, False  # "x + 3 = 10 and x = 7"
             end = run.end
             continue  # it is a candidate, or none, together with the run before it
-        leads = (
-            _STRONG.search(before) is not None
-            or (_CLOCK.fullmatch(run.text) is not None and _AT.search(before) is not None)
-            or (at == 0 and _OPENS.fullmatch(before) is not None)
-            or (at > 0 and _THEN.match(before) is not None and _PLAIN.fullmatch(run.text) is not None)
-        )
+        leads = _leads(before, run, at)
         if _RELATION.search(run.text):
             if not (_ASIDE if computed else _PREPOSITION).search(before) or run.text.startswith("="):
                 several = several or (strong is not None and not _SO.search(before))
@@ -195,8 +201,28 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
         end = run.end
     if strong is not None:
         return strong, strict and not several
-    if weak:
-        return weak[-1], False
-    if len(found) == 1 and not sentence[: found[0].start].strip(" *_$") and not sentence[end:].strip(" .*_$"):
-        return 0, False
-    return None, False
+    return (weak[-1] if weak else _last_resort(sentence, found)), False
+
+
+def _leads(before: str, run: Run, at: int) -> bool:
+    """Whether the words before a run conclude it: a verb, "at" before a time, "so" alone."""
+    if _STRONG.search(before) is not None:
+        return True
+    if _CLOCK.fullmatch(run.text) is not None and _AT.search(before) is not None:
+        return True
+    if at == 0:
+        return _OPENS.fullmatch(before) is not None
+    return _THEN.match(before) is not None and _PLAIN.fullmatch(run.text) is not None
+
+
+def _last_resort(sentence: str, found: Sequence[Run]) -> int | None:
+    """The last computation, or a number that is the only mathematics of its sentence and ends it."""
+    computed = [at for at, run in enumerate(found) if _COMPUTED.search(run.text)]
+    if computed:
+        return computed[-1]
+    if len(found) != 1:
+        return None
+    value = value_at(sentence, found, 0)
+    ends = value is not None and not sentence[value[1] :].strip(" .*_$)")
+    bare = not sentence[: found[0].start].strip(" *_$")
+    return 0 if ends and (bare or _PLAIN.fullmatch(found[0].text)) else None

@@ -52,6 +52,8 @@ _TAG = re.compile(
 )
 _CALCULATOR = re.compile(r"<<[^<>\n]{0,200}>>")  # what GSM8K's solutions write behind an equal sign
 _SHORT = 6  # characters that take nothing back: "$.", "\\]"
+_LONG = 150  # characters behind a box that may conclude something else
+_SPACES = re.compile(r"\s+|\\text\s?(?=\{)")
 _PROSE = re.compile(r"[^\W\d_]{2,}\s+[^\W\d_]{2,}\s+[^\W\d_]{2,}")
 
 
@@ -140,7 +142,16 @@ def _boxed(text: str, box: Box, gold: str | None) -> Extracted:
         if said is None or not said.text:
             return _none("the box is taken back")
         return Extracted(said.text, "announced", said.plain)
+    if "nswer" in behind and (said := announced(behind, gold)) is not None and said.text and said.plain:
+        return Extracted(said.text, "announced", _alike(said.text, box.content))
+    if len(behind) > _LONG and (conclusion := concluded(behind, gold)) is not None and conclusion.firm:
+        return Extracted(box.content, "box", _alike(conclusion.text, box.content))
     return Extracted(box.content, "box", True)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two answers in one text are spelled alike; where they are not, neither is surely the final one."""
+    return _SPACES.sub("", one) == _SPACES.sub("", other)
 
 
 def _last_tag(text: str) -> Box | None:

@@ -41,7 +41,7 @@ def _endings(verbs: str) -> re.Pattern[str]:
     (?:\s(?:to|for)\s[^"“”.:\n]{{0,40}}["“][^"“”\n]{{1,300}}["”])?
     (?:\s(?:to|for|of|in|here|that)(?:\s[^.:\n$]{{1,60}}?)?)?
     (?:,?\s(?:then|therefore|thus|now|here|hence|indeed|we\sget|i\sget),?)?
-    (?:\s{{0,3}}(?:{verbs})(?!\w)\s{{0,3}}:?
+    (?:\s{{0,3}}(?<!\w)(?:{verbs})(?!\w)\s{{0,3}}:?
       |\s(?:(?:would|should|must|will|has\sto|turns\sout\sto|comes\sout\sto|works\sout\sto|is\sgoing\sto)\sbe|was|were|becomes|equals|comes\sto|remains)\b
       |(?:\s|\*){{0,3}}(?:[:：=→]|->|=>|⇒)|\s?[是为為はは은는](?:\s?[:：])?|\s{{1,2}}(?=[०-९٠-٩]))""",
         re.VERBOSE,
@@ -68,7 +68,7 @@ _ARTICLES = (
     r"(?:\s+(?:\w+\s)?(?:final|correct|right|exact|true|real|only|wrong|possible))?\W*$"
 )
 _DENIED_BEFORE = re.compile(
-    rf"(?:\b(?:not|never|doubt|n['’]t)\s+(?:\w+\s+){{0,2}}?(?:think|believe|know|sure|say|claim|see|expect|mean|agree)?(?:\s+(?:what|how))?{_ARTICLES}"
+    rf"(?:(?:\b(?:not|never|doubt)|n['’]t)\s+(?:\w+\s+){{0,2}}?(?:think|believe|know|sure|say|claim|see|expect|mean|agree)?(?:\s+(?:what|how))?{_ARTICLES}"
     r"|\b(?:not|never|wrong|incorrect|false)\s+(?:the\s+|an?\s+|our\s+)?(?:final\s+|correct\s+|right\s+)?\W*$)",
     re.IGNORECASE,
 )

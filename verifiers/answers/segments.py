@@ -77,6 +77,15 @@ def _is_formula(content: str, mark: str, behind: str) -> bool:
     return all(word.lower() in FUNCTIONS or word.lower() in _JOINING for word in words)
 
 
+def without_delimiters(text: str) -> str:
+    """A text with its formulas as they are between their delimiters."""
+    parts, at = [], 0
+    for span in formulas(text):
+        parts += [text[at : span.start], span.content]
+        at = span.end
+    return "".join([*parts, text[at:]])
+
+
 _END = re.compile(r"[.?!。！？।](?=[\s*\"'”’)\]]|$)|[。！？।]|\n")
 _ABBREVIATED = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|etc|No|Mr|Mrs|Ms|Dr|St|a\.m|p\.m|[ap]\.m|eq)|\.\.)$")
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}.{0,2000}?\\end\{\1\}", re.DOTALL)
@@ -127,7 +136,7 @@ _SIGNS = r"-+*/^=<>≤≥≠≈≡±×·÷⋅()\[\]{}|!_%°√∞′−–—∈
 _ATOM = re.compile(
     rf"""
       (?P<word>{_WORD})
-    | (?P<clock>\d{{1,2}}:\d\d(?::\d\d)?(?:\s?[aApP]\.?[mM]\b\.?)?)
+    | (?P<clock>\d{{1,2}}:\d\d(?::\d\d)?(?:\s?(?:[aApP]\.[mM]\.|[aApP][mM]\b))?)
     | (?P<atom>{_MATRIX}|{_MONEY}|(?:{_NUMBER})|\\[a-zA-Z]+\s?(?:\{{[^{{}}]*\}})?|\\[^\sa-zA-Z]|[^\W\d_]'*|\.\.\.
       |[{_SIGNS}])
     | (?P<comma>[,;:])
@@ -225,7 +234,20 @@ def _unbalanced(run: str, first: int, last: int) -> tuple[str, int, int]:
         run, first, opened = run[1:].lstrip(), first + len(run) - len(run[1:].lstrip()), opened - 1
     while closed > opened and run and run[-1] in ")]":
         run, last, closed = run[:-1].rstrip(), last - (len(run) - len(run[:-1].rstrip())), closed - 1
+    if opened > closed and (cut := _unmatched(run)) > 0:
+        run, last = run[:cut].rstrip(), last - (len(run) - len(run[:cut].rstrip()))  # 99 (100 - 1, because n > 1)
     return run, first, last
+
+
+def _unmatched(run: str) -> int:
+    """Where the first bracket opens that never closes."""
+    opened: list[int] = []
+    for place, sign in enumerate(run):
+        if sign in "([":
+            opened.append(place)
+        elif sign in ")]" and opened:
+            opened.pop()
+    return opened[0] if opened else -1
 
 
 def _count(run: str, signs: str) -> int:

@@ -50,9 +50,17 @@ def after_thinking(text: str) -> str:
     return _WRAPPERS.sub(" ", text[closed:])
 
 
-def first_close(text: str) -> int:
-    """Where the first thought has closed; 0 without one."""
-    return min((mark.end for mark in _marks(text) if mark.closes), default=0)
+def thoughts(text: str) -> list[tuple[int, int]]:
+    """Where thoughts begin and end; one whose opening the prompt wrote begins with the text."""
+    spans: list[tuple[int, int]] = []
+    opened: int | None = None
+    for mark in sorted(_marks(text)):
+        if not mark.closes:
+            opened = mark.start if opened is None else opened
+        elif opened is not None or not spans:
+            spans.append((0 if opened is None else opened, mark.end))
+            opened = None
+    return spans if opened is None else [*spans, (opened, len(text))]
 
 
 def _marks(text: str) -> list[_Mark]:

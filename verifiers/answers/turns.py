@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from synthflow.verifiers.answers.thoughts import first_close
+from synthflow.verifiers.answers.thoughts import thoughts
 
 _CONTROL = re.compile(
     r"<\|(?:end|im_end|im_start|eot_id|eom_id|start_header_id|end_of_text|endoftext|endofassistant|user|assistant|system|return"
@@ -21,7 +21,7 @@ _HEADER = re.compile(
     r"(?:<\|end_header_id\|>)?|<\|assistant\|>|<｜Assistant｜>|\[/INST\])\s*"
 )
 _ASKED = re.compile(
-    r"\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?(?:(?:New |Next |Another )?(?:Question|Problem|Exercise|Instruction)"
+    r"\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?(?:(?:New |Next |Another )?(?:[Qq]uestion|Problem|Exercise|Instruction)"
     r"(?: ?#?\d{1,3})?|Q ?\d{0,3}|User|Human|Student)(?:\*\*)? ?[:：](?!\s*\d{1,3}\s*(?:\n|$))"
 )
 _STARTS_WITH_PARTS = re.compile(
@@ -60,9 +60,12 @@ def first_turn(text: str) -> Turn:
 def _first_asked(text: str, begin: int, end: int) -> tuple[int, str] | None:
     if not _names_a_question(text) or _STARTS_WITH_PARTS.match(text, begin):
         return None  # several questions are answered in turn
-    start = max(begin, first_close(text[:end]))
-    for match in _ASKED.finditer(text, start, end):
-        if text[start : match.start()].strip():
+    spans: list[tuple[int, int]] | None = None
+    for match in _ASKED.finditer(text, begin, end):
+        spans = thoughts(text[:end]) if spans is None else spans
+        inside = any(opening <= match.start() < closing for opening, closing in spans)
+        said = max([begin, *(closing for _, closing in spans if closing <= match.start())])
+        if not inside and text[said : match.start()].strip():
             return match.start(), match.group().strip(" \n>*#:：")
     return None
 
@@ -81,6 +84,6 @@ def _has_control(text: str) -> bool:
 
 def _names_a_question(text: str) -> bool:
     return (
-        "\nQ" in text or "Question" in text or "Problem" in text or "User" in text or "Human" in text
+        "\nQ" in text or "uestion" in text or "Problem" in text or "User" in text or "Human" in text
         or "Exercise" in text or "Instruction" in text or "Student" in text
     )  # fmt: skip

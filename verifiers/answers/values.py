@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from synthflow.verifiers.answers.measures import is_unit
 from synthflow.verifiers.answers.segments import Run
-from synthflow.verifiers.answers.units import unit
 from synthflow.verifiers.answers.vocabulary import NO_UNIT, PEOPLE, SKIPPED
 
 _JOINT = re.compile(r"\s*,?\s*(?:and|or|&|,)\s*(?:also\s*)?", re.IGNORECASE)
@@ -21,6 +21,8 @@ _CONTINUED = re.compile(
     re.IGNORECASE,
 )
 _MAGNITUDE = re.compile(r"\s*(?:hundred|thousand|million|billion|trillion|dozen)(?![\w-])")
+_MORE_THAN = re.compile(r"\s*(?:more|less|fewer)\s+than\b")
+_OUT_OF = re.compile(r"\s*of\s+[$€£]?\d")
 _OF_SOMETHING = re.compile(r"\s*of\s+(?=[^.,;]*\d)|\s*of\s+(?:the|its|their|his|her|all|it)\b")
 _BOUNDED = re.compile(
     r"(?:\b(?:(?:less|greater|more|fewer|smaller|larger)\s+than\s+or\s+equal\s+to|(?:at\s+)?(?:least|most)|more\s+than|less\s+than|fewer\s+than|greater\s+than|larger\s+than|smaller\s+than|over|under|up\s+to"
@@ -33,6 +35,8 @@ _UNIT = re.compile(
 _CONDITION = re.compile(r"[\s,$]*for\s+(?:all|every|any|each)\s[^.,;]{1,60}")
 _LETTERS = re.compile(r"[^\W\d_][\w'’-]*")
 _RELATION = re.compile(r"[<>≤≥≠∈]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
+_ALTERNATIVES = re.compile(r"(?<![a-zA-Z])(?:or|and)(?![a-zA-Z])")
+_MODULO = re.compile(r"\s*(?:mod|modulo)\s+\$?\w+\$?")
 _ABOUT = re.compile(r"≈|\\approx|\\sim(?:eq)?(?![a-zA-Z])")
 _BRACKETED = re.compile(r"\([^()]*\)|(?<!\\)\{[^{}]*\}")
 _MODULUS = re.compile(
@@ -42,7 +46,7 @@ _CONGRUENT = re.compile(r"≡|\\equiv(?![a-zA-Z])")
 _COMMAND = re.compile(r"\\[a-zA-Z]+|[A-Za-z]+(?=\s?[({])|[^\W\d_]{4,}")
 _VARIABLES = re.compile(r"[^\W\d_]")
 _APPLIED = re.compile(  # x, a_n, f(x), P(A|B), (x, y), x mod 7, the total
-    r"[^\W\d_]+'*(?:_\{?[\w+−-]+\}?)?(?:\([^()]*\))?'*|\([^()]*\)|\\[a-z]+(?:\{[^{}]*\})*|[^\W\d_]+(?:_\{?\w+\}?)?\s?\\?(?:b?mod)\s?\w+"
+    r"\d*[^\W\d_]+'*(?:_\{?[\w+−-]+\}?)?(?:\([^()]*\))?'*|\([^()]*\)|\\[a-z]+(?:\{[^{}]*\})*|[^\W\d_]+(?:_\{?\w+\}?)?\s?\\?(?:b?mod)\s?\w+"
     r"|[^\W\d_]+(?:\s[^\W\d_]+){1,4}|[^\W\d_]{1,3}\([^()]*\)(?:\s?[-+*/]\s?[^\W\d_]{1,3}\([^()]*\))*"
 )
 _POLYNOMIAL = re.compile(r"[^\W\d_].*[+−-]|[+−-].*[^\W\d_]")
@@ -54,23 +58,15 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
     run = found[at]
     if _BOUNDED.search(sentence, max(0, run.start - 40), run.start) or run.text.startswith(("≈", "<", ">", "≤", "≥")):
         return None
-    parts, end = [run.text], run.end
-    joints: list[str] = []
-    if (magnitude := _MAGNITUDE.match(sentence, end)) is not None:
-        parts[0], end = run.text + magnitude.group(), magnitude.end()
-    elif _CONTINUED.match(sentence, end) or (
-        "=" not in run.text
-        and _OF_SOMETHING.match(sentence, end)
-        and ("%" in run.text or "/" in run.text or "frac" in run.text)
-    ):
+    first = _whole_run(sentence, run, gold)
+    if first is None:
         return None
+    parts, end, alternatives = [first[0]], first[1], False
     for following in found[at + 1 :]:
-        between = sentence[end : following.start]
-        if not _JOINT.fullmatch(between.strip("*_ ") or " ") or (
-            between.strip("*_ ") == "," and sentence[following.start] not in "$\\"
-        ):
+        between = sentence[end : following.start].strip("*_ ")
+        if not _JOINT.fullmatch(between or " ") or (between == "," and sentence[following.start] not in "$\\"):
             break
-        joints.append(" or " if "or" in between else ", ")
+        alternatives = alternatives or "or" in between
         parts.append(following.text)
         end = following.end
         if _CONTINUED.match(sentence, end):
@@ -79,15 +75,30 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
     behind, end = _unit(sentence, end)
     if gold is not None and " for " in gold and (condition := _CONDITION.match(sentence, end)):
         behind, end = f"{behind} {condition.group().strip(' .*$')}", condition.end()
+    return _listed(parts, alternatives) + behind, end
+
+
+def _whole_run(sentence: str, run: Run, gold: str | None) -> tuple[str, int] | None:
+    """A run with a magnitude behind it and where that ends; None where words behind it make it a piece."""
+    if (magnitude := _MAGNITUDE.match(sentence, run.end)) is not None:
+        return run.text + magnitude.group(), magnitude.end()
+    if (modulo := _MODULO.match(sentence, run.end)) is not None and (gold is None or "mod" not in gold):
+        return run.text, modulo.end()
+    more = "=" in run.text and _MORE_THAN.match(sentence, run.end)  # 9 - 4 = 5 more than Ann
+    if (_CONTINUED.match(sentence, run.end) and not more) or _OUT_OF.match(sentence, run.end):
+        return None
+    part = "%" in run.text or "/" in run.text or "frac" in run.text
+    if part and "=" not in run.text and _OF_SOMETHING.match(sentence, run.end):
+        return None
+    return run.text, run.end
+
+
+def _listed(parts: list[str], alternatives: bool) -> str:
+    """The parts of one answer as a list; conditions stay joined by the word that joins them."""
     if len(parts) > 1 and any(_outer_comma(part) and "=" in part for part in parts):
         parts = [part if part.startswith("(") else f"({part})" for part in parts]
-    if any(_RELATION.search(part) for part in parts):
-        text = parts[0] + "".join(
-            joint.replace(", ", " and ") + part for joint, part in zip(joints, parts[1:], strict=True)
-        )
-    else:
-        text = ", ".join(parts)
-    return text + behind, end
+    conditions = any(_RELATION.search(part) for part in parts)
+    return (" or " if alternatives else " and " if conditions else ", ").join(parts)
 
 
 def _unit(sentence: str, end: int) -> tuple[str, int]:
@@ -107,7 +118,7 @@ def _unit(sentence: str, end: int) -> tuple[str, int]:
         if word in SKIPPED or "-" in word:
             continue
         words.append(match)
-        if len(words) == 1 and unit(f"5 {word}") is not None:
+        if len(words) == 1 and is_unit(word):
             break
         if len(words) == 2 or word.endswith("s"):
             break
@@ -115,7 +126,7 @@ def _unit(sentence: str, end: int) -> tuple[str, int]:
         return (sentence[at : at + 1], at + 1) if sentence[at : at + 1] in ("°", "%") else ("", end)
     first, last = words[0], words[-1]
     measured = _UNIT.match(sentence, first.start())
-    if measured is not None and unit(f"5 {measured.group()}") is not None:
+    if measured is not None and is_unit(measured.group()):
         return " " + measured.group().strip(), measured.end()
     if not (last.group().endswith("s") or last.group().lower() in PEOPLE):
         return "", end
@@ -133,7 +144,7 @@ def result_of(text: str, gold: str | None, asserted: bool = False) -> str:
         return text
     if ("mod" in text or "≡" in text or "equiv" in text) and (gold is None or "mod" not in gold):
         text = _CONGRUENT.split(_MODULUS.sub("", text) or text)[-1].strip() or text
-    if "=" not in text:
+    if "=" not in text or _ALTERNATIVES.search(text):
         return text
     sides = _sides(text)
     if len(sides) == 1 or _RELATION.search(text) or _ABOUT.search(text) or _outer_comma(text):
@@ -143,18 +154,23 @@ def result_of(text: str, gold: str | None, asserted: bool = False) -> str:
         if gold is None and _NAME.fullmatch(left):
             return text
         polynomial = sides[1].strip() == "0" and _POLYNOMIAL.search(_BRACKETED.sub("", left)) is not None
-        in_variables = _VARIABLES.search(_COMMAND.sub(" ", left)) is not None and not _APPLIED.fullmatch(left)
+        in_variables = not _APPLIED.fullmatch(left) and not _letters(left) <= _letters(sides[1])  # 3 L + 2 L = 5 L
         if in_variables and (polynomial or not asserted):
             return text
     return sides[-1].strip() or text
 
 
-def is_relation(answer: str, bounds_only: bool = False) -> bool:
-    """Whether an answer is an equation or an inequality, outside of brackets; `bounds_only` for inequalities."""
-    if _RELATION.search(answer) is None and ("=" not in answer or bounds_only):
+def _letters(side: str) -> frozenset[str]:
+    """The variables of a side: letters that are no name of a function."""
+    return frozenset(_VARIABLES.findall(_COMMAND.sub(" ", side)))
+
+
+def is_relation(answer: str) -> bool:
+    """Whether an answer is an equation or an inequality, outside of brackets."""
+    if "=" not in answer and _RELATION.search(answer) is None:
         return False
     bare = _BRACKETED.sub("", answer)
-    return _RELATION.search(bare) is not None or ("=" in bare and not bounds_only)
+    return "=" in bare or _RELATION.search(bare) is not None
 
 
 def _sides(text: str) -> list[str]:

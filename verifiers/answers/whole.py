@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from synthflow.verifiers.answers.segments import without_delimiters
 from synthflow.verifiers.answers.text import canonical
 from synthflow.verifiers.answers.values import result_of
 from synthflow.verifiers.answers.vocabulary import SENTENCE
@@ -20,7 +21,7 @@ _MOST_WORDS = 5
 _WORD = re.compile(r"[^\W\d_]{2,}(?:['’]\w+)?")
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _MATH_FIRST = re.compile(
-    r"[-+−(\[{|~≈$€£¥₹√±]*\s?(?:\d|\.\d|\\|[^\W\d_](?![^\W\d_])|[√π∞∅½⅓¼¾ℝ]|(?:sqrt|sin|cos|tan|log|ln|exp|pi|oo|binomial|factorial|Theta|alpha|beta|gamma"
+    r"[-+−(\[{|~≈$€£¥₹√±]*\s?(?:\d|\.\d|\\|[^\W\d_](?![^\W\d_]|\s+[^\W\d_]{2,})|[√π∞∅½⅓¼¾ℝ]|(?:sqrt|sin|cos|tan|log|ln|exp|pi|oo|binomial|factorial|Theta|alpha|beta|gamma"
     r"|delta|lambda|theta|mu|sigma|omega|phi)(?![a-z])|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s\d|[A-Z]{2,4}\s?=)",
     re.IGNORECASE,
 )
@@ -47,11 +48,18 @@ def bare_answer(text: str, gold: str | None = None) -> str | None:
         return line
     if len(line) > _LONGEST or ("\n" in line and not line.startswith("\\begin")):
         return None
-    if line.endswith(("?", ":", "=")) or _LABEL.search(line) or "</" in line or "####" in line:
+    if (
+        line.startswith(("- ", "* ", "+ "))
+        or line.endswith(("?", ":", "="))
+        or _LABEL.search(line)
+        or "</" in line
+        or "####" in line
+    ):
         return None
     words = [word.lower() for word in _WORD.findall(_COMMAND.sub(" ", line))]
     if any(word in SENTENCE for word in words):
         return None
+    line = without_delimiters(line)
     if _MATH_FIRST.match(line):
         return result_of(line, gold) if sum(len(word) > 3 for word in words) <= _MOST_UNITS else None
     return line if gold is not None and is_wording(gold) and len(words) <= _MOST_WORDS else None

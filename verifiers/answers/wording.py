@@ -22,7 +22,7 @@ _SAYS = re.compile(
     r"(yes|no|true|false)(?=[\s*_\"]*(?:[,.;:!—–-]|$))",
     re.IGNORECASE,
 )
-_POSSIBLE = re.compile(r"\bit\s+is\s+(?:indeed\s+|always\s+|thus\s+|therefore\s+)?possible\b", re.IGNORECASE)
+_POSSIBLE = re.compile(r"\bit\s+is\s+(?:indeed\s+|always\s+|thus\s+|therefore\s+)?possible\b(?!\s+that)", re.IGNORECASE)
 _IMPOSSIBLE = re.compile(
     r"\bit(?:\s+is|['’]s)\s+(?:thus\s+|therefore\s+|indeed\s+)?(?:not\s+possible|impossible)\b|\b(?:is|are)\s+not\s+possible\b"
     r"|\bthere\s+(?:is|are|exists?|can\s+be)\s+no\b|\b(?:does|do|did|can|could)(?:\s*n['’]t|\s+not)\s+exist\b|\bcannot\s+(?:exist|be)\b|\bno\s+such\b",

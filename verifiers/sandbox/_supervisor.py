@@ -151,7 +151,7 @@ class Supervisor:
         self._pid, self._pidfd = 0, -1
         self._ends: str | None = None
         self._text = {"out": bytearray(), "err": bytearray(), "answers": bytearray()}
-        self._printed = 0  # since the last answer
+        self._printed, self._calls = 0, 1
         self._cpu = self._waited = 0.0
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -191,6 +191,7 @@ class Supervisor:
 
     def _fork(self, request: dict[str, Any]) -> dict[str, int]:
         """Have the zygote fork the program: it gets the request, its input, and the ends it writes to."""
+        self._calls = len(request.get("calls") or ".")
         stdin = request.pop("stdin").encode("utf-8", "surrogatepass")
         pipes = {name: os.pipe() for name in self._text}
         given = [_memory("request", marshal.dumps((self._box, request))), _memory("stdin", stdin)]
@@ -277,7 +278,6 @@ class Supervisor:
                 self._waited = max(self._waited, self._queued())
                 if answered > lines:
                     lines, clock, cpu_before, waited_before = answered, now, self._cpu, self._waited
-                    self._printed = 0
                 if self._over(now - clock, self._cpu - cpu_before, self._waited - waited_before, now - began):
                     return None
 
@@ -298,11 +298,13 @@ class Supervisor:
     def _drain(self, name: str, fd: int) -> bool:
         """Take what has come; False at the end. Past its cap a stream ends the program, standard error is cut.
 
-        The caps of output and of an answer count from call to call. Answers that fill their room together end the
-        program too, as `full`: the calls that are left are asked for anew.
+        The caps are for each call. Answers that fill their room together end the program too, as `full`: the calls that
+        are left are asked for anew.
         """
         limit = self._limits["output_kb"] * 1024
         text = self._text[name]
+        if self._ends == "full" and name == "answers":
+            return True
         try:
             while part := os.read(fd, 1 << 16):
                 text += part
@@ -311,7 +313,7 @@ class Supervisor:
                 elif name == "out":
                     self._printed += len(part)
                     del text[:-limit]
-                    if self._printed > limit:
+                    if self._printed > limit * self._calls:
                         self._ends = self._ends or "output"
                         return True
                 elif len(text) > limit:

@@ -31,7 +31,7 @@ CASES = [
     ("the final answer is: $\\frac{1}{2}$.", r"\frac{1}{2}"),
     ("Answer: 3.5 apples", "3.5 apples"),
     ("**Answer:** 7", "7"),
-    ("The answer is $x = 5$ or $x = 6$.", "x = 5, x = 6"),
+    ("The answer is $x = 5$ or $x = 6$.", "x = 5 or x = 6"),
     ("The answer is 5. No, the answer is 6.", "6"),
     ("Some words.\n#### 1,234", "1,234"),
     ("We get $x=3$ and $y=4$", "x=3, y=4"),
