@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from support.fuzz.pairs import KINDS, FuzzPair, boxed, fuzz_pairs
+from support.phrasings import PHRASINGS
 from synthflow.contracts import Question
 from synthflow.verifiers.math import MathConfig, MathVerifier
 
@@ -44,14 +45,15 @@ def _hold(count: int, seed: int) -> None:
     for start in range(0, count, CHUNK):
         pairs = fuzz_pairs(min(CHUNK, count - start), seed + start)
         for pair, verdict in zip(pairs, judge(pairs), strict=True):
-            asked[pair.same] += 1
-            right[pair.same] += verdict == ("correct" if pair.same else "wrong")
+            if pair.phrasing in PHRASINGS:
+                asked[pair.same] += 1
+                right[pair.same] += verdict == ("correct" if pair.same else "wrong")
             if _false(pair, verdict):
                 failed.append(pair)
     told = _minimal(failed, judge)
     verifier.close()
     assert told == [], "\n".join([f"{len(failed)} of {count} pairs:", *told])
-    assert all(right[same] > 0.9 * asked[same] for same in (True, False)), (right, asked)
+    assert all(right[same] > 0.97 * asked[same] for same in (True, False)), (right, asked)
 
 
 def test_answers_rewritten_and_changed() -> None:
