@@ -166,7 +166,8 @@ def _rounded(decimals: list[Fraction | None], pair: Any) -> Found:
     if _nearly(pair, _NOISE):
         return EQUAL
     places = min(_places(decimal) for decimal in decimals if decimal is not None)
-    close = abs(pair[0] - pair[1]) <= float(_ROUNDED) * 0.51 and _nearly(pair, _CLOSE)
+    unit = float(_ROUNDED) * (1 if places == 6 else 0.51)  # of six places the last may be cut off, not rounded
+    close = abs(pair[0] - pair[1]) <= unit and _nearly(pair, _CLOSE)
     return EQUAL if places >= 6 and close else DIFFERENT
 
 
