@@ -1,7 +1,7 @@
 """What a pipeline will do in a run directory, without doing it.
 
-Reading a plan changes nothing: sources are read and counted, models are identified but not loaded, and the manifest is
-only looked at.
+Reading a plan changes nothing: sources are read and cut as a run cuts them, models are identified but not loaded, and
+the manifest and the journal are only looked at.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Estimate
+from synthflow.plan.costs import Change, StageCost, cost_of_change
 from synthflow.plan.planned import plan_run
+from synthflow.plan.sources import partition_sizes, read_sources
 from synthflow.plan.volumes import volumes
-from synthflow.stages.source.base import Source
 from synthflow.stores.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Plan:
     run: Path
     stages: tuple[StagePlan, ...]
     problems: int
+    change: Change
     price_per_million_tokens: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Plan:
                 "disk_bytes": tokens * _BYTES_PER_TOKEN,
                 "cost": None if price is None else tokens / 1e6 * price,
             },
+            "change": self.change.to_json(),
         }
 
 
@@ -70,23 +73,23 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
         UserError: if an input cannot be read or a model cannot be found.
     """
     planned = plan_run(pipeline, Manifest(root))
-    graph = planned.graph
-    problems = {n.name: _count(n.stage) for n in pipeline.nodes if isinstance(n.stage, Source)}
-    flow = volumes(pipeline, problems)
-    stages = []
-    for record in planned.records:
-        expected = len(graph.units(record.name)) or sum(
-            -(-problems[s] // pipeline.execution.partition_size) for s in graph.sources_of(record.name)
-        )
-        done = planned.units_done(record.name)
-        stages.append(_stage_plan(record.name, record.use, expected, done, flow[record.name]))
+    now = read_sources(planned, root)
+    planned = planned.with_sources({name: each.units for name, each in now.items()})
+    problems = {name: sum(partition_sizes(planned, name, each).values()) for name, each in now.items()}
+    flow, change = volumes(pipeline, problems), cost_of_change(planned, now, root)
+    stages = [_stage_plan(cost, flow[cost.stage]) for cost in change.stages]
     price = pipeline.execution.price_per_million_tokens
-    return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), price)
+    return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), change, price)
 
 
-def _count(source: Source) -> int:
-    return sum(batch.num_rows for batch in source.batches())
-
-
-def _stage_plan(name: str, use: str, units: int, done: int, volume: Estimate) -> StagePlan:
-    return StagePlan(name, use, units, done, dict(volume.rows), volume.requests, volume.tokens, volume.note)
+def _stage_plan(cost: StageCost, volume: Estimate) -> StagePlan:
+    return StagePlan(
+        cost.stage,
+        cost.use,
+        cost.kept + cost.owed,
+        cost.kept,
+        dict(volume.rows),
+        volume.requests,
+        volume.tokens,
+        volume.note,
+    )
