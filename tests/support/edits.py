@@ -128,8 +128,11 @@ def _remove_problems(edited: Edited) -> None:
 
 
 def _edit_answers(edited: Edited) -> None:
-    for row in edited.rng.sample(edited.rows, min(2, len(edited.rows))):
-        row["answer"] = str(edited.rng.randint(0, 99))
+    for chosen in edited.rng.sample(edited.rows, min(2, len(edited.rows))):
+        answer = str(edited.rng.randint(0, 99))
+        for row in edited.rows:  # two copies with different answers would be a mistake
+            if row["prompt"] == chosen["prompt"]:
+                row["answer"] = answer
 
 
 def _retype_answers(edited: Edited) -> None:

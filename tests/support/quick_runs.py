@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -27,7 +28,7 @@ _context.set_forkserver_preload(_IMPORTED)
 
 @dataclass(frozen=True)
 class Ran:
-    """What a child did. `error` is the name and the text of what it raised; `plan` is that of just before the run."""
+    """What a child did. `error` is what it raised, a bug with its traceback; `plan` is that of just before the run."""
 
     plan: Mapping[str, Any]
     attempt: int | None
@@ -68,8 +69,12 @@ def _plan_and_run(spec: str, out: str, answer: Connection) -> None:
     from synthflow.plan.plan import make_plan
     from synthflow.spec import load_pipeline
 
-    plan = make_plan(load_pipeline(spec), Path(out)).to_json()
-    attempt, error = _run(spec, out)
+    plan: Mapping[str, Any] = {}
+    try:
+        plan = make_plan(load_pipeline(spec), Path(out)).to_json()
+        attempt, error = _run(spec, out)
+    except BaseException:
+        attempt, error = None, traceback.format_exc()
     answer.send({"plan": plan, "attempt": attempt, "error": error})
 
 
