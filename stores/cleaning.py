@@ -38,7 +38,10 @@ def removable(run: RunDirectory, manifest: Manifest) -> list[Removable]:
     kinds = [
         ("shards of earlier specs", old),
         ("files that no commit names", sorted(_unnamed(run.root, manifest, named))),
-        ("releases that were set aside", sorted(_inside(run.root, "set-aside"))),
+        (
+            "releases that were set aside",
+            sorted(f"set-aside/{path.name}" for path in (run.root / "set-aside").glob("*")),
+        ),
         ("what earlier attempts printed", sorted(_old_logs(run.root, manifest.attempt))),
         ("notes of requests in flight", sorted(p.relative_to(run.root).as_posix() for p in run.journal.glob("*.open"))),
         ("tables of the pilot", [".pilot"] if (run.root / ".pilot").exists() else []),

@@ -28,7 +28,7 @@ class Remote:
     """The place of the copy.
 
     Raises:
-        UserError: if no file system is known for the URL, or it cannot be written to.
+        UserError: if no file system is known for the URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -37,12 +37,22 @@ class Remote:
         self.url = url.rstrip("/")
         try:
             self._system, self._root = fsspec.core.url_to_fs(self.url)
-            probe = f"{self._root}/.synthflow-{uuid4().hex[:8]}"
+        except Exception as error:  # every file system has errors of its own
+            raise UserError(f"--out {url}: {_reason(error)}") from error
+
+    def check(self) -> None:
+        """Write a small file and remove it: better now than when the run is done.
+
+        Raises:
+            UserError: if that fails.
+        """
+        probe = f"{self._root}/.synthflow-{uuid4().hex[:8]}"
+        try:
             self._system.makedirs(self._root, exist_ok=True)
             self._system.pipe_file(probe, b"")
             self._system.rm_file(probe)
         except Exception as error:  # every file system has errors of its own
-            raise UserError(f"--out {url}: cannot be written to: {_reason(error)}") from error
+            raise UserError(f"--out {self.url}: cannot be written to: {_reason(error)}") from error
 
     def send(self, root: Path) -> int:
         """Make the copy that of a finished run; returns how many files were sent.

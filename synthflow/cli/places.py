@@ -13,7 +13,7 @@ def place_of(out: str | None, name: str) -> tuple[Path, Remote | None]:
     """The run directory, and the copy where `out` is a URL: the run itself then stands in the default folder.
 
     Raises:
-        UserError: if the URL cannot be written to.
+        UserError: if no file system is known for the URL.
     """
     from synthflow.stores.remote import Remote, is_url
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,8 @@ def run(
         overrides = (*overrides, f"execution.prometheus_port={prometheus}")
     pipeline = load_pipeline(spec, overrides)
     root, remote = place_of(out, pipeline.name)
+    if remote is not None:
+        remote.check()
     if not quiet:
         screen.print(f"{pipeline.name} → {root}", markup=False)
         if remote is not None:
@@ -108,9 +110,10 @@ def _may_replace(pipeline: Pipeline, root: Path) -> bool:
     from synthflow.plan.other_run import other_run
     from synthflow.stores.manifest import Manifest
 
-    if not (sys.stdin.isatty() and root.is_dir()):
-        return False
-    other = other_run(pipeline, Manifest(root))
+    other = None
+    with suppress(OSError):  # an impossible place is the run's own to refuse
+        if sys.stdin.isatty() and root.is_dir():
+            other = other_run(pipeline, Manifest(root))
     return other is not None and click.confirm(f"{root} {other}; put {pipeline.name!r} in its place?")
 
 

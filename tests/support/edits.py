@@ -61,8 +61,8 @@ class Edited:
 
     def __init__(self, folder: Path, recording: Path, pool: Sequence[DemoProblem], seed: int) -> None:
         self.folder, self.rng, self.told = folder, random.Random(seed), list[str]()
-        self._pool = [{"prompt": p.prompt, "answer": p.answer, "domain": "math"} for p in pool]
-        self.rows: list[Row] = [dict(row) for row in self.rng.sample(self._pool, 7)]
+        self.pool = [{"prompt": p.prompt, "answer": p.answer, "domain": "math"} for p in pool]
+        self.rows: list[Row] = [dict(row) for row in self.rng.sample(self.pool, 7)]
         self.stages: dict[str, Row] = {
             "problems": {"use": "source.jsonl", "path": "problems.jsonl"},
             "rollouts": {"use": "sample", "of": "problems", "n": 3, "max_tokens": 120},
@@ -71,7 +71,7 @@ class Edited:
             "order": {"use": "curriculum.order", "of": "difficulty"},
             "sft": {"use": "export.sft", "of": "order"},
         }
-        self._spec: Row = {
+        self.whole: Row = {
             "name": "edited",
             "seed": 3,
             "policy": {"backend": "replay", "model": str(recording), "tokenizer": "demo", "missing": "resample"},
@@ -94,7 +94,7 @@ class Edited:
     def write(self) -> None:
         lines = "".join(json.dumps(row) + "\n" for row in self.rows)
         (self.folder / "problems.jsonl").write_text(lines)
-        write_spec(self.spec, {**self._spec, "stages": self.stages})
+        write_spec(self.spec, {**self.whole, "stages": self.stages})
 
     def stage(self, use: str) -> str | None:
         """The name of the stage that does this kind of work, if there is one."""
@@ -116,7 +116,7 @@ class Edited:
 
 def _add_problems(edited: Edited) -> None:
     there = {row["prompt"] for row in edited.rows}
-    others = [row for row in edited._pool if row["prompt"] not in there]
+    others = [row for row in edited.pool if row["prompt"] not in there]
     for row in edited.rng.sample(others, min(len(others), edited.rng.randint(1, 4))):
         edited.rows.insert(edited.rng.randint(0, len(edited.rows)), dict(row))
 
@@ -217,7 +217,7 @@ def _export(edited: Edited) -> None:
 
 
 def _partition_size(edited: Edited) -> None:
-    edited._spec["execution"]["partition_size"] = edited.rng.randint(1, 5)
+    edited.whole["execution"]["partition_size"] = edited.rng.randint(1, 5)
 
 
 _EDITS: list[Edit] = [

@@ -20,6 +20,7 @@ from synthflow.rollouts.requests import RolloutIds
 from synthflow.spec import Pipeline
 from synthflow.stores.journal import JournalWriter
 from synthflow.stores.manifest import Commit, Manifest
+from synthflow.stores.shards import Shard
 
 POLICY = {"backend": "transformers", "model": "demo"}
 IDENTITIES = {"default": PolicyIdentity("m_1", "w", "t", "c")}
@@ -36,13 +37,16 @@ def write_problems(path: Path, answers: Mapping[str, object]) -> Path:
 class PaperRun:
     """A run directory of stages that read `problems.jsonl` beside it."""
 
-    def __init__(self, root: Path, partition_size: int = 2) -> None:
-        self.root, self.size = root, partition_size
+    def __init__(
+        self, root: Path, partition_size: int = 2, identities: Mapping[str, PolicyIdentity] = IDENTITIES, seed: int = 0
+    ) -> None:
+        self.root, self.size, self.identities, self.seed = root, partition_size, identities, seed
         root.mkdir(exist_ok=True)
 
     def planned(self, stages: Stages) -> PlannedRun:
-        pipeline = Pipeline.build("paper", stages, POLICY, execution={"partition_size": self.size})
-        return plan_run(pipeline, Manifest(self.root), IDENTITIES)
+        execution = {"partition_size": self.size}
+        pipeline = Pipeline.build("paper", stages, POLICY, seed=self.seed, execution=execution)
+        return plan_run(pipeline, Manifest(self.root), self.identities)
 
     def change(self, stages: Stages) -> Change:
         """What a run of these stages would cost."""
@@ -70,12 +74,16 @@ class PaperRun:
             if node.stage.samples_groups:
                 self.journal(planned, node.name, node.config.n)  # type: ignore[attr-defined]
             record = planned.graph.stages[node.name]
+            shards = tuple(
+                Shard(table, f"tables/{table}/{record.folder}/part-0.parquet", 32, 20_000, "0" * 64)
+                for table in record.writes
+            )
             for unit in planned.graph.units(node.name):
                 if planned.manifest.find(node.name, unit) is None:
                     key = planned.graph.key(node.name, unit)
                     attempt = planned.manifest.attempt
                     planned.manifest.commit(
-                        Commit(node.name, record.fingerprint, record.stage_id, unit, key, attempt, (), {})
+                        Commit(node.name, record.fingerprint, record.stage_id, unit, key, attempt, shards, {})
                     )
 
     def journal(self, planned: PlannedRun, stage: str, n: int, problems: Sequence[str] | None = None) -> None:
@@ -88,7 +96,7 @@ class PaperRun:
             held = recorded_problems(self.root, planned.manifest, graph.stages[source], graph.partitions[source])
             problems = held["problem_id"].to_list()
         [sampling] = planned.pipeline[stage].stage.samplings()
-        rollouts = RolloutIds("m_1", str(sampling["sampling_id"]), planned.pipeline.seed)
+        rollouts = RolloutIds(self.identities["default"].policy_id, str(sampling["sampling_id"]), planned.pipeline.seed)
         writer = JournalWriter(self.root / "journal", problems, planned.manifest.attempt)
         for problem in problems:
             for index in range(n):

@@ -35,10 +35,10 @@ class Ran:
     error: str | None
 
 
-def run_in_child(spec: Path, out: Path) -> Ran:
-    """Plan and run a spec to its end."""
+def run_in_child(spec: Path, out: Path, **options: Any) -> Ran:
+    """Plan and run a spec to its end, with these options of `run_pipeline`."""
     receiver, sender = _context.Pipe(duplex=False)
-    child = _context.Process(target=_plan_and_run, args=(str(spec), str(out), sender))
+    child = _context.Process(target=_plan_and_run, args=(str(spec), str(out), options, sender))
     child.start()
     sender.close()
     try:
@@ -65,20 +65,20 @@ def kill_a_run(spec: Path, out: Path, after_s: float) -> bool:
     return alive
 
 
-def _plan_and_run(spec: str, out: str, answer: Connection) -> None:
+def _plan_and_run(spec: str, out: str, options: Mapping[str, Any], answer: Connection) -> None:
     from synthflow.plan.plan import make_plan
     from synthflow.spec import load_pipeline
 
     plan: Mapping[str, Any] = {}
     try:
         plan = make_plan(load_pipeline(spec), Path(out)).to_json()
-        attempt, error = _run(spec, out)
+        attempt, error = _run(spec, out, **options)
     except BaseException:
         attempt, error = None, traceback.format_exc()
     answer.send({"plan": plan, "attempt": attempt, "error": error})
 
 
-def _run(spec: str, out: str) -> tuple[int | None, str | None]:
+def _run(spec: str, out: str, **options: Any) -> tuple[int | None, str | None]:
     from distributed import Scheduler, SpecCluster, Worker
 
     from synthflow.errors import SynthflowError
@@ -86,14 +86,14 @@ def _run(spec: str, out: str) -> tuple[int | None, str | None]:
     from synthflow.execute.tasks import CPU, ENGINE
     from synthflow.spec import load_pipeline
 
-    options = {"dashboard": False, "host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}
+    served = {"dashboard": False, "host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}
     workers = {
         name: {"cls": Worker, "options": {"nthreads": 2, "resources": {name: 1000}, "dashboard": False, "name": name}}
         for name in (CPU, ENGINE)
     }
-    with SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options}, silence_logs=50) as cluster:
+    with SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": served}, silence_logs=50) as cluster:
         try:
-            done = run_pipeline(load_pipeline(spec), Path(out), scheduler=cluster.scheduler_address)
+            done = run_pipeline(load_pipeline(spec), Path(out), scheduler=cluster.scheduler_address, **options)
         except SynthflowError as error:
             return None, f"{type(error).__name__}: {error}"
     return done.attempt, None
