@@ -2,9 +2,9 @@
 
     python benchmarks/plan_scale.py [--problems 100000] [--n 4]
 
-The run is real as far as a plan reads it: the source is cut, every first rollout is journaled, and every unit of work of
-the quickstart's stages is committed. Measured are the wall time and the peak memory of the command as a user calls it:
-on the finished run, with one problem added to the file, and with n raised by one.
+The run is real as far as a plan reads it: the source is cut, every first rollout is journaled, and every unit of work
+of the quickstart's stages is committed. Measured are time and peak memory of the command as a user calls it: on the
+finished run, with one problem added to the file, and with n raised by one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def made(folder: Path, problems: int, n: int) -> tuple[Path, Path]:
     """The spec and the run directory of a finished run."""
     with (folder / "problems.jsonl").open("w") as file:
         for i in range(problems):
-            text = f"Problem {i}: a farmer has {i} apples, buys {i % 97} more and sells a third of them. How many are left?"
+            text = f"Problem {i}: a farmer has {i} apples, buys {i % 97} more and sells a third. How many are left?"
             file.write(json.dumps({"prompt": text, "answer": str(i)}) + "\n")
     stages = {**SMALL["stages"], "problems": {"use": "source.jsonl", "path": str(folder / "problems.jsonl")}}
     spec = with_changes(SMALL, stages={"rollouts": {"n": n}}, execution={"partition_size": 32})

@@ -124,7 +124,7 @@ def summary_lines(summary: Summary) -> list[str]:
     lines.extend(f"{r['pairs']:,} {r['level']} pairs ({r['rule']})" for r in summary["pairs"])
     lines.extend(f"export {r['export']}: {r['rows']:,} rows" for r in summary["exports"])
     gone = "the spec has this export no more"
-    lines.extend(f"set-aside/{r['export']}: {r['rows']:,} rows, {gone}" for r in summary["set_aside"])
+    lines.extend(f"set-aside/{r['export']}: {r['rows']:,} rows, {gone}" for r in summary.get("set_aside", ()))
     return lines or ["nothing was sampled yet"]
 
 
