@@ -170,7 +170,7 @@ def tokens_spent(folder: Path) -> int:
     for path in sorted(folder.glob("*.jsonl")):
         for line in _lines(path):
             if _is_whole(line):
-                total += int(orjson.loads(line[9:])["n_tokens"])
+                total += int(orjson.loads(line[9:])["n_tokens"] or 0)
     return total
 
 

@@ -109,5 +109,7 @@ def _print(planned: dict[str, Any]) -> None:
     owed = change["total"]["owed"]
     where = planned["run"]
     screen.print(f"{owed} units of work are owed in {where}" if owed else f"nothing is owed in {where}", markup=False)
+    if planned["other_run"] is not None:
+        screen.print(f"{where} {planned['other_run']}: `run` asks, or needs --replace", markup=False)
     if owed or change["gone"]:
         screen.print(change_line(change), markup=False)

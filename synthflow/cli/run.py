@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,7 @@ from synthflow.cli.text import OUT_HELP, SPEC_HELP, console, count, duration, ec
 
 if TYPE_CHECKING:
     from synthflow.execute.stopping import Stopper
+    from synthflow.plan.costs import Change
     from synthflow.spec.pipeline import Pipeline
 
 EPILOG = """\b
@@ -84,6 +86,13 @@ def run(
                 f"journal, lock and working files stay there; the rest is copied to {remote.url}", markup=False
             )
     replace = replace or _may_replace(pipeline, root)
+    changes: list[dict[str, Any]] = []
+
+    def told(change: Change) -> None:
+        changes.append(change.to_json())
+        if not quiet:
+            screen.print(change_line(changes[-1]), markup=False)
+
     result = run_pipeline(
         pipeline,
         root,
@@ -92,7 +101,7 @@ def run(
         stopper=stopper,
         display=lambda tracker: nullcontext() if quiet else display_for(tracker, screen),
         replace=replace,
-        told=None if quiet else lambda change: screen.print(change_line(change.to_json()), markup=False),
+        told=told if as_json or not quiet else None,
     )
     if result.attempt is None and not quiet:
         screen.print(f"nothing to do: every stage of {pipeline.name!r} is done in {root}", markup=False)
@@ -102,7 +111,8 @@ def run(
         sent = remote.send(root)
         if not quiet:
             screen.print(f"{count(sent)} files copied to {remote.url}", markup=False)
-    _summary(root, quiet, as_json, result.attempt, result.elapsed_s)
+    told_of = {"change": changes[0] if changes else None}
+    _summary(root, quiet, as_json, {"attempt": result.attempt, "elapsed_s": round(result.elapsed_s, 3), **told_of})
 
 
 def _may_replace(pipeline: Pipeline, root: Path) -> bool:
@@ -130,7 +140,7 @@ def stop_on_signals(stopper: Stopper) -> None:
         signal.signal(number, handle)
 
 
-def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapsed_s: float) -> None:
+def _summary(root: Path, quiet: bool, as_json: bool, done: Mapping[str, Any]) -> None:
     from synthflow.report.summary import render as render_summary
     from synthflow.report.summary import run_summary
     from synthflow.stores.catalog.build import open_catalog
@@ -142,7 +152,7 @@ def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapse
         has_steps = con.execute("SELECT count(*) > 0 FROM step_values").fetchall()[0][0]
         view = "step_advantages" if has_steps else "verdicts"
     if as_json:
-        echo_json({"run": str(root), "attempt": attempt, "elapsed_s": round(elapsed_s, 3), **summary})
+        echo_json({"run": str(root), **done, **summary})
         return
     screen = console()
     render_summary(screen, summary, brief=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Estimate
 from synthflow.plan.costs import Change, StageCost, cost_of_change
+from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import plan_run
 from synthflow.plan.sources import partition_sizes, read_sources
 from synthflow.plan.volumes import volumes
@@ -45,6 +46,7 @@ class Plan:
     stages: tuple[StagePlan, ...]
     problems: int
     change: Change
+    other_run: str | None
     price_per_million_tokens: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class Plan:
                 "cost": None if price is None else tokens / 1e6 * price,
             },
             "change": self.change.to_json(),
+            "other_run": self.other_run,
         }
 
 
@@ -79,7 +82,8 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
     flow, change = volumes(pipeline, problems), cost_of_change(planned, now, root)
     stages = [_stage_plan(cost, flow[cost.stage]) for cost in change.stages]
     price = pipeline.execution.price_per_million_tokens
-    return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), change, price)
+    other = other_run(pipeline, planned.manifest)
+    return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), change, other, price)
 
 
 def _stage_plan(cost: StageCost, volume: Estimate) -> StagePlan:

@@ -84,6 +84,8 @@ def test_another_pipeline_takes_a_run_over_only_when_told(
     assert call("run", edited.spec, "--out", out) == ExitCode.USAGE
     said = capsys.readouterr().err
     assert "holds the run of 'edited' (attempt 1, 6 stages, " in said and "--replace" in said and said.count("\n") == 1
+    assert call("plan", edited.spec, "--out", out) == ExitCode.OK
+    assert "--replace" in capsys.readouterr().out
     assert (out / "manifest.jsonl").read_bytes() == manifest
     done = ran(edited, out, replace=True)
     assert done.plan["change"]["total"]["requests"] == 0
