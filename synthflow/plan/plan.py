@@ -6,15 +6,17 @@ the manifest and the journal are only looked at.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Estimate
 from synthflow.plan.costs import Change, StageCost, cost_of_change
+from synthflow.plan.golds import Golds, GoldSample, golds_of, reads_golds_of
 from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import plan_run
-from synthflow.plan.sources import partition_sizes, read_sources
+from synthflow.plan.sources import partition_sizes, read_sources, recorded_batches
 from synthflow.plan.volumes import volumes
 from synthflow.stores.manifest import Manifest
 
@@ -48,6 +50,8 @@ class Plan:
     change: Change
     other_run: str | None
     price_per_million_tokens: float | None
+    golds: Mapping[str, Golds] = field(default_factory=dict)
+    """By source, where a verify stage below that reads gold answers has work to do."""
 
     def to_json(self) -> dict[str, Any]:
         requests = sum(s.requests for s in self.stages)
@@ -57,6 +61,7 @@ class Plan:
             "name": self.name,
             "run": str(self.run),
             "stages": [asdict(s) for s in self.stages],
+            "golds": {source: asdict(golds) for source, golds in self.golds.items()},
             "total": {
                 "problems": self.problems,
                 "requests": requests,
@@ -76,14 +81,30 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
         UserError: if an input cannot be read or a model cannot be found.
     """
     planned = plan_run(pipeline, Manifest(root))
-    now = read_sources(planned, root)
+    samples = {name: GoldSample() for name in planned.graph.stages}
+    now = read_sources(planned, root, lambda name: samples[name].add)
     planned = planned.with_sources({name: each.units for name, each in now.items()})
     problems = {name: sum(partition_sizes(planned, name, each).values()) for name, each in now.items()}
     flow, change = volumes(pipeline, problems), cost_of_change(planned, now, root)
     stages = [_stage_plan(cost, flow[cost.stage]) for cost in change.stages]
-    price = pipeline.execution.price_per_million_tokens
-    other = other_run(pipeline, planned.manifest)
-    return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), change, other, price)
+    owed = {cost.stage for cost in change.stages if cost.owed}
+    golds = {}
+    for name, each in now.items():
+        if not owed.isdisjoint(reads_golds_of(pipeline, name)):
+            if not each.was_read:
+                for batch in recorded_batches(planned, name, each, root):
+                    samples[name].add(batch)
+            golds[name] = golds_of(pipeline, name, samples[name])
+    return Plan(
+        name=pipeline.name,
+        run=root,
+        stages=tuple(stages),
+        problems=sum(problems.values()),
+        change=change,
+        other_run=other_run(pipeline, planned.manifest),
+        price_per_million_tokens=pipeline.execution.price_per_million_tokens,
+        golds={name: found for name, found in golds.items() if found.verifiers},
+    )
 
 
 def _stage_plan(cost: StageCost, volume: Estimate) -> StagePlan:

@@ -25,7 +25,7 @@ from synthflow.ids import content_id
 from synthflow.plan.planned import PlannedRun, SourceUnits
 from synthflow.stages.source.base import Source
 from synthflow.stores.manifest import Manifest, StageRecord
-from synthflow.stores.shards import Shard
+from synthflow.stores.shards import Shard, read_shard
 
 _PROBLEM = {"problem_id": pl.String, "content_hash": pl.String}
 
@@ -59,14 +59,19 @@ class SourceNow:
         return SourceUnits((*self.kept, *(pid for pid, _ in self.new_partitions())), self.left_out, self.content)
 
 
-def read_sources(planned: PlannedRun, root: Path) -> dict[str, SourceNow]:
+def read_sources(
+    planned: PlannedRun, root: Path, each: Callable[[str], Each] = lambda name: lambda batch: None
+) -> dict[str, SourceNow]:
     """Every source of a plan, by stage.
+
+    Args:
+        each: what is given the batches of a source, by its name, if it has to be read.
 
     Raises:
         UserError: if a source cannot be read, holds no problem, or two hold the same.
     """
     names = [node.name for node in planned.pipeline.nodes if isinstance(node.stage, Source)]
-    found = {name: read_source(planned, name, root) for name in names}
+    found = {name: read_source(planned, name, root, each(name)) for name in names}
     check_disjoint(planned, found, root)
     return found
 
@@ -138,6 +143,12 @@ def problems_of(planned: PlannedRun, name: str, now: SourceNow, root: Path) -> p
     """problem_id and content_hash of all problems of a source."""
     kept = recorded_problems(root, planned.manifest, planned.graph.stages[name], now.kept)
     return pl.concat([kept.select(*_PROBLEM), now.fresh.select(*_PROBLEM)])
+
+
+def recorded_batches(planned: PlannedRun, name: str, now: SourceNow, root: Path) -> Iterator[pa.Table]:
+    """The committed problems of a source that was not read."""
+    for shard in _shards_of(root, planned.manifest, planned.graph.stages[name], now.kept).values():
+        yield read_shard(root, shard)
 
 
 def recorded_problems(root: Path, manifest: Manifest, record: StageRecord, partitions: tuple[str, ...]) -> pl.DataFrame:
