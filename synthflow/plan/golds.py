@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -65,7 +65,8 @@ class GoldSample:
 
     def __init__(self) -> None:
         self.problems = 0
-        self._kept, self._limit = pl.DataFrame(), None
+        self._kept = pl.DataFrame()
+        self._limit: Any = None
 
     def add(self, batch: pa.Table) -> None:
         self.problems += batch.num_rows
