@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measuring import machine, print_json, say
+from measuring import machine, peak_rss, print_json, say
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -31,17 +31,22 @@ from synthflow.spec import Pipeline
 
 def measured(spec: Path, out: Path) -> dict[str, Any]:
     """Seconds and peak memory of one plan, and what it says will be asked."""
-    started = time.perf_counter()
-    done = subprocess.Popen([str(CLI), "plan", str(spec), "--out", str(out), "--json"], stdout=subprocess.PIPE)
-    assert done.stdout is not None
-    said = json.loads(done.stdout.read())
-    _, status, usage = os.wait4(done.pid, 0)
-    assert status == 0
+    started, peak = time.perf_counter(), 0
+    with tempfile.TemporaryFile() as answer:
+        done = subprocess.Popen([str(CLI), "plan", str(spec), "--out", str(out), "--json"], stdout=answer)
+        # Not of `wait4`: what it tells of memory begins with the memory of the process that forked.
+        while (ended := os.wait4(done.pid, os.WNOHANG))[0] == 0:
+            peak = max(peak, peak_rss(done.pid) or 0)
+            time.sleep(0.01)
+        _, status, usage = ended
+        assert status == 0
+        answer.seek(0)
+        said = json.loads(answer.read())
     stages = said["change"]["stages"]
     return {
         "wall_s": time.perf_counter() - started,
         "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_mb": usage.ru_maxrss / 2**10,
+        "peak_mb": peak / 2**20,
         "owed": said["change"]["total"]["owed"],
         "requests": sum(s["requests"] for s in stages if not s["at_most"]),
     }
@@ -68,23 +73,28 @@ def made(folder: Path, problems: int, n: int) -> tuple[Path, Path]:
     return path, folder / "run"
 
 
+def figures(folder: Path, problems: int, n: int) -> dict[str, dict[str, Any]]:
+    """All three plans of a run that is made in a folder."""
+    spec, run = made(folder, problems, n)
+    found = {"finished": measured(spec, run)}
+    text = spec.read_text()
+    spec.write_text(text.replace(f"n: {n}\n", f"n: {n + 1}\n", 1))
+    found["n_raised"] = measured(spec, run)
+    spec.write_text(text)
+    with (folder / "problems.jsonl").open("a") as file:
+        file.write('{"prompt": "One more: 1 + 1?", "answer": "2"}\n')
+    found["problem_added"] = measured(spec, run)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--problems", type=int, default=100_000)
     parser.add_argument("--n", type=int, default=4)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made_in:
-        folder = Path(made_in)
-        say(f"making a run of {asked.problems} problems")
-        spec, run = made(folder, asked.problems, asked.n)
-        found = {"finished": measured(spec, run)}
-        text = spec.read_text()
-        spec.write_text(text.replace(f"n: {asked.n}\n", f"n: {asked.n + 1}\n", 1))
-        found["n_raised"] = measured(spec, run)
-        spec.write_text(text)
-        with (folder / "problems.jsonl").open("a") as file:
-            file.write('{"prompt": "One more: 1 + 1?", "answer": "2"}\n')
-        found["problem_added"] = measured(spec, run)
+    with tempfile.TemporaryDirectory() as folder:
+        say(f"making a run of {asked.problems} problems, and planning it three times")
+        found = figures(Path(folder), asked.problems, asked.n)
     print_json({**found, "problems": asked.problems, "n": asked.n, "machine": machine()})
 
 
