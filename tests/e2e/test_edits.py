@@ -25,7 +25,7 @@ from synthflow.stores.manifest import Manifest
 pytestmark = pytest.mark.slow
 
 EDITS = 5
-CORE, CI, LONG = 2, 20, 200
+CORE, CI, LONG = 1, 20, 200
 
 
 @pytest.fixture(scope="module")
