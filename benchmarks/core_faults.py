@@ -80,7 +80,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "journal", "crc_ignored", "stores/journal.py",
-        "int(head, 16) != zlib.crc32(body)", "int(head, 16) < 0",
+        "int(line[:8], 16) == zlib.crc32(line[9:])", "int(line[:8], 16) >= 0",
         (JOURNAL,),
     ),
     Fault(
@@ -135,7 +135,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "resume", "a_release_of_another_spec_counts", "stores/manifest.py",
-        "commit.files and self._published[stage] != (fingerprint, key)", "commit.files and not self._published",
+        "commit.files and self._published.get(stage) != (fingerprint, key)",
+        "commit.files and not self._published",
         (MANIFEST,),
     ),
     Fault(

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from synthflow.contracts import SampleResult
 from synthflow.stores.files import no_space_is_clear
@@ -67,11 +68,10 @@ def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
 
 def decode(line: bytes) -> tuple[int, SampleResult] | None:
     """(time in ns, result) of a journal line, or None for a torn or damaged one."""
-    head, _, body = line.partition(b" ")
+    if not _is_whole(line):
+        return None
     try:
-        if int(head, 16) != zlib.crc32(body):
-            return None
-        record = orjson.loads(body)
+        record = orjson.loads(line[9:])
     except ValueError:
         return None
     return int(record["t"]), SampleResult(
@@ -151,6 +151,39 @@ def lookup(
             if known is None or at < known[0]:
                 best[result.rollout_id] = (at, result)
     return {rollout: result for rollout, (_, result) in best.items()}, read
+
+
+def answered(folder: Path, problem_ids: Collection[str]) -> NDArray[np.uint64]:
+    """Places (`place`) of all ids that have a whole record in the segments of some problems, sorted: 8 bytes each."""
+    found = [
+        place(line[16:42].decode("ascii", "replace"))
+        for path in segments(folder, problem_ids)
+        for line in _lines(path)
+        if line[9:16] == b'{"id":"' and line[42:43] == b'"' and _is_whole(line)
+    ]
+    return np.unique(np.asarray(found, np.uint64))
+
+
+def tokens_spent(folder: Path) -> int:
+    """Tokens of all whole records: what was ever sampled into this journal."""
+    total = 0
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in _lines(path):
+            if _is_whole(line):
+                total += int(orjson.loads(line[9:])["n_tokens"] or 0)
+    return total
+
+
+def place(rollout_id: str) -> int:
+    """The first 64 bits of an id: two of a billion rollouts share them with a chance of one in forty."""
+    return int(rollout_id[2:18], 16)
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return line[8:9] == b" " and int(line[:8], 16) == zlib.crc32(line[9:])
+    except ValueError:
+        return False
 
 
 class JournalWriter:

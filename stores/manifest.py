@@ -1,10 +1,12 @@
 """The manifest: which work is done, by whom, from what. Append-only lines; the only proof of completion.
 
-Four kinds of lines. `attempt` opens an attempt with its plan (stages, fingerprints, parents). `partitions` says
-which partitions of problems a source has in that attempt. `commit` says that a stage has finished a unit of work
-and lists its shards. `done` says that an attempt has written everything, the catalog included. A commit is found again
-by (stage, fingerprint, key), so the commits of an earlier spec stay and count again when the spec changes back. Only
-the process that holds the run's lock appends. A torn last line is work that is owed again.
+Six kinds of lines. `attempt` opens an attempt with its plan (stages, fingerprints, parents). `partitions` says which
+partitions of problems a source has in that attempt, and what its files held (`content`, where that is known). `commit`
+says that a stage has finished a unit of work and lists its shards. `done` says that an attempt has written everything,
+the catalog included. `set_aside` says that the release of a stage that is gone was moved. `forgotten` lists commits
+that count no more, since their files were removed. A commit is found again by (stage, fingerprint, key), so the commits
+of an earlier spec stay and count again when the spec changes back. Only the process that holds the run's lock appends.
+A torn last line is work that is owed again.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """The unit of a stage of whole scope."""
+KINDS = ("attempt", "partitions", "commit", "done", "set_aside", "forgotten")
 _LISTS = ("parents", "writes", "capabilities")
 
 
@@ -172,10 +175,14 @@ class Manifest:
         self.latest_attempt: Mapping[str, Any] = {}
         self.graph = Graph([], {})
         self.torn = 0
+        self.set_aside: list[tuple[str, str]] = []
         self._commits: dict[tuple[str, str, str], Commit] = {}
         self._partitions: dict[str, tuple[str, ...]] = {}
         self._left_out: dict[str, str] = {}
+        self._contents: dict[str, str] = {}
+        self._held: dict[tuple[str, str], tuple[tuple[str, ...], str | None]] = {}
         self._published: dict[str, tuple[str, str]] = {}
+        self._work: set[tuple[str, str]] | None = None
         self._read()
 
     def _read(self) -> None:
@@ -202,6 +209,7 @@ class Manifest:
             sources = {s.name for s in stages if s.scope == "source"}
             self._partitions = {k: v for k, v in self._partitions.items() if k in sources}
             self._left_out = {k: v for k, v in self._left_out.items() if k in sources}
+            self._contents = {k: v for k, v in self._contents.items() if k in sources}
             self.graph = Graph(stages, self._partitions, self._left_out)
         elif record["kind"] == "partitions":
             source = record["source"]
@@ -209,12 +217,24 @@ class Manifest:
             self._left_out.pop(source, None)
             if record["left_out"]:
                 self._left_out[source] = record["left_out"]
+            self._contents.pop(source, None)
+            if record.get("content"):  # version 0.1 wrote none
+                self._contents[source] = record["content"]
+                self._held[source, record["content"]] = (self._partitions[source], self._left_out.get(source))
             self.graph = Graph(list(self.graph.stages.values()), self._partitions, self._left_out)
         elif record["kind"] == "done":
             self.done_attempt = int(record["attempt"])
+        elif record["kind"] == "set_aside":
+            self._published.pop(record["stage"], None)
+            self.set_aside.append((str(record["stage"]), str(record["to"])))
+        elif record["kind"] == "forgotten":
+            for stage, fingerprint, key in record["commits"]:
+                self._commits.pop((stage, fingerprint, key), None)
+            self._work = None
         elif record["kind"] == "commit":
             commit = Commit.from_json(record)
             self._commits[commit.stage, commit.fingerprint, commit.key] = commit
+            self._work = None
             if commit.files:
                 self._published[commit.stage] = (commit.fingerprint, commit.key)
 
@@ -246,11 +266,18 @@ class Manifest:
         )
         return self.attempt
 
-    def set_partitions(self, source: str, partitions: Sequence[str], left_out: str | None) -> None:
+    def set_partitions(
+        self, source: str, partitions: Sequence[str], left_out: str | None, content: str | None = None
+    ) -> None:
         """Record which units a source has now; nothing is written if they are the same."""
-        if (self._partitions.get(source), self._left_out.get(source)) != (tuple(partitions), left_out):
-            record = {"partitions": list(partitions), "left_out": left_out}
+        known = (self._partitions.get(source), self._left_out.get(source), self._contents.get(source))
+        if known != (tuple(partitions), left_out, content):
+            record = {"partitions": list(partitions), "left_out": left_out, "content": content}
             self.append({"kind": "partitions", "source": source, **record})
+
+    def units_of(self, source: str, content: str) -> tuple[tuple[str, ...], str | None] | None:
+        """(partitions, left_out) of a source when it held this; None if it never did."""
+        return self._held.get((source, content))
 
     def commit(self, commit: Commit) -> None:
         self.append(commit.to_json())
@@ -263,13 +290,39 @@ class Manifest:
         graph = graph or self.graph
         fingerprint, key = graph.stages[stage].fingerprint, graph.key(stage, unit)
         commit = self._commits.get((stage, fingerprint, key))
-        if commit is not None and commit.files and self._published[stage] != (fingerprint, key):
+        if commit is not None and commit.files and self._published.get(stage) != (fingerprint, key):
             return None
         return commit
+
+    def was_done(self, fingerprint: str, key: str) -> bool:
+        """Whether some attempt did this work, under whatever name of the stage: then nothing of it is sampled again."""
+        if self._work is None:
+            self._work = {(f, k) for _, f, k in self._commits}
+        return (fingerprint, key) in self._work
+
+    def released(self, stage: str) -> Commit | None:
+        """The commit of the release that lies in `exports/` under a stage's name."""
+        of = self._published.get(stage)
+        return None if of is None else self._commits.get((stage, *of))
 
     def earlier(self, stage: str, fingerprint: str) -> list[Commit]:
         """All commits of a stage under a fingerprint, whatever their units."""
         return [c for (s, f, _), c in self._commits.items() if s == stage and f == fingerprint]
+
+    def published(self) -> list[Commit]:
+        """The releases that lie in `exports/` now, one a stage."""
+        found = (self.released(stage) for stage in self._published)
+        return [commit for commit in found if commit is not None]
+
+    def all_commits(self) -> list[Commit]:
+        """Every commit that counts for some plan: the last one of each (stage, fingerprint, key)."""
+        return list(self._commits.values())
+
+    def forget(self, commits: Iterable[Commit]) -> None:
+        """From here on these count for no plan, so that their files may go."""
+        keys = [[c.stage, c.fingerprint, c.key] for c in commits]
+        if keys:
+            self.append({"kind": "forgotten", "commits": keys})
 
     def active(self) -> list[Commit]:
         """Commits that belong to the latest plan and partitions, in stage order."""

@@ -1,15 +1,18 @@
 """The run directory: where everything of a run stands. Nothing in it is an absolute path, so it can be moved.
 
 `spec.yaml`, `resolved.yaml`, `manifest.jsonl`, `manifest.json`, `journal/`, `tables/<table>/<stage>-<fingerprint>/`,
-`exports/<stage>/`, `stats.duckdb`, `logs/attempt-N/`, `lock`.
+`exports/<stage>/`, `set-aside/<stage>-<n>/` (releases of stages that are gone), `stats.duckdb`, `logs/attempt-N/`,
+`lock`.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from synthflow.errors import UserError
+from synthflow.stores.files import no_space_is_clear
 from synthflow.stores.manifest import Commit, Manifest
 
 
@@ -40,8 +43,21 @@ class RunDirectory:
         """A new or existing run directory; a folder that holds something else is refused.
 
         Raises:
-            UserError: if the path is a file, or a folder with other things in it.
+            UserError: if the path is a file, a folder with other things in it, or none that can be made or written.
         """
+        try:
+            with no_space_is_clear(Path(root)):
+                run = cls._made(root)
+            writable = os.access(run.root, os.W_OK | os.X_OK)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise UserError(f"{root}: cannot be made a run directory ({why}); give another --out") from error
+        if not writable:
+            raise UserError(f"{root}: cannot be written to; give another --out")
+        return run
+
+    @classmethod
+    def _made(cls, root: str | Path) -> RunDirectory:
         run = cls(root)
         if run.root.exists() and not run.root.is_dir():
             raise UserError(f"{root}: is a file; give a folder for the run")
@@ -92,4 +108,15 @@ class RunDirectory:
         return self.manifest().active()
 
 
-_OWN = {"spec.yaml", "resolved.yaml", "manifest.json", "journal", "tables", "exports", "logs", "lock", "stats.duckdb"}
+_OWN = {
+    "spec.yaml",
+    "resolved.yaml",
+    "manifest.json",
+    "journal",
+    "tables",
+    "exports",
+    "set-aside",
+    "logs",
+    "lock",
+    "stats.duckdb",
+}

@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     CHECK_FAILED = 4  # `check` found damage, a stage broke an invariant, or a demand of the spec is not met
     LOCKED = 5  # another run holds this run directory
     NO_SPACE = 6  # the disk is full: make room and run again
+    SPENT = 7  # the spec's cap on tokens or cost is reached: raise it and run again
     INTERRUPTED = 130  # Ctrl-C: what was finished is kept
 
 
@@ -71,6 +72,12 @@ class Incomplete(SynthflowError):
     """The run stopped with work still owed; running again resumes."""
 
     exit_code = ExitCode.INCOMPLETE
+
+
+class CapReached(SynthflowError):
+    """The run has spent what its spec allows; with a higher cap, running again resumes."""
+
+    exit_code = ExitCode.SPENT
 
 
 class InfrastructureError(SynthflowError):

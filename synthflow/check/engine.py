@@ -79,6 +79,7 @@ def check_run(root: Path, *, deep: bool = True, progress: Callable[[str], None] 
     placed = _placed(manifest) + [Placed(shard, REFERENCE_STAGE, ALL, "", active=is_current) for shard in reference]
     intact = shards.check_shards(run.root, placed, deep, found, tell)
     of_releases, released = folders.check_releases(run.root, manifest, deep, found)
+    folders.check_set_aside(run.root, manifest, found)
     named = {p.shard.path for p in placed} | of_releases
     folders.check_orphans(run.root, named, manifest.attempt, found)
     if deep:

@@ -33,6 +33,9 @@ def check_releases(
     for commit in manifest.published():
         is_active = (commit.stage, commit.fingerprint, commit.key) in active
         named.update(commit.files)
+        if commit.stage not in manifest.graph.stages:
+            what, fix = "a release of a stage that the spec has no more", "run again: it is set aside"
+            found.warning("stale_release", f"exports/{commit.stage}", what, fix)
         for relative, sha256 in commit.files.items():
             found.counts["files"] += 1
             found.checked["hash"] += deep
@@ -42,6 +45,14 @@ def check_releases(
             elif is_active:
                 released.append((commit.stage, relative))
     return named, released
+
+
+def check_set_aside(root: Path, manifest: CheckedManifest, found: Findings) -> None:
+    """Tell of the releases of stages that are gone."""
+    for stage, to in manifest.set_aside:
+        if (root / to).exists():
+            what = f"the release of stage {stage!r}, which the spec had no more when it was set aside"
+            found.warning("set_aside", to, what, "`synthflow clean` removes it")
 
 
 def check_orphans(root: Path, named: Collection[str], attempt: int, found: Findings) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from synthflow.check.report import Findings
 from synthflow.stores.lock import is_stale, read_lock
-from synthflow.stores.manifest import ALL, Commit, Manifest, StageRecord
+from synthflow.stores.manifest import ALL, KINDS, Manifest, StageRecord
 from synthflow.stores.shards import Shard
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
@@ -43,7 +43,7 @@ class CheckedManifest(Manifest):
     def _read_line(self, where: str, line: bytes) -> None:
         try:
             record = json.loads(line)
-            if record["kind"] not in ("attempt", "partitions", "commit", "done"):
+            if record["kind"] not in KINDS:
                 raise ValueError(f"unknown kind of line {record['kind']!r}")
             if record["kind"] == "attempt":
                 _check_plan(record)
@@ -51,15 +51,6 @@ class CheckedManifest(Manifest):
         except _UNREADABLE as error:
             what = f"not a manifest line ({type(error).__name__}: {error})"
             self._found.error("manifest_line", where, what, _RESTORE)
-
-    def all_commits(self) -> list[Commit]:
-        """Every commit that counts for some plan: the last one of each (stage, fingerprint, key)."""
-        return list(self._commits.values())
-
-    def published(self) -> list[Commit]:
-        """The releases that lie in `exports/` now, one a stage."""
-        found = ((stage, *of) for stage, of in self._published.items())
-        return [self._commits[key] for key in found if key in self._commits]
 
 
 def _check_plan(record: Mapping[str, Any]) -> None:

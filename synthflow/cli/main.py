@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sql": ("synthflow.cli.inspect:sql", "Query a run's tables in DuckDB SQL."),
     "verify": ("synthflow.cli.verify:verify", "Verdicts for a file of answers, or for a finished run once more."),
     "check": ("synthflow.cli.check:check", "Re-hash a run and check everything that always holds."),
+    "runs": ("synthflow.cli.runs:runs", "The runs in a folder: state, rows, size, policies, cost."),
+    "clean": ("synthflow.cli.runs:clean", "Remove from a run what neither a release nor a resume needs."),
     "list": ("synthflow.cli.listing:listing", "Stages, verifiers, filters, backends, exports and recipes."),
     "init": ("synthflow.cli.init:init", "Write a first pipeline and some problems to start from."),
     "doctor": ("synthflow.cli.doctor:doctor", "What this machine has, what it lacks, and what to do."),

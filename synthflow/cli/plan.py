@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from synthflow.cli.text import SPEC_HELP, console, count, echo_json, size
+from synthflow.cli.text import OUT_HELP, SPEC_HELP, console, count, echo_json, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +26,7 @@ A pilot changes nothing of the real run, which finds its rollouts and does not s
 
 @click.command(epilog=EPILOG, help=f"Check a pipeline and print what will run, without running it.\n\n{SPEC_HELP}")
 @click.argument("spec")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
+@click.option("--out", metavar="PATH|URL", help=OUT_HELP)
 @click.option("-o", "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the spec.")
 @click.option("--pilot", is_flag=False, flag_value=16, type=click.IntRange(min=1), metavar="[N]",
               help="Run N problems for real and project the rest.  [N: 16]")  # fmt: skip
@@ -35,7 +34,7 @@ A pilot changes nothing of the real run, which finds its rollouts and does not s
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
 def plan(
     spec: str,
-    out: Path | None,
+    out: str | None,
     overrides: tuple[str, ...],
     pilot: int | None,
     scheduler: str | None,
@@ -43,11 +42,12 @@ def plan(
 ) -> None:
     if scheduler is not None and pilot is None:
         raise click.UsageError("--scheduler says where a pilot runs; give --pilot with it, or leave it out")
+    from synthflow.cli.places import place_of
     from synthflow.plan.plan import make_plan
     from synthflow.spec import load_pipeline
 
     pipeline = load_pipeline(spec, overrides)
-    root = out or Path("runs") / pipeline.name
+    root, _ = place_of(out, pipeline.name)
     planned = make_plan(pipeline, root).to_json()
     if not as_json:
         _print(planned)
@@ -76,22 +76,30 @@ def plan(
 
 
 def _print(planned: dict[str, Any]) -> None:
-    screen = console()
+    from synthflow.cli.change import change_line, to_ask
+
+    screen, change = console(), planned["change"]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, right in (("stage", 0), ("use", 0), ("done", 1), ("rows", 1), ("requests", 1), ("tokens ≤", 1)):
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
-    table.add_column("what")
-    for stage in planned["stages"]:
-        rows = sum(stage["rows"].values()) or None
+    again = bool(change["since_attempt"])
+    columns = ["stage", "use", "done", *(["stale"] if again else []), "rows", "requests", "to ask", "tokens ≤"]
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("stage", "use") else "right", no_wrap=True)
+    table.add_column("why, what" if again else "what")
+    for stage, cost in zip(planned["stages"], change["stages"], strict=True):
         table.add_row(
             stage["name"],
             stage["use"],
             f"{stage['units_done']}/{stage['units']}",
-            count(rows),
+            *([count(cost["stale"] or None)] if again else []),
+            count(sum(stage["rows"].values()) or None),
             count(stage["requests"] or None),
-            count(stage["tokens"] or None),
-            stage["note"],
+            to_ask(cost),
+            count(cost["tokens"] or None),
+            cost["why"] or stage["note"],
         )
+    for gone in change["gone"]:
+        row = [gone["stage"], gone["use"], "–", count(gone["units"] or None), *["–"] * 4, "gone from the spec"]
+        table.add_row(*row)
     screen.print(table)
     total = planned["total"]
     screen.print(
@@ -102,11 +110,13 @@ def _print(planned: dict[str, Any]) -> None:
     if total["cost"] is not None:
         screen.print(f"at most {total['cost']:,.2f} at the price per million tokens given", markup=False)
     _print_golds(screen, planned["golds"])
-    owed = sum(s["units"] - s["units_done"] for s in planned["stages"])
+    owed = change["total"]["owed"]
     where = planned["run"]
-    screen.print(
-        f"nothing is owed in {where}" if not owed else f"{owed} units of work are owed in {where}", markup=False
-    )
+    screen.print(f"{owed} units of work are owed in {where}" if owed else f"nothing is owed in {where}", markup=False)
+    if planned["other_run"] is not None:
+        screen.print(f"{where} {planned['other_run']}: `run` asks, or needs --replace", markup=False)
+    if owed or change["gone"]:
+        screen.print(change_line(change), markup=False)
 
 
 def _print_golds(screen: Console, golds: dict[str, Any]) -> None:

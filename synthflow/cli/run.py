@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import signal
-from contextlib import nullcontext
+import sys
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthflow.cli.text import SPEC_HELP, console, duration, echo_json
+from synthflow.cli.text import OUT_HELP, SPEC_HELP, console, count, duration, echo_json
 
 if TYPE_CHECKING:
     from synthflow.execute.stopping import Stopper
+    from synthflow.plan.costs import Change
+    from synthflow.spec.pipeline import Pipeline
 
 EPILOG = """\b
 Examples:
   synthflow run quickstart                        into runs/quickstart
   synthflow run pipeline.yaml --out runs/first
+  synthflow run pipeline.yaml --out s3://bucket/first      shards and releases there too
   synthflow run pipeline.yaml -o stages.rollouts.n=64      48 more, if there were 16
   synthflow run pipeline.yaml --scheduler tcp://10.0.0.1:8786
   synthflow run pipeline.yaml --scheduler scheduler.json --wait 3600
@@ -25,13 +30,15 @@ Examples:
 \b
 Running again on the same directory resumes it: what is finished is kept, what changed
 is run again.
-Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again), 5 locked, 6 disk full.
+Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again), 5 locked, 6 disk full,
+7 the cap on tokens or cost is reached (raise it, run again).
 """
 
 
 @click.command(epilog=EPILOG, help=f"Run a pipeline; resume it, or top it up, where it was.\n\n{SPEC_HELP}")
 @click.argument("spec")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/NAME]")
+@click.option("--out", metavar="PATH|URL", help=OUT_HELP)
+@click.option("--replace", is_flag=True, help="Go on in a directory that holds the run of another pipeline.")
 @click.option("-o", "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the spec.")
 @click.option("--scheduler", metavar="ADDRESS|FILE", help="A Dask scheduler to use instead of a local cluster.")
 @click.option(
@@ -47,7 +54,8 @@ Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again)
 @click.option("--json", "as_json", is_flag=True, help="A JSON summary on standard output at the end.")
 def run(
     spec: str,
-    out: Path | None,
+    out: str | None,
+    replace: bool,
     overrides: tuple[str, ...],
     scheduler: str | None,
     wait: float,
@@ -55,7 +63,9 @@ def run(
     quiet: bool,
     as_json: bool,
 ) -> None:
+    from synthflow.cli.change import change_line
     from synthflow.cli.display import display_for
+    from synthflow.cli.places import place_of
     from synthflow.execute.run import run_pipeline
     from synthflow.execute.stopping import Stopper
     from synthflow.spec import load_pipeline
@@ -66,9 +76,23 @@ def run(
     if prometheus is not None:
         overrides = (*overrides, f"execution.prometheus_port={prometheus}")
     pipeline = load_pipeline(spec, overrides)
-    root = out or Path("runs") / pipeline.name
+    root, remote = place_of(out, pipeline.name)
+    if remote is not None:
+        remote.check()
     if not quiet:
         screen.print(f"{pipeline.name} → {root}", markup=False)
+        if remote is not None:
+            screen.print(
+                f"journal, lock and working files stay there; the rest is copied to {remote.url}", markup=False
+            )
+    replace = replace or _may_replace(pipeline, root)
+    changes: list[dict[str, Any]] = []
+
+    def told(change: Change) -> None:
+        changes.append(change.to_json())
+        if not quiet:
+            screen.print(change_line(changes[-1]), markup=False)
+
     result = run_pipeline(
         pipeline,
         root,
@@ -76,12 +100,31 @@ def run(
         wait_s=wait,
         stopper=stopper,
         display=lambda tracker: nullcontext() if quiet else display_for(tracker, screen),
+        replace=replace,
+        told=told if as_json or not quiet else None,
     )
     if result.attempt is None and not quiet:
         screen.print(f"nothing to do: every stage of {pipeline.name!r} is done in {root}", markup=False)
     elif not quiet:
         screen.print(f"attempt {result.attempt} done in {duration(result.elapsed_s)}", markup=False)
-    _summary(root, quiet, as_json, result.attempt, result.elapsed_s)
+    if remote is not None:
+        sent = remote.send(root)
+        if not quiet:
+            screen.print(f"{count(sent)} files copied to {remote.url}", markup=False)
+    told_of = {"change": changes[0] if changes else None}
+    _summary(root, quiet, as_json, {"attempt": result.attempt, "elapsed_s": round(result.elapsed_s, 3), **told_of})
+
+
+def _may_replace(pipeline: Pipeline, root: Path) -> bool:
+    """Ask, where a person is there to answer, before a run of another pipeline is taken over."""
+    from synthflow.plan.other_run import other_run
+    from synthflow.stores.manifest import Manifest
+
+    other = None
+    with suppress(OSError):  # an impossible place is the run's own to refuse
+        if sys.stdin.isatty() and root.is_dir():
+            other = other_run(pipeline, Manifest(root))
+    return other is not None and click.confirm(f"{root} {other}; put {pipeline.name!r} in its place?")
 
 
 def stop_on_signals(stopper: Stopper) -> None:
@@ -97,7 +140,7 @@ def stop_on_signals(stopper: Stopper) -> None:
         signal.signal(number, handle)
 
 
-def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapsed_s: float) -> None:
+def _summary(root: Path, quiet: bool, as_json: bool, done: Mapping[str, Any]) -> None:
     from synthflow.report.summary import render as render_summary
     from synthflow.report.summary import run_summary
     from synthflow.stores.catalog.build import open_catalog
@@ -109,7 +152,7 @@ def _summary(root: Path, quiet: bool, as_json: bool, attempt: int | None, elapse
         has_steps = con.execute("SELECT count(*) > 0 FROM step_values").fetchall()[0][0]
         view = "step_advantages" if has_steps else "verdicts"
     if as_json:
-        echo_json({"run": str(root), "attempt": attempt, "elapsed_s": round(elapsed_s, 3), **summary})
+        echo_json({"run": str(root), **done, **summary})
         return
     screen = console()
     render_summary(screen, summary, brief=True)

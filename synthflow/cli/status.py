@@ -33,6 +33,7 @@ def status(run: Path, as_json: bool) -> None:
 
 def run_status(root: Path) -> dict[str, Any]:
     """State of a run directory: who holds it, what is done and owed, the last progress that was saved."""
+    from synthflow.report.runs import state_of
     from synthflow.stores.lock import is_stale, read_lock
     from synthflow.stores.rundir import RunDirectory
 
@@ -41,18 +42,12 @@ def run_status(root: Path) -> dict[str, Any]:
     holder = read_lock(run.root)
     owed = manifest.owed()
     alive = holder is not None and not is_stale(holder)
-    if alive:
-        state = "running"
-    elif not manifest.attempt:
-        state = "not started"
-    else:
-        state = "incomplete" if owed else "complete"
     progress, of_attempt = _last_progress(run.root, manifest.attempt)
     graph = manifest.graph
     return {
         "run": str(root),
         "name": manifest.latest_attempt.get("name"),
-        "state": state,
+        "state": state_of(run.root, manifest),
         "attempt": manifest.attempt,
         "holder": holder if alive else None,
         "died": holder is not None and not alive,

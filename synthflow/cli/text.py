@@ -10,6 +10,8 @@ from rich.console import Console
 
 SPEC_HELP = "SPEC is a pipeline file or the name of a recipe (`synthflow list recipes`)."
 
+OUT_HELP = "Run directory.  [default: runs/NAME]"
+
 
 def console(*, err: bool = False) -> Console:
     """A console that writes plain text where nobody looks, and never wraps a table in a pipe."""

@@ -80,7 +80,8 @@ class Account:
 class Estimate:
     """How much flows: an estimate before a run. Counts are rows; tokens are sampled tokens.
 
-    `asked` is what a budget tells the stages that read it to sample: `rollouts`, or `tokens`.
+    `asked` is what a budget tells the stages that read it to sample: `rollouts` or `tokens`, `most` rollouts in all.
+    `most_requests` is the most that are asked, where `requests` is a guess; None: `requests` is the most.
     """
 
     problems: float = 0
@@ -90,6 +91,7 @@ class Estimate:
     rows: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     asked: Mapping[str, float] = field(default_factory=dict)
+    most_requests: float | None = None
 
 
 Volume = Estimate

@@ -1,8 +1,11 @@
-"""Publishing an export: written aside, hashed, and moved into `exports/<stage>/` as a whole."""
+"""Publishing an export: written aside, hashed, and moved into `exports/<stage>/` as a whole; and setting aside the
+release of a stage that is gone, so that nobody trains on it as if it were this run's.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +13,9 @@ import pyarrow as pa
 
 from synthflow.contracts import ExportStage, Inputs, Services
 from synthflow.stores.files import fsync_dir, no_space_is_clear, sha256_of
+from synthflow.stores.manifest import Manifest
+
+SET_ASIDE = "set-aside"
 
 
 def publish(stage: ExportStage, inputs: Inputs, services: Services, root: Path) -> tuple[pa.Table, dict[str, str]]:
@@ -40,3 +46,22 @@ def publish(stage: ExportStage, inputs: Inputs, services: Services, root: Path) 
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return rejects, hashes
+
+
+def set_aside(manifest: Manifest, root: Path, stages: Collection[str]) -> None:
+    """Move the releases of stages other than these to `set-aside/<stage>-<n>/`, and say so in the manifest.
+
+    The manifest is told first: a release that it has set aside and that still lies in `exports/`, because the run was
+    killed in between, is moved by the next call.
+    """
+    for stage in [commit.stage for commit in manifest.published() if commit.stage not in stages]:
+        number = 1 + sum(name == stage for name, _ in manifest.set_aside)
+        manifest.append({"kind": "set_aside", "stage": stage, "to": f"{SET_ASIDE}/{stage}-{number}"})
+    published = {commit.stage for commit in manifest.published()}
+    latest = dict(manifest.set_aside)
+    for stage, to in latest.items():
+        release = root / "exports" / stage
+        if stage not in {*stages, *published} and release.exists() and not (root / to).exists():
+            (root / to).parent.mkdir(exist_ok=True)
+            release.rename(root / to)
+            fsync_dir(release.parent)

@@ -16,17 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity
+from synthflow.errors import Incomplete, UserError
 from synthflow.execute.cluster import WAIT_S, connected, partitions_of
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
 from synthflow.execute.partition import cut_sources
 from synthflow.execute.progress import Tracker
 from synthflow.execute.prometheus import serving
+from synthflow.execute.releases import set_aside
 from synthflow.execute.sizing import cluster_size
+from synthflow.execute.spending import SpendCap
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
 from synthflow.models.directories import SHIPPED
+from synthflow.plan.costs import Change, cost_of_change
+from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
 from synthflow.stores.files import write_text
 from synthflow.stores.lock import RunLock
@@ -81,6 +86,8 @@ def run_pipeline(
     stopper: Stopper | None = None,
     identities: Mapping[str, PolicyIdentity] | None = None,
     journal_only: bool = False,
+    told: Callable[[Change], None] | None = None,
+    replace: bool = False,
 ) -> RunResult:
     """Run a pipeline, or what is still owed of it.
 
@@ -92,11 +99,14 @@ def run_pipeline(
         stopper: lets a signal handler ask the run to stop once what is in flight is finished.
         identities: of the policies, where they are known; None asks the backends, which need the models for it.
         journal_only: sample nothing: a stage that needs what is not journaled is owed.
+        told: is told what the run will cost, before it begins.
+        replace: go on in a directory whose run is another pipeline's.
 
     Raises:
         UserError: bad input; nothing was sampled.
         Incomplete: some work is owed; running again resumes.
         Stopped: it was asked to stop; running again resumes.
+        CapReached: it has spent what its spec allows; with a higher cap, running again resumes.
         RunLocked: another run holds the directory.
     """
     started = time.monotonic()
@@ -106,13 +116,22 @@ def run_pipeline(
     with RunLock(run.root):
         run.sweep()
         manifest = run.manifest()
+        other = other_run(pipeline, manifest)
+        if other is not None and not replace:
+            raise UserError(f"{out}: {other}; give another --out, or --replace to put this pipeline in its place")
         planned = plan_run(pipeline, manifest, identities)
-        units = cut_sources(planned, run.root)
+        now = cut_sources(planned, run.root)
+        units = {name: each.units for name, each in now.items()}
         planned = planned.with_sources(units)
+        set_aside(manifest, run.root, planned.graph.stages)
         if _is_done(planned, run):
+            _record_units(manifest, units)
             return RunResult(run.root, None, time.monotonic() - started)
+        if told is not None:
+            told(cost_of_change(planned, now, run.root))
         attempt = _open(planned, run, units)
-        context = _context(planned, run, attempt, journal_only)
+        cap = SpendCap(pipeline.execution, run.journal, stopper)
+        context = _context(planned, run, attempt, journal_only or cap.reached)
         stopper.begin(run.root, attempt)
         tracker = _tracker(planned, run, attempt)
         with (
@@ -121,12 +140,19 @@ def run_pipeline(
         ):
             try:
                 if manifest.owed():
-                    _execute(pipeline, run, manifest, context, tracker, scheduler, wait_s, stopper)
+                    _execute(pipeline, run, manifest, context, tracker, scheduler, wait_s, stopper, cap)
                 tracker.doing = "building the catalog"
                 finish_run(pipeline, run, manifest, identities, attempt)
                 tracker.finish("done")
+            except (Stopped, Incomplete) as error:
+                if cap.reached:
+                    capped = cap.error(sum(manifest.owed().values()))
+                    tracker.finish(f"stopped: {capped}")
+                    raise capped from error
+                tracker.finish("interrupted" if isinstance(error, Stopped) else f"stopped: {error}")
+                raise
             except BaseException as error:
-                interrupted = isinstance(error, KeyboardInterrupt | Stopped)
+                interrupted = isinstance(error, KeyboardInterrupt)
                 tracker.finish("interrupted" if interrupted else f"stopped: {error}")
                 raise
     return RunResult(run.root, attempt, time.monotonic() - started)
@@ -151,9 +177,13 @@ def _open(planned: PlannedRun, run: RunDirectory, units: Mapping[str, SourceUnit
         "spec": json.loads(json.dumps(pipeline.resolved(), default=str)),
     }
     attempt = manifest.open_attempt(planned.records, details)
-    for source, each in units.items():
-        manifest.set_partitions(source, each.partitions, each.left_out)
+    _record_units(manifest, units)
     return attempt
+
+
+def _record_units(manifest: Manifest, units: Mapping[str, SourceUnits]) -> None:
+    for source, each in units.items():
+        manifest.set_partitions(source, each.partitions, each.left_out, each.content)
 
 
 def _context(planned: PlannedRun, run: RunDirectory, attempt: int, journal_only: bool) -> RunContext:
@@ -214,10 +244,15 @@ def _execute(
     scheduler: str | None,
     wait_s: float,
     stopper: Stopper,
+    cap: SpendCap,
 ) -> None:
+    def counted(counts: Mapping[str, Any]) -> None:
+        tracker.counted(counts)
+        cap.counted(counts)
+
     sampling = () if context.journal_only else manifest.owed()
     size = cluster_size(pipeline, sampling, local=scheduler is None and not context.journal_only)
-    watcher = Watcher(committed=tracker.committed, counted=tracker.counted)
+    watcher = Watcher(committed=tracker.committed, counted=counted)
     if scheduler is None:
         tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"
     with connected(

@@ -6,8 +6,9 @@ that names it.
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from synthflow.errors import UserError
+from synthflow.ids import content_id
 from synthflow.io.paths import label, reason
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -42,6 +44,24 @@ def opened(path: str, kind: str = "") -> Iterator[Any]:
             yield stream
     except (OSError, pa.ArrowException, EOFError) as error:
         raise UserError(f"{label(path)}: cannot be read{kind}: {reason(error)}") from error
+
+
+def content_of(paths: Sequence[str]) -> str | None:
+    """H(names and bytes of some files, in order); None if one is a URL, which would have to be loaded for it.
+
+    Raises:
+        UserError: if one cannot be read.
+    """
+    if any("://" in path for path in paths):
+        return None
+    held = []
+    for path in paths:
+        try:
+            with Path(path).open("rb") as stream:
+                held.append((Path(path).name, hashlib.file_digest(stream, "blake2b").hexdigest()))
+        except OSError as error:
+            raise UserError(f"{label(path)}: cannot be read: {reason(error)}") from error
+    return content_id("z", held)
 
 
 def lines(stream: Any) -> Iterator[bytes]:

@@ -7,15 +7,15 @@ random sample that does not depend on the order of the input, and what is told s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import pyarrow as pa
 
 from synthflow.contracts import Question, Verifier
 from synthflow.rollouts.questions import question
-from synthflow.stages.source.base import Source
 from synthflow.stages.verify.registered import VerifyStage
 
 if TYPE_CHECKING:
@@ -60,45 +60,58 @@ class Golds:
         return f"{of}{sampled} cannot be read by {' or '.join(self.verifiers)}"
 
 
-def golds_of(pipeline: Pipeline, source: Source) -> Golds:
-    """Read a source to its end, and ask the verify stages below it about its gold answers."""
-    problems, kept = _sample(source.batches())
-    stages = [
-        n.stage for n in pipeline.nodes if isinstance(n.stage, VerifyStage) and source.name in _above(pipeline, n.name)
-    ]
-    asked = [stage for stage in stages if _reads_golds(stage)]
+class GoldSample:
+    """The problems of a source with the smallest ids, as far as it was read; `problems` counts all."""
+
+    def __init__(self) -> None:
+        self.problems = 0
+        self._kept = pl.DataFrame()
+        self._limit: Any = None
+
+    def add(self, batch: pa.Table) -> None:
+        self.problems += batch.num_rows
+        frame = pl.from_arrow(batch.select(list(_COLUMNS)))
+        assert isinstance(frame, pl.DataFrame)
+        if self._limit is not None:
+            frame = frame.filter(pl.col("problem_id") < self._limit)
+        if frame.height:
+            self._kept = pl.concat([self._kept, frame]) if self._kept.height else frame
+        if self._kept.height > 2 * MOST:
+            self._kept = self._kept.bottom_k(MOST, by="problem_id")
+            self._limit = self._kept["problem_id"].max()
+
+    def rows(self) -> pl.DataFrame:
+        return self._kept.sort("problem_id").head(MOST) if self._kept.height else self._kept
+
+
+def reads_golds_of(pipeline: Pipeline, source: str) -> dict[str, VerifyStage]:
+    """The verify stages below a source that read gold answers, by name."""
+    return {
+        n.name: n.stage
+        for n in pipeline.nodes
+        if isinstance(n.stage, VerifyStage) and source in _above(pipeline, n.name) and _reads_golds(n.stage)
+    }
+
+
+def golds_of(pipeline: Pipeline, source: str, sample: GoldSample) -> Golds:
+    """Ask the verify stages below a source about its gold answers."""
+    asked = [*reads_golds_of(pipeline, source).values()]
     needed = all(stage.needs_answer for stage in asked)  # else what is to be met may stand in the metadata
-    rows = [row for row in kept.iter_rows(named=True) if row["answer"] is not None or not needed]
+    rows = [row for row in sample.rows().iter_rows(named=True) if row["answer"] is not None or not needed]
     if not asked or not rows:
-        return Golds(problems)
+        return Golds(sample.problems)
     faults = _faults(asked, [question("", "", row) for row in rows])
     bad = [
         UnreadGold(r["problem_id"], (r["answer"] or "")[:_SHOWN], why)
         for r, why in zip(rows, faults, strict=True)
         if why
     ]
-    return Golds(problems, len(rows), len(bad), tuple(stage.verifier for stage in asked), tuple(bad[:EXAMPLES]))
+    told = tuple(stage.verifier for stage in asked)
+    return Golds(sample.problems, len(rows), len(bad), told, tuple(bad[:EXAMPLES]))
 
 
 def _reads_golds(stage: VerifyStage) -> bool:
     return stage.needs_answer or stage.verifier_class.gold_faults is not Verifier.gold_faults
-
-
-def _sample(batches: Iterable[Any]) -> tuple[int, pl.DataFrame]:
-    """How many rows there are, and those with the smallest ids."""
-    rows, kept, limit = 0, pl.DataFrame(), None
-    for batch in batches:
-        rows += batch.num_rows
-        frame = pl.from_arrow(batch.select(list(_COLUMNS)))
-        assert isinstance(frame, pl.DataFrame)
-        if limit is not None:
-            frame = frame.filter(pl.col("problem_id") < limit)
-        if frame.height:
-            kept = pl.concat([kept, frame]) if kept.height else frame
-        if kept.height > 2 * MOST:
-            kept = kept.bottom_k(MOST, by="problem_id")
-            limit = kept["problem_id"].max()
-    return rows, kept.sort("problem_id").head(MOST) if kept.height else kept
 
 
 def _faults(stages: Sequence[VerifyStage], questions: Sequence[Question]) -> list[str | None]:

@@ -1,7 +1,7 @@
 """What a pipeline will do in a run directory, without doing it.
 
-Reading a plan changes nothing: sources are read and counted, models are identified but not loaded, and the manifest is
-only looked at.
+Reading a plan changes nothing: sources are read and cut as a run cuts them, models are identified but not loaded, and
+the manifest and the journal are only looked at.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Estimate
-from synthflow.plan.golds import Golds, golds_of
+from synthflow.plan.costs import Change, StageCost, cost_of_change
+from synthflow.plan.golds import Golds, GoldSample, golds_of, reads_golds_of
+from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import plan_run
+from synthflow.plan.sources import partition_sizes, read_sources, recorded_batches
 from synthflow.plan.volumes import volumes
-from synthflow.stages.source.base import Source
 from synthflow.stores.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -45,9 +47,11 @@ class Plan:
     run: Path
     stages: tuple[StagePlan, ...]
     problems: int
+    change: Change
+    other_run: str | None
     price_per_million_tokens: float | None
     golds: Mapping[str, Golds] = field(default_factory=dict)
-    """By source, where a verify stage below reads gold answers."""
+    """By source, where a verify stage below that reads gold answers has work to do."""
 
     def to_json(self) -> dict[str, Any]:
         requests = sum(s.requests for s in self.stages)
@@ -65,6 +69,8 @@ class Plan:
                 "disk_bytes": tokens * _BYTES_PER_TOKEN,
                 "cost": None if price is None else tokens / 1e6 * price,
             },
+            "change": self.change.to_json(),
+            "other_run": self.other_run,
         }
 
 
@@ -75,21 +81,40 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
         UserError: if an input cannot be read or a model cannot be found.
     """
     planned = plan_run(pipeline, Manifest(root))
-    graph = planned.graph
-    golds = {n.name: golds_of(pipeline, n.stage) for n in pipeline.nodes if isinstance(n.stage, Source)}
-    problems = {name: found.problems for name, found in golds.items()}
-    flow = volumes(pipeline, problems)
-    stages = []
-    for record in planned.records:
-        expected = len(graph.units(record.name)) or sum(
-            -(-problems[s] // pipeline.execution.partition_size) for s in graph.sources_of(record.name)
-        )
-        done = planned.units_done(record.name)
-        stages.append(_stage_plan(record.name, record.use, expected, done, flow[record.name]))
-    price = pipeline.execution.price_per_million_tokens
-    told = {name: found for name, found in golds.items() if found.verifiers}
-    return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), price, told)
+    samples = {name: GoldSample() for name in planned.graph.stages}
+    now = read_sources(planned, root, lambda name: samples[name].add)
+    planned = planned.with_sources({name: each.units for name, each in now.items()})
+    problems = {name: sum(partition_sizes(planned, name, each).values()) for name, each in now.items()}
+    flow, change = volumes(pipeline, problems), cost_of_change(planned, now, root)
+    stages = [_stage_plan(cost, flow[cost.stage]) for cost in change.stages]
+    owed = {cost.stage for cost in change.stages if cost.owed}
+    golds = {}
+    for name, each in now.items():
+        if not owed.isdisjoint(reads_golds_of(pipeline, name)):
+            if not each.was_read:
+                for batch in recorded_batches(planned, name, each, root):
+                    samples[name].add(batch)
+            golds[name] = golds_of(pipeline, name, samples[name])
+    return Plan(
+        name=pipeline.name,
+        run=root,
+        stages=tuple(stages),
+        problems=sum(problems.values()),
+        change=change,
+        other_run=other_run(pipeline, planned.manifest),
+        price_per_million_tokens=pipeline.execution.price_per_million_tokens,
+        golds={name: found for name, found in golds.items() if found.verifiers},
+    )
 
 
-def _stage_plan(name: str, use: str, units: int, done: int, volume: Estimate) -> StagePlan:
-    return StagePlan(name, use, units, done, dict(volume.rows), volume.requests, volume.tokens, volume.note)
+def _stage_plan(cost: StageCost, volume: Estimate) -> StagePlan:
+    return StagePlan(
+        cost.stage,
+        cost.use,
+        cost.kept + cost.owed,
+        cost.kept,
+        dict(volume.rows),
+        volume.requests,
+        volume.tokens,
+        volume.note,
+    )

@@ -31,10 +31,14 @@ def policy_identities(pipeline: Pipeline) -> dict[str, PolicyIdentity]:
 
 @dataclass(frozen=True, slots=True)
 class SourceUnits:
-    """Units of a source: its partitions in order, and the unit of what it left out, if it did."""
+    """Units of a source: its partitions in order, and the unit of what it left out, if it did.
+
+    `content` is a hash of what its files hold, where that is told without making problems of it.
+    """
 
     partitions: tuple[str, ...]
     left_out: str | None
+    content: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

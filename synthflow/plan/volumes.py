@@ -7,6 +7,7 @@ answered (how many groups are mixed, say) is given as the most it can be.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from synthflow.contracts import Estimate
@@ -36,11 +37,12 @@ def _largest(counts: list[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
-def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Estimate]:
+def volumes(pipeline: Pipeline, problems: Mapping[str, int], *, most: bool = False) -> dict[str, Estimate]:
     """Estimate of every stage.
 
     Args:
         problems: number of problems of every source, by stage name.
+        most: no guesses: requests, and the rollouts that come of them, are the most that there can be.
     """
     found: dict[str, Estimate] = {}
     for node in pipeline.nodes:
@@ -48,5 +50,19 @@ def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Estima
             n = problems.get(node.name, 0)
             found[node.name] = Estimate(problems=n, rows={"problems": n})
         else:
-            found[node.name] = node.stage.estimate(_sum([found[p] for p in node.parents]))
+            estimate = node.stage.estimate(_sum([found[p] for p in node.parents]))
+            found[node.name] = _bounded(estimate) if most else estimate
     return found
+
+
+def _bounded(estimate: Estimate) -> Estimate:
+    if estimate.most_requests is None:
+        return estimate
+    more = estimate.most_requests - estimate.requests
+    per_request = estimate.tokens / estimate.requests if estimate.requests else 0.0
+    return replace(
+        estimate,
+        requests=estimate.most_requests,
+        rollouts=estimate.rollouts + more,
+        tokens=estimate.most_requests * per_request,
+    )

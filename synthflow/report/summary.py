@@ -68,7 +68,8 @@ def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -
                         ("pass_rate_by_difficulty", "difficulty_bin")):  # fmt: skip
         summary[section] = _rows(con, _pass_rate_by(by))
     summary.pop("pass_rate")
-    summary["exports"] = _exports(Path(run)) if run is not None else []
+    summary["exports"] = _releases(Path(run) / "exports") if run is not None else []
+    summary["set_aside"] = _releases(Path(run) / "set-aside") if run is not None else []
     return summary
 
 
@@ -86,12 +87,12 @@ def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
     return [dict(zip(names, map(plain, row), strict=True)) for row in result.fetchall()]
 
 
-def _exports(run: Path) -> list[dict[str, Any]]:
-    """Releases in the run directory: files, bytes, and rows of the Parquet ones."""
+def _releases(folder: Path) -> list[dict[str, Any]]:
+    """Releases in a folder: files, bytes, and rows of the Parquet ones."""
     import pyarrow.parquet as pq
 
     found = []
-    for release in sorted(p for p in (run / "exports").glob("*") if p.is_dir() and not p.name.startswith(".")):
+    for release in sorted(p for p in folder.glob("*") if p.is_dir() and not p.name.startswith(".")):
         files = [p for p in sorted(release.rglob("*")) if p.is_file()]
         rows = sum(pq.read_metadata(p).num_rows for p in files if p.suffix == ".parquet")
         found.append(
@@ -122,6 +123,8 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(f"{row['labeler']}: {row['steps']:,} steps of {row['rollouts']:,} rollouts{mean}")
     lines.extend(f"{r['pairs']:,} {r['level']} pairs ({r['rule']})" for r in summary["pairs"])
     lines.extend(f"export {r['export']}: {r['rows']:,} rows" for r in summary["exports"])
+    gone = "the spec has this export no more"
+    lines.extend(f"set-aside/{r['export']}: {r['rows']:,} rows, {gone}" for r in summary.get("set_aside", ()))
     return lines or ["nothing was sampled yet"]
 
 

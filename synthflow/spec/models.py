@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SPLIT_WORDS = frozenset(
@@ -63,8 +63,24 @@ class ExecutionSpec(BaseModel):
     max_error_rate: float = Field(0.25, ge=0.0, le=1.0, description="share of failed requests that stops a run")
     retries: int = Field(3, ge=0, le=100, description="attempts after a failure of a machine or server")
     price_per_million_tokens: float | None = Field(None, ge=0.0, description="for the cost estimate, any currency")
+    max_tokens: int | None = Field(None, ge=1, description="sampled tokens at which the run stops; null: no cap")
+    max_cost: float | None = Field(None, gt=0.0, description="cost at which the run stops, at the price; null: no cap")
     prometheus_port: int | None = Field(None, ge=1, le=65535, description="serve metrics for Prometheus; null: do not")
     prometheus_host: str = Field("127.0.0.1", min_length=1, description="the address that the metrics are served on")
+
+    @model_validator(mode="after")
+    def _costs_have_a_price(self) -> ExecutionSpec:
+        if self.max_cost is not None and not self.price_per_million_tokens:
+            raise ValueError("max_cost needs price_per_million_tokens; give it, or cap tokens with max_tokens")
+        return self
+
+    @property
+    def token_cap(self) -> int | None:
+        """Sampled tokens at which a run stops, by whichever cap is the lower."""
+        caps = [] if self.max_tokens is None else [self.max_tokens]
+        if self.max_cost is not None and self.price_per_million_tokens:
+            caps.append(int(self.max_cost / self.price_per_million_tokens * 1e6))
+        return min(caps, default=None)
 
 
 class PipelineSpec(BaseModel):

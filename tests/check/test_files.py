@@ -18,6 +18,7 @@ from synthflow import ids
 from synthflow.check import CheckReport, check_run
 from synthflow.contracts import SampleResult
 from synthflow.errors import UserError
+from synthflow.execute.releases import set_aside
 from synthflow.schema import TABLES
 from synthflow.stores.files import sha256_of
 from synthflow.stores.journal import encode
@@ -214,7 +215,7 @@ def test_what_an_earlier_plan_made_is_a_warning(world: World, shard: FindShard) 
     root = world.write()
     manifest = Manifest(root)
     manifest.open_attempt([stage for stage in world.plan if stage.name not in ("pairs", "dpo")], {"spec": {"seed": 7}})
-    assert [f.kind for f in check_run(root).findings] == ["summary_stale"]
+    assert [f.kind for f in check_run(root).findings] == ["summary_stale", "stale_release"]
     path = shard(root, "pairs", "pairs")
     path.unlink()
     (root / "exports/dpo/README.md").write_text("changed")
@@ -224,7 +225,19 @@ def test_what_an_earlier_plan_made_is_a_warning(world: World, shard: FindShard) 
         ("summary_stale", "manifest.json"),
         ("missing", path.relative_to(root).as_posix()),
         ("hash", "exports/dpo/README.md"),
+        ("stale_release", "exports/dpo"),
     }
+
+
+def test_a_release_that_was_set_aside_is_told(world: World) -> None:
+    root = world.write()
+    manifest = Manifest(root)
+    manifest.open_attempt([stage for stage in world.plan if stage.name not in ("pairs", "dpo")], {"spec": {"seed": 7}})
+    set_aside(manifest, root, manifest.graph.stages)
+    assert (root / "set-aside/dpo-1/README.md").is_file() and not (root / "exports/dpo").exists()
+    told = {(f.kind, f.where): f.what for f in check_run(root).findings}
+    assert "the release of stage 'dpo'" in told.pop(("set_aside", "set-aside/dpo-1"))
+    assert set(told) == {("summary_stale", "manifest.json")}
 
 
 def test_what_a_source_left_out_points_to_no_problem(world: World) -> None:

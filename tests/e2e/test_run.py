@@ -105,7 +105,8 @@ def test_more_rollouts_sample_only_the_new_ones(tmp_path: Path) -> None:
     few = {**SMALL, "stages": stages}
     run_ok(write_spec(spec, few), out)
     old, journal = tables(out)["rollouts"], journal_lines(out)
-    run_ok(write_spec(spec, with_changes(few, stages={"rollouts": {"n": 24}})), out)
+    told = run_ok(write_spec(spec, with_changes(few, stages={"rollouts": {"n": 24}})), out).stdout
+    assert "since attempt 1: rollouts (n: 8 → 24); " in told and "; 128 requests, about " in told
     new = tables(out)["rollouts"]
     assert old.height == 8 * 8 and new.height == 8 * 24
     assert set(new["problem_id"].value_counts()["count"]) == {24}, "16 new ones of each problem"

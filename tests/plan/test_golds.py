@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from support.paper_runs import PaperRun, write_problems
 from synthflow.plan import golds
-from synthflow.plan.golds import Golds, golds_of
+from synthflow.plan.golds import Golds, GoldSample, golds_of
+from synthflow.plan.plan import make_plan
+from synthflow.plan.planned import policy_identities
 from synthflow.spec import Pipeline
+from synthflow.stages.source.base import Source
 
 CHOICE = {"use": "verify.choice"}
 
@@ -25,7 +29,11 @@ def read(folder: Path, answers: Sequence[str | None], *verify: dict[str, Any], *
     }
     stages |= {f"v{i}": {"of": "rollouts", **fields} for i, fields in enumerate(verify)}
     pipeline = Pipeline.build("p", stages, {"backend": "transformers", "model": "demo"})
-    return golds_of(pipeline, pipeline["problems"].stage)
+    sample, source = GoldSample(), pipeline["problems"].stage
+    assert isinstance(source, Source)
+    for batch in source.batches():
+        sample.add(batch)
+    return golds_of(pipeline, "problems", sample)
 
 
 def test_they_are_counted_with_three_examples(tmp_path: Path) -> None:
@@ -77,3 +85,23 @@ def test_of_many_a_sample_is_looked_at_and_told_so(tmp_path: Path, monkeypatch: 
     assert (found.problems, found.looked_at) == (2000, 300)
     assert 45 <= found.unparsable <= 105, "a quarter of them, give or take four standard errors"
     assert found.note() == f"{found.unparsable} of 300 gold answers looked at (of 2,000) cannot be read by choice"
+
+
+def test_a_plan_looks_while_verdicts_are_owed_and_not_once_all_are_given(tmp_path: Path) -> None:
+    path = write_problems(tmp_path / "problems.jsonl", {f"{i}?": "A" if i else "neither" for i in range(5)})
+    stages: dict[str, dict[str, Any]] = {
+        "problems": {"use": "source.jsonl", "path": str(path)},
+        "rollouts": {"use": "sample", "of": "problems", "n": 1},
+        "verdicts": {"use": "verify.choice", "of": "rollouts"},
+    }
+    run = PaperRun(tmp_path / "run")
+    policy = {"backend": "transformers", "model": "demo"}
+    pipeline = Pipeline.build("paper", stages, policy, execution={"partition_size": 2})
+    run.identities = policy_identities(pipeline)
+    assert make_plan(pipeline, run.root).golds["problems"].unparsable == 1
+    run.finish(stages)
+    assert make_plan(pipeline, run.root).golds == {}
+    stages["also"] = {"use": "verify.choice", "of": "rollouts", "truncated": "wrong"}
+    pipeline = Pipeline.build("paper", stages, policy, execution={"partition_size": 2})
+    found = make_plan(pipeline, run.root).golds["problems"]
+    assert (found.problems, found.unparsable) == (5, 1), "told from the run's own shards: the file is not read again"

@@ -158,3 +158,16 @@ def test_an_edge_backwards_is_a_circle(parents: dict[str, tuple[str, ...]], data
     closed = {**parents, low: (*parents[low], high)}
     for cycle in found:
         assert all(after in closed[name] for name, after in zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+
+
+def test_the_lower_cap_counts_and_a_cost_needs_a_price() -> None:
+    stages = {"problems": {"use": "source.demo", "limit": 4}}
+
+    def cap(**execution: float) -> int | None:
+        return Pipeline.build("capped", stages, execution=execution).execution.token_cap
+
+    assert cap() is None and cap(max_tokens=10) == 10
+    assert cap(max_cost=3, price_per_million_tokens=2) == 1_500_000
+    assert cap(max_cost=3, price_per_million_tokens=2, max_tokens=7) == 7
+    with pytest.raises(Mistakes, match="max_cost needs price_per_million_tokens"):
+        cap(max_cost=3)

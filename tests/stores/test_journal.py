@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from synthflow.contracts import SampleResult
 from synthflow.stores import journal
-from synthflow.stores.journal import JournalWriter, decode, encode, lookup, segments
+from synthflow.stores.journal import (
+    JournalWriter,
+    answered,
+    decode,
+    encode,
+    lookup,
+    place,
+    segments,
+    tokens_spent,
+)
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 RESULTS = st.builds(
@@ -173,3 +182,21 @@ def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.Monkey
     writer.append(result(3), problem(1))
     writer.close()
     assert len(lookup(tmp_path, [problem(1)], [result(n).rollout_id for n in range(4)])[0]) == 2
+
+
+def test_what_was_answered_is_counted_by_place_and_what_it_took_in_tokens(tmp_path: Path) -> None:
+    for attempt, numbers in ((1, (1, 2)), (2, (2, 3))):
+        writer = JournalWriter(tmp_path, [problem(1)], attempt)
+        for n in numbers:
+            # `place` looks at the first 64 of an id's 96 bits
+            writer.append(SampleResult(f"r_{n:016x}{'0' * 8}", "x", "stop", n_tokens=10), problem(1))
+        writer.append(SampleResult(f"l_{attempt:024x}", "", "stop", n_tokens=5), problem(1))
+        writer.close()
+    [_, last] = sorted(tmp_path.iterdir())
+    torn = encode(SampleResult(f"r_{9:016x}{'0' * 8}", "x", "stop", n_tokens=10), problem(1), 1)[:-9]
+    last.write_bytes(last.read_bytes() + torn)
+    found = answered(tmp_path, [problem(1)])
+    assert set(found.tolist()) == {0, 1, 2, 3}, "0 is of both readings"
+    assert place(f"r_{3:016x}{'f' * 8}") == 3
+    assert answered(tmp_path, [problem(2)]).size == 0, "another range of problems"
+    assert tokens_spent(tmp_path) == 4 * 10 + 2 * 5, "a record that was paid twice counts twice, a torn one not at all"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,45 @@ def test_an_export_counts_only_if_it_was_published_last(tmp_path: Path) -> None:
     assert manifest.find("sft", ALL) == first
     manifest.commit(Commit("sft", "f_other", "e_2", ALL, "k_2", 1, (), {"exports/sft/a": "11"}))
     assert manifest.find("sft", ALL) is None
+
+
+def test_a_release_that_was_set_aside_is_owed_again_until_it_is_published_anew(tmp_path: Path) -> None:
+    manifest = opened(tmp_path)
+    for name in manifest.graph.stages:
+        for unit in manifest.graph.units(name):
+            made = commit(manifest.graph, name, unit)
+            manifest.commit(replace(made, files={"exports/sft/a": "0"}) if name == "sft" else made)
+    [release] = manifest.published()
+    assert manifest.released("sft") == release and manifest.released("pairs") is None
+    manifest.append({"kind": "set_aside", "stage": "sft", "to": "set-aside/sft-1"})
+    for read in (manifest, Manifest(tmp_path)):
+        assert read.owed() == {"sft": 1} and read.published() == []
+        assert read.set_aside == [("sft", "set-aside/sft-1")]
+        assert read.was_done(release.fingerprint, release.key), "what it cost was paid"
+    manifest.commit(release)
+    assert Manifest(tmp_path).owed() == {}
+
+
+def test_what_is_forgotten_is_owed_and_was_never_done(tmp_path: Path) -> None:
+    manifest = opened(tmp_path)
+    made = [commit(manifest.graph, "rollouts", unit) for unit in PARTITIONS["problems"]]
+    for one in made:
+        manifest.commit(one)
+    assert manifest.was_done(made[0].fingerprint, made[0].key)
+    manifest.forget(made[:1])
+    lines = (tmp_path / "manifest.jsonl").read_bytes()
+    manifest.forget([])
+    assert (tmp_path / "manifest.jsonl").read_bytes() == lines
+    for read in (manifest, Manifest(tmp_path)):
+        assert read.owed()["rollouts"] == 1 and read.all_commits() == made[1:]
+        assert not read.was_done(made[0].fingerprint, made[0].key)
+
+
+def test_units_of_what_a_source_held_are_found_again(tmp_path: Path) -> None:
+    manifest = opened(tmp_path)
+    manifest.set_partitions("problems", ["q_1"], "q_left", "z_1")
+    manifest.set_partitions("problems", ["q_2"], None, "z_2")
+    for read in (manifest, Manifest(tmp_path)):
+        assert read.units_of("problems", "z_1") == (("q_1",), "q_left")
+        assert read.units_of("problems", "z_2") == (("q_2",), None)
+        assert read.units_of("problems", "z_3") is None

@@ -123,6 +123,7 @@ class Budget(Stage):
     def estimate(self, upstream: Estimate) -> Estimate:
         per, tokens = self.config.rollouts_per_problem, self.config.tokens_per_problem
         asked = {"rollouts": upstream.problems * per} if per is not None else {"tokens": upstream.problems * tokens}
+        asked["most"] = upstream.problems * self.config.n_max
         rows = {"scores": 2 * upstream.problems}
         return Estimate(upstream.problems, upstream.rollouts, rows=rows, asked=asked)
 

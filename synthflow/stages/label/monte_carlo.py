@@ -94,6 +94,7 @@ class MonteCarlo(Stage):
             _guessed_tokens(config, labelled, requests),
             rows,
             note=f"guessed: {steps} steps a rollout, {labelled:.0f} rollouts labelled, shared prefixes not deducted",
+            most_requests=_most_requests(config, upstream),
         )
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
@@ -163,6 +164,14 @@ def _guessed_requests(config: MonteCarloConfig, steps: int) -> float:
     if config.method == "posterior":
         return GUESSED_WRONG * min(GUESSED_POSTERIOR * steps, prefixes * config.most)
     return prefixes * float(config.n if config.method == "exhaustive" else GUESSED_ADAPTIVE * config.most)
+
+
+def _most_requests(config: MonteCarloConfig, upstream: Estimate) -> float:
+    """Every rollout is labelled, has as many steps as it may, and takes all that its rule allows."""
+    per_problem = config.rollouts_per_problem
+    labelled = upstream.rollouts if per_problem is None else min(upstream.rollouts, upstream.problems * per_problem)
+    steps = config.max_steps if config.entropy_steps is None else config.entropy_steps.top + 1
+    return labelled * (steps - 1 + (config.force_stop is not None)) * config.most
 
 
 def _guessed_tokens(config: MonteCarloConfig, labelled: float, requests: float) -> float:

@@ -67,6 +67,8 @@ class SampleMore(FirstRollouts):
             tokens=tokens or rollouts * most,
             rows={"rollouts": rollouts},
             note=f"the budget's {tokens:.0f} tokens" if tokens else f"the budget's, at most {most} tokens each",
+            # A rollout of one token is the cheapest that a budget in tokens may count with.
+            most_requests=max(rollouts, min(tokens, upstream.asked.get("most", tokens))),
         )
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:

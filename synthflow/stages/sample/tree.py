@@ -81,7 +81,7 @@ class SampleTree(Stage):
 
     def estimate(self, upstream: Estimate) -> Estimate:
         config: TreeSearchConfig = self.config
-        samples = float(config.first + config.iterations * config.branch)
+        samples = most = float(config.first + config.iterations * config.branch)
         tokens = samples * config.max_tokens * GUESSED_LENGTH
         if config.tokens is not None and config.tokens < tokens:
             samples, tokens = samples * config.tokens / tokens, config.tokens
@@ -94,6 +94,7 @@ class SampleTree(Stage):
             upstream.problems * tokens,
             {"rollouts": requests + paths, "scores": requests + paths},
             note=f"{samples:.0f} samples a problem, guessed: {GUESSED_LENGTH:g} of max_tokens each",
+            most_requests=upstream.problems * most,
         )
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:

@@ -80,6 +80,16 @@ class Source(Stage):
             UserError: if the source itself cannot be read.
         """
 
+    def content(self) -> str | None:
+        """H(all that `rows` reads from outside), where that is cheaper to tell than to read it; None: read it.
+
+        Two sources of one fingerprint and one content have the same problems. What is generated reads nothing: "".
+
+        Raises:
+            UserError: if a file cannot be read.
+        """
+        return None
+
     def mapped(self) -> Mapped:
         """How this source's columns become problems."""
         c = self.config

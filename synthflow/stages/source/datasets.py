@@ -14,6 +14,7 @@ from pydantic import Field
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError
+from synthflow.io import files
 from synthflow.io.paths import anchored
 from synthflow.io.rows import Row
 from synthflow.stages.source.base import Source, TableSourceConfig
@@ -52,6 +53,13 @@ class DatasetsSource(Source):
         if path.is_absolute() and not path.is_dir():
             return [("path", f"{path} is not a folder", "a file is read by source.jsonl or source.parquet")]
         return []
+
+    def content(self) -> str | None:
+        """H(the files of a local folder); None of a name on the hub."""
+        folder = Path(self.config.path)
+        if not folder.is_absolute():
+            return None
+        return files.content_of([str(path) for path in sorted(folder.rglob("*")) if path.is_file()])
 
     def rows(self) -> Iterator[Row]:
         name = Path(self.config.path).name if Path(self.config.path).is_absolute() else self.config.path

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError
+from synthflow.io import files
 from synthflow.io.json_lines import json_rows
 from synthflow.io.rows import Mapped, Row
 from synthflow.stages.source.base import Source, SourceConfig
@@ -72,6 +73,12 @@ class DemoSource(Source):
                 yield Row("demo", i, problem.to_row(), "problem")
         except ValueError as error:
             raise UserError(f"{self.name} (source.demo): {error}") from error
+
+    def content(self) -> str | None:
+        from synthflow import demo
+
+        heldout = self.config.split == "heldout"
+        return files.content_of([str(demo.heldout_path(self.config.world))]) if heldout else ""
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         try:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError, suggest
+from synthflow.ids import content_id
 from synthflow.io.rows import Mapped, Row
 from synthflow.stages.source.base import Source, SourceConfig
 from synthflow.verifiers.reasoning_gym import KEY
@@ -71,6 +73,9 @@ class ReasoningGymSource(Source):
             require_answer=False,
             max_prompt_chars=c.max_prompt_chars,
         )
+
+    def content(self) -> str | None:
+        return content_id("z", version("reasoning-gym"))
 
     def rows(self) -> Iterator[Row]:
         import reasoning_gym

@@ -27,7 +27,7 @@ from synthflow.rollouts.questions import problems_by_id
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.schema import ARTIFACTS
 from synthflow.stages.verify import rubrics, rules
-from synthflow.stages.verify.criteria import Criterion, Rubric, RubricConfig, own_criteria
+from synthflow.stages.verify.criteria import MAX_OWN, Criterion, Rubric, RubricConfig, own_criteria
 from synthflow.stages.verify.rubrics import Met
 from synthflow.verifiers.answers.extract import extract
 from synthflow.verifiers.math import shown
@@ -77,6 +77,7 @@ class RubricStage(Stage):
             asked * config.max_tokens,
             {"scores": upstream.rollouts * (2 + len(config.criteria) + own), "artifacts": asked},
             note=note + (f"; guessed: {own} criteria of each problem's own" if own else ""),
+            most_requests=upstream.rollouts * (principles + MAX_OWN - own if own else principles) * config.k,
         )
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
