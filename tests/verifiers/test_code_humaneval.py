@@ -397,7 +397,7 @@ def test_without_the_code_before_it_a_body_is_no_program() -> None:
     ],
 )  # fmt: skip
 def test_tests_that_are_code(verifier: CodeVerifier, source: str, code: str, verdict: str) -> None:
-    quick = CodeVerifier(CodeConfig(timeout_s=1, program_s=3)) if "while" in source + code else verifier
+    quick = CodeVerifier(CodeConfig(timeout_s=1, program_s=1)) if "while" in source + code else verifier
     (found,) = quick.judge([Question("r", "p", f"```python\n{code}\n```", json.dumps({"tests": source}))])
     assert found.verdict == verdict, found
     if quick is not verifier:
