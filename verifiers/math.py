@@ -2,8 +2,8 @@ r"""`math`: is the final answer of a completion mathematically equal to the gold
 
 Invariants: one judgement a question, in order; whatever could hang runs in a killable worker, so a timeout, a crash or
 a memory limit is `unknown`, never `wrong`; the answer is found in one place (`extract`); `detail` is the answer that
-was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), words
-(`words`), exact forms (`quick`), and only then algebra (`compare`). Pairs of gold and answer that cost more than
+was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), exact forms
+(`quick`), and only then what reads both sides, in a worker (`compare`). Pairs of gold and answer that cost more than
 comparing two numbers are remembered, because rollouts repeat answers.
 """
 
@@ -56,8 +56,8 @@ class MathConfig(VerifierConfig):
 class MathVerifier(PooledVerifier):
     """Math-Verify on SymPy behind exact shortcuts, hard limits and killable workers.
 
-    Unknown reasons: empty, parse_failure, guessed, gold_unparsable, too_large, text_differs, timeout, memory,
-    verifier_error.
+    Unknown reasons: empty, parse_failure, guessed, gold_unparsable, too_large, text_differs, undecided, timeout,
+    memory, verifier_error.
     """
 
     name = "math"

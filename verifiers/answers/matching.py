@@ -285,6 +285,8 @@ def _as_mappings(gold: Reading, answer: Reading) -> Found | None:
     if isinstance(other, Relation):
         return DIFFERENT
     items = items_of(other)
+    if isinstance(other, Amount):
+        return Found("unsure", "several names have values")
     if known is None or items is None or len(items[1]) != len(known.values):
         return None
     values = known.in_order()

@@ -67,7 +67,10 @@ def clock_beside(clock: Clock, other: Amount | Ratio) -> Found:
         same = _ratio(clock) == other
         return found if same or found.verdict != "equal" else Found("unsure", "it may be a time or a ratio")
     if other.unit is not None and other.unit.dimension == (("s", 1),):
-        return identity(number(clock.seconds), ("mul", other.tree, number(other.unit.factor)))
+        span: Tree = ("mul", other.tree, number(other.unit.factor))
+        if len(clock.written) == 2 and identity(number(clock.seconds // 60), span).verdict == "equal":
+            return Found("unsure", "hours and minutes, or minutes and seconds")
+        return identity(number(clock.seconds), span)
     hours, minutes = divmod(clock.seconds // 60, 60)
     if other.tree in (number(hours), number((hours - 1) % 12 + 1), number(minutes)):
         return Found("unsure", "only one is a time of day")
