@@ -35,7 +35,7 @@ from synthflow.verifiers.workers.pooled import PooledVerifier
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
-_OTHER_NUMBER = re.compile(r"\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
+_OTHER_NUMBER = re.compile(r"^\([A-H]\)|\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
 _LETTERS_BEHIND = re.compile(r"[^a-zA-Z]*[\d})] ?([a-zA-Z][a-zA-Z0-9/*^{} +-]{0,30})")
 _PERCENT_ENDS = frozenset("%t}")
 
@@ -205,7 +205,7 @@ def decide_exactly(gold: str, answer: str) -> bool | None:
 
 
 def _may_be_words(text: str) -> bool:
-    """Whether a text is a run of letters, or holds a number in another spelling: `cat`, `1e-5`, `0x1f`, `2 (two)`."""
+    """Whether a text is a run of letters, or holds a number in another spelling: `cat`, `1e-5`, `2 (two)`, `(B) 12`."""
     return (text.isalpha() and len(text) > 2) or _OTHER_NUMBER.search(text) is not None
 
 

@@ -32,7 +32,7 @@ _RELATIVE = 1e-5
 _NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
 _DECIMAL = re.compile(r"[-+]?\d*\.\d+")
 _WORDS = re.compile(  # and what it would mend (\frac123) or drop
-    r"\\(?:text|mathrm|operatorname)|(?<![\\a-zA-Z{])[a-zA-Z]{4,}|\\frac ?\d|[a-zA-Z]\d|dots|\.\.\.|[?$#@]"
+    r"\\(?:text|mathrm|operatorname)|(?<![\\a-zA-Z{])[a-zA-Z]{4,}|\\frac ?\d|[a-zA-Z]\d|\d'|dots|\.\.\.|[?$#@]"
 )
 _INEQUALITY = re.compile(r"<|>|\\[lg]e(?![a-zA-Z])")
 _NAME = re.compile(r" ?[a-zA-Z] ?")

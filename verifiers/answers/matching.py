@@ -23,6 +23,7 @@ from synthflow.verifiers.answers.naming import (
 )
 from synthflow.verifiers.answers.number_matching import (
     based_beside,
+    beside_based,
     clock_beside,
     compare_based,
     compare_clocks,
@@ -77,6 +78,8 @@ def compare(gold: Reading, answer: Reading) -> Found:
         return _families(gold, answer)
     if isinstance(gold, Ratio) and isinstance(answer, Clock):
         return ratio_beside_clock(gold, answer)
+    if isinstance(gold, Amount) and isinstance(answer, Based):
+        return beside_based(gold, answer)
     for kinds, own_way in _WAYS:
         if isinstance(gold, kinds[0]) and isinstance(answer, kinds[1]):
             return own_way(gold, answer)

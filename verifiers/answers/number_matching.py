@@ -34,6 +34,13 @@ def based_beside(based: Based, other: Amount) -> Found:
     return DIFFERENT
 
 
+def beside_based(gold: Amount, based: Based) -> Found:
+    """A gold answer without a base beside digits in one: equal digits, or an equal value, may or may not be meant."""
+    assert based.base is not None
+    same = _written_in_letters(gold.tree) == based.digits.lower() or gold.tree == number(int(based.digits, based.base))
+    return Found("unsure", "only one names a number base") if same else DIFFERENT
+
+
 def _written_in_letters(tree: Tree) -> str:
     """`2A`, which is read as a product."""
     if tree[0] == "mul":

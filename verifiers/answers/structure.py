@@ -66,7 +66,10 @@ _ORDINAL = re.compile(r"\d.{0,12}(?:st|nd|rd|th)\s?\}{0,2}$")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){1,12}")
 _EMPTY = re.compile(r"(?<!\\)\{\}")
 _PYTHON_COMPLEX = re.compile(r"\(?[-+]?[\d.]+ ?[-+] ?[\d.]+j\)?")
-_LABEL = re.compile(r"(?:\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?)?\(([A-H])\)(?: ?\})? ?(?=[^\s^_'+*/=<>,-])")
+_LABEL = re.compile(
+    r"\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?\([A-H]\) ?\} ?(?=[^\s^_'+*/=<>,-])"
+    r"|\([A-H]\)(?=\d|\\frac|\\sqrt|\\\$)"
+)
 _BOLD = re.compile(r"^\*\*(?=[^*])|\*\*[!.]?$")
 _DOLLARS = re.compile(r"\$((?:[^$\\]|\\.)+)\$")
 _MATH = re.compile(r"(?<!\\)\\[()\[\]]")
