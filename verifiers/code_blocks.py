@@ -128,6 +128,7 @@ def _blocks(text: str) -> Iterator[_Block]:
     at = 0
     while at < len(lines):
         prefix, fence, info = _fence(lines[at])
+        prefix, fence, info = (prefix, fence, info) if fence else _late(lines[at])
         if not fence or (fence[0] == "`" and "`" in info):
             at += 1
             continue
@@ -150,6 +151,13 @@ def _fence(line: str) -> tuple[str, str, str]:
     start = prefix.end() if prefix else 0
     found = _FENCE.match(line, start)
     return (line[:start], found[1], found[2].strip()) if found else ("", "", "")
+
+
+def _late(line: str) -> tuple[str, str, str]:
+    """The same of a fence of Python that opens at the end of a line of text."""
+    before, fence, info = line.partition("```")
+    info = info.lstrip("`").strip()
+    return ("", fence, info) if before.strip() and _is_language(info) else ("", "", "")
 
 
 def _ends(lines: Sequence[str], start: int, fence: str) -> list[tuple[int, bool]]:

@@ -71,6 +71,7 @@ class Run:
         self._results: dict[int, Result] = {}
         self._asked: dict[int, _Asked] = {}
         self._spent_s = self._elapsed_s = 0.0
+        self._compiled = 0
 
     def owed(self) -> Iterator[tuple[Program, list[int]]]:
         """The next requests: all calls left in one, or the next script tests, or the next round of a source test."""
@@ -117,8 +118,9 @@ class Run:
             return True  # it has more parts than a result may have
 
     def take(self, tests: Sequence[int], ran: Ran) -> None:
-        self._spent_s += ran.wall_s - ran.waited_s
+        self._spent_s += max(0.0, ran.wall_s - ran.waited_s)
         self._elapsed_s += ran.wall_s
+        self._compiled = max(self._compiled, ran.compiled or 0)
         first = tests[0]
         if ran.failed:
             self._results[first] = Result(False, f"{ran.ended}: {_said(ran)}", "verifier_error")
@@ -260,6 +262,13 @@ class Run:
         return not any(r.unknown for r in results) and any(not r.passed for r in results)
 
     def judgement(self, isolation: str) -> Judgement:
+        """The verdict, on the text that was run."""
+        found = self._judgement(isolation)
+        if found.reason == "parse_failure":
+            return found
+        return found.found(self._program.texts[self._compiled], "block" if self._program.fenced else "no block")
+
+    def _judgement(self, isolation: str) -> Judgement:
         results = [self._results.get(at) for at in range(len(self._tests))]
         for result in results:
             if result is not None and result.unknown:

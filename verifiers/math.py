@@ -24,6 +24,7 @@ from synthflow.verifiers.answers import exact_math as quick
 from synthflow.verifiers.answers import rationals
 from synthflow.verifiers.answers.extract import Extracted, Extraction, find, gold_answer
 from synthflow.verifiers.answers.limits import too_large
+from synthflow.verifiers.answers.measures import read_unit
 from synthflow.verifiers.answers.prose import read_gold
 from synthflow.verifiers.answers.text import canonical, clean
 from synthflow.verifiers.answers.tokens import Unread
@@ -34,8 +35,8 @@ from synthflow.verifiers.workers.pooled import PooledVerifier
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
-_EXPONENT = re.compile(r"\d[eE][-+]?\d")
-_LETTER_AT_END = re.compile(r"[\d})] ?([a-zA-Z])$")
+_OTHER_NUMBER = re.compile(r"\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
+_LETTERS_BEHIND = re.compile(r"[^a-zA-Z]*[\d})] ?([a-zA-Z][a-zA-Z0-9/*^{} +-]{0,30})")
 _PERCENT_ENDS = frozenset("%t}")
 
 Pair = tuple[str, str]
@@ -197,17 +198,21 @@ def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
 def decide_exactly(gold: str, answer: str) -> bool | None:
     """What exact arithmetic says about two canonical answers, or None; what may be a word or a unit is none of its."""
     exact = rationals.decide(gold, answer)
-    if exact is not None or _may_be_words(gold, answer) or _may_be_words(answer, gold):
+    if exact is not None or _may_be_words(gold) or _may_be_words(answer):
         return exact
-    return quick.decide(gold, answer)
+    equal = quick.decide(gold, answer)
+    return None if equal is False and (_may_be_measured(gold) or _may_be_measured(answer)) else equal
 
 
-def _may_be_words(text: str, other: str) -> bool:
-    """Whether a text is a run of letters, or ends in a letter that the other has not: `cat`, `1e-5`, `5m`."""
-    if (text.isalpha() and len(text) > 2) or _EXPONENT.search(text):
-        return True
-    match = _LETTER_AT_END.search(text)
-    return match is not None and match.group(1) not in other
+def _may_be_words(text: str) -> bool:
+    """Whether a text is a run of letters, or holds a number in another spelling: `cat`, `1e-5`, `0x1f`, `2 (two)`."""
+    return (text.isalpha() and len(text) > 2) or _OTHER_NUMBER.search(text) is not None
+
+
+def _may_be_measured(text: str) -> bool:
+    """Whether a number may have a unit behind it: `5m`, `3 s^2`."""
+    match = _LETTERS_BEHIND.fullmatch(text)
+    return match is not None and read_unit(match.group(1)) is not None
 
 
 def _decided(equal: bool, detail: str, started: float) -> Judgement:

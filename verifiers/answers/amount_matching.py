@@ -104,7 +104,7 @@ def _percentages(gold: Amount, answer: Amount) -> Found:
     if plain.unit is not None:
         found = identity(percent.tree, plain.tree)
         return found if found.verdict == "different" else Found("unsure", "only one is a percentage")
-    if percent.tree[0] == "div":
+    if "div" in (percent.tree[0], percent.tree[1][0] if percent.tree[0] == "neg" else ""):
         return Found("unsure", "1/2% has two readings")
     share = identity(("div", percent.tree, number(100)), plain.tree)
     if share.verdict == "equal":

@@ -20,10 +20,12 @@ from synthflow.verifiers.answers.number_matching import (
     compare_based,
     compare_clocks,
     compare_congruences,
+    compare_dates,
     compare_ratios,
     congruence_beside,
     outside,
     ratio_beside,
+    ratio_beside_clock,
     worst,
 )
 from synthflow.verifiers.answers.phrases import Words
@@ -35,6 +37,7 @@ from synthflow.verifiers.answers.readings import (
     Clock,
     Collection,
     Congruence,
+    Date,
     Family,
     Interval,
     Matrix,
@@ -65,6 +68,8 @@ def compare(gold: Reading, answer: Reading) -> Found:
         return compare(gold.members[0], answer)
     if isinstance(gold, Family) or isinstance(answer, Family):
         return _families(gold, answer)
+    if isinstance(gold, Ratio) and isinstance(answer, Clock):
+        return ratio_beside_clock(gold, answer)
     for kinds, own_way in _WAYS:
         if isinstance(gold, kinds[0]) and isinstance(answer, kinds[1]):
             return own_way(gold, answer)
@@ -199,7 +204,7 @@ def _all_one(collection: Collection) -> bool:
 
 def _matrices(gold: Matrix, answer: Matrix) -> Found:
     if (len(gold.rows), len(gold.rows[0])) != (len(answer.rows), len(answer.rows[0])):
-        return _ordered(cells_of(gold), cells_of(answer)) if 1 in (len(gold.rows), len(gold.rows[0])) else DIFFERENT
+        return DIFFERENT
     return _ordered(cells_of(gold), cells_of(answer))
 
 
@@ -387,6 +392,7 @@ _WAYS: tuple[tuple[_Kinds, _Way], ...] = (
     ((Based, Amount), based_beside),
     ((Clock, Clock), compare_clocks),
     ((Clock, Amount | Ratio), clock_beside),
+    ((Date, Date), compare_dates),
     ((Ratio, Ratio), compare_ratios),
     ((Ratio, Amount), ratio_beside),
     ((Congruence, Congruence), compare_congruences),

@@ -141,7 +141,7 @@ def plain_value(reading: Reading) -> Reading:
         return both if both is not None and both is not inner else reading
     if not isinstance(reading, Collection) or reading.kind == "tuple":
         return reading
-    if len(reading.members) == 1:
+    if len(reading.members) == 1 and not isinstance(reading.members[0], Collection):
         return plain_value(reading.members[0])
     names, values = set(), []
     for member in reading.members:

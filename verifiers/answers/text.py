@@ -25,8 +25,8 @@ _UNICODE = str.maketrans(
         "\u27e8": r"\langle ", "\u27e9": r"\rangle ", "\u230a": r"\lfloor ", "\u230b": r"\rfloor ",
         "\u2308": r"\lceil ", "\u2309": r"\rceil ", "\u2032": "'", "\u2192": r"\to ", "\u21a6": r"\mapsto ",
         "\u2248": r"\approx ", "\u2261": r"\equiv ", "\u2124": r"\mathbb{Z}", "\u2115": r"\mathbb{N}",
-        "\u2220": r"\angle ", "\u2236": ":", "\u2012": "-", "\u2010": "-", "\u2011": "-", "\u00b5": "\u03bc",
-        "\u2126": "\u03a9",
+        "\u2220": r"\angle ", "\u2026": r"\ldots ", "\u2236": ":", "\u2012": "-", "\u2010": "-", "\u2011": "-",
+        "\u00b5": "\u03bc",        "\u2126": "\u03a9",
     }
 )  # fmt: skip
 _UNICODE |= (
@@ -174,6 +174,8 @@ def _tidied(text: str) -> str:
         text = _COMMA.sub(",", text)
         if _GROUPED.fullmatch(text):
             text = text.replace(" ", "")
+    if text.endswith("..."):
+        text = text[:-3].rstrip() + r"\ldots"
     while text and text[-1] in ".,;:" and not text.endswith(r"\:"):
         text = text[:-1].rstrip()
     return text

@@ -217,6 +217,8 @@ def _run(asker: Asker, asking: dict[str, Any], source: str, site: dict[str, Any]
         with contextlib.suppress(SyntaxError):
             exec(compile(text, "setup", "exec", dont_inherit=True), names)
     name = asking["name"]
+    if name:
+        names["candidate"] = Function(asker, name)
     names.pop(name, None)  # the prompt leaves it open: it is the program's
     tree = ast.fix_missing_locations(_Rewriting().visit(ast.parse(source)))
     exec(compile(tree, "tests", "exec", dont_inherit=True), names)
