@@ -2,8 +2,8 @@ r"""`math`: is the final answer of a completion mathematically equal to the gold
 
 Invariants: one judgement a question, in order; whatever could hang runs in a killable worker, so a timeout, a crash or
 a memory limit is `unknown`, never `wrong`; the answer is found in one place (`extract`); `detail` is the answer that
-was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), words
-(`words`), exact forms (`quick`), and only then algebra (`compare`). Pairs of gold and answer that cost more than
+was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), exact forms
+(`quick`), and only then what reads both sides, in a worker (`compare`). Pairs of gold and answer that cost more than
 comparing two numbers are remembered, because rollouts repeat answers.
 """
 
@@ -35,7 +35,7 @@ from synthflow.verifiers.workers.pooled import PooledVerifier
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
-_OTHER_NUMBER = re.compile(r"\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
+_OTHER_NUMBER = re.compile(r"^\([A-H]\)|\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
 _LETTERS_BEHIND = re.compile(r"[^a-zA-Z]*[\d})] ?([a-zA-Z][a-zA-Z0-9/*^{} +-]{0,30})")
 _PERCENT_ENDS = frozenset("%t}")
 
@@ -56,8 +56,8 @@ class MathConfig(VerifierConfig):
 class MathVerifier(PooledVerifier):
     """Math-Verify on SymPy behind exact shortcuts, hard limits and killable workers.
 
-    Unknown reasons: empty, parse_failure, guessed, gold_unparsable, too_large, text_differs, timeout, memory,
-    verifier_error.
+    Unknown reasons: empty, parse_failure, guessed, gold_unparsable, too_large, text_differs, undecided, timeout,
+    memory, verifier_error.
     """
 
     name = "math"
@@ -205,7 +205,7 @@ def decide_exactly(gold: str, answer: str) -> bool | None:
 
 
 def _may_be_words(text: str) -> bool:
-    """Whether a text is a run of letters, or holds a number in another spelling: `cat`, `1e-5`, `0x1f`, `2 (two)`."""
+    """Whether a text is a run of letters, or holds a number in another spelling: `cat`, `1e-5`, `2 (two)`, `(B) 12`."""
     return (text.isalpha() and len(text) > 2) or _OTHER_NUMBER.search(text) is not None
 
 

@@ -158,3 +158,22 @@ def plain_value(reading: Reading) -> Reading:
         if len(values) + len(rest) == len(reading.members):
             return Collection("list", (*values, *rest), reading.joint)
     return reading
+
+
+def approximated(reading: Reading) -> bool:
+    r"""Whether it is `a \approx b`: a value and a rounded one."""
+    return (
+        isinstance(reading, Collection)
+        and reading.joint == "or"
+        and len(reading.members) == 2
+        and isinstance(reading.members[1], Bound)
+        and reading.members[1].mark == "~"
+    )
+
+
+def exact_and_rounded(reading: Reading) -> list[Reading]:
+    """The value, and the rounded one that stands beside it, if one does."""
+    if not approximated(reading):
+        return [reading]
+    assert isinstance(reading, Collection) and isinstance(reading.members[1], Bound)
+    return [reading.members[0], reading.members[1].amount]
