@@ -67,11 +67,16 @@ def golds_of(pipeline: Pipeline, source: Source) -> Golds:
         n.stage for n in pipeline.nodes if isinstance(n.stage, VerifyStage) and source.name in _above(pipeline, n.name)
     ]
     asked = [stage for stage in stages if _reads_golds(stage)]
-    rows = [row for row in kept.iter_rows(named=True) if row["answer"] is not None]
+    needed = all(stage.needs_answer for stage in asked)  # else what is to be met may stand in the metadata
+    rows = [row for row in kept.iter_rows(named=True) if row["answer"] is not None or not needed]
     if not asked or not rows:
         return Golds(problems)
     faults = _faults(asked, [question("", "", row) for row in rows])
-    bad = [UnreadGold(r["problem_id"], r["answer"][:_SHOWN], why) for r, why in zip(rows, faults, strict=True) if why]
+    bad = [
+        UnreadGold(r["problem_id"], (r["answer"] or "")[:_SHOWN], why)
+        for r, why in zip(rows, faults, strict=True)
+        if why
+    ]
     return Golds(problems, len(rows), len(bad), tuple(stage.verifier for stage in asked), tuple(bad[:EXAMPLES]))
 
 
@@ -103,7 +108,9 @@ def _faults(stages: Sequence[VerifyStage], questions: Sequence[Question]) -> lis
     for stage in stages:
         verifier = stage.own_verifier()
         try:
-            said.append(dict(zip(different, verifier.gold_faults(list(different)), strict=True)))
+            faults = verifier.gold_faults(list(different))
+            missing = ["no gold answer" if stage.needs_answer and q.answer is None else None for q in different]
+            said.append({q: none or fault for q, none, fault in zip(different, missing, faults, strict=True)})
         finally:
             verifier.close()
     return [
