@@ -31,6 +31,7 @@ logging.disable(logging.CRITICAL)  # it logs a warning an item; nothing reads it
 _RELATIVE = 1e-5
 _NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
 _DECIMAL = re.compile(r"[-+]?\d*\.\d+")
+_AROUND = re.compile(r"\\[()\[\]]|\$|^\s?[Aa]nswer:")
 _WORDS = re.compile(  # and what it would mend (\frac123) or drop
     r"\\(?:text|mathrm|operatorname)|(?<![\\a-zA-Z{])[a-zA-Z]{4,}|\\frac ?\d|[a-zA-Z]\d|\d'|dots|\.\.\.|[?$#@]"
 )
@@ -65,7 +66,7 @@ def compare(pair: list[str]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(unwrap_text(text).split()).strip(" *")
+    return " ".join(_AROUND.sub(" ", unwrap_text(text)).split()).strip(" *")
 
 
 def _by_algebra(gold: str, answer: str, reason: str, told: str) -> dict[str, Any]:

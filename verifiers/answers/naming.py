@@ -156,7 +156,8 @@ def plain_value(reading: Reading) -> Reading:
     if len(names) == 1 and len(values) >= 1:
         rest = [member for member in reading.members[len(values) :] if not isinstance(member, Relation)]
         if len(values) + len(rest) == len(reading.members):
-            return Collection("list", (*values, *rest), reading.joint)
+            indexed = len({_symbol(m.sides[0]) for m in reading.members if isinstance(m, Relation)}) > 1
+            return Collection("list", (*values, *rest), reading.joint if indexed else "or")
     return reading
 
 
