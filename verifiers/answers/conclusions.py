@@ -188,6 +188,9 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
     end = 0
     for at, run in enumerate(found):
         before = sentence[end : run.start]
+        if at and measured_on(sentence, found[at - 1], run):
+            end = run.end
+            continue
         computed = _COMPUTED.search(run.text) is not None
         behind = (strong is not None or at - 1 in weak) and _TAIL.match(before) is not None
         if behind and (not computed or _REASON.match(before)):
@@ -196,7 +199,7 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
             break
         if strong == at - 1 and _TWO_THINGS.fullmatch(before) and _PLAIN.fullmatch(run.text):
             return None, False
-        if at and (_JOINED.fullmatch(before) or measured_on(sentence, found[at - 1], run)):
+        if at and _JOINED.fullmatch(before):
             if _ASSIGNED.match(run.text) and "=" in found[at - 1].text and not _ASSIGNED.match(found[at - 1].text):
                 strong, strict = at, False  # "x + 3 = 10 and x = 7"
             end = run.end

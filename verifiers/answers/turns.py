@@ -25,7 +25,7 @@ _ASKED = re.compile(
     r"\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?(?:(?:New |Next |Another )?(?:[Qq]uestion|Problem|Exercise|Instruction)"
     r"(?: ?#?\d{1,3})?|Q ?\d{0,3}|User|Human|Student)(?:\*\*)? ?[:：](?!\s*\d{1,3}\s*(?:\n|$))"
     r"|\n[ \t]*(?:\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?|#{1,4} ?)(?:Question|Problem|Exercise) #?([2-9]|\d\d)\b"
-    r"(?:\*\*)?(?:[.):][ \t*]|[ \t]*(?=\n))"
+    r"(?:\*\*)?(?:[.):][ \t*]|[.):]?[ \t]*(?=\n))"
 )
 _FIRST_PART = re.compile(r"\n[ \t>*#]{0,8}(?:Question|Problem|Exercise|Part|Q) ?#?1\b")
 _STARTS_WITH_PARTS = re.compile(

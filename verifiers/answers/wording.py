@@ -87,9 +87,14 @@ def worded(text: str, gold: str) -> Worded | None:
         return None
     if wanted in _OPPOSITE:
         return _yes_or_no(text, found)
-    last = [sentence for sentence in found[-_MOST_SENTENCES:] if not _HEDGED.search(sentence)]
-    for sentence in reversed(last):
+    thing = _NOTHING.fullmatch(wanted)
+    for sentence in reversed(found[-_MOST_SENTENCES:]):
         said = _folded(sentence)
+        mentions = thing is not None and thing.group(1).rstrip("s") in said
+        if _HEDGED.search(sentence):
+            if mentions:
+                return None
+            continue
         at = said.rfind(wanted)
         if at >= 0 and _bounded(said, at, at + len(wanted)):
             if wanted.startswith("no ") and _restricted(said, at + len(wanted)):
@@ -98,7 +103,7 @@ def worded(text: str, gold: str) -> Worded | None:
             return None if negated else Worded(gold)
         if _says_nothing(said, wanted):
             return Worded(gold)
-        if (thing := _NOTHING.fullmatch(wanted)) is not None and thing.group(1).rstrip("s") in said:
+        if mentions:
             return None  # the last that is said of it is another thing
     return None
 
