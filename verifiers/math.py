@@ -48,7 +48,9 @@ class MathConfig(VerifierConfig):
     extract: Extraction = Field("any", description="any: all rules; boxed: the box alone; whole: all that was said")
     bare: bool = Field(True, description="read a completion of one short line without prose whole")
     cut_run_on: bool = Field(True, description="cut a completion where it runs on into another question or turn")
-    timeout_s: float = Field(1.5, gt=0, le=600, description="wall-clock seconds a comparison may take")
+    timeout_s: float = Field(
+        1.5, gt=0, le=600, description="CPU seconds a comparison may take; ten times as much on the wall"
+    )
     memory_mb: int = Field(1024, ge=384, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 

@@ -116,7 +116,7 @@ def _may_start_unit(tokens: list[Token], place: int) -> bool:
     if token.kind == "run":
         head = tokens[:place]
         if any(one.value in "+-" and at and head[at - 1].value not in "^{" for at, one in enumerate(head)) or any(
-            one.kind == "run" for one in head
+            one.kind == "run" and one.value.lower().rstrip("s") not in MAGNITUDES for one in head
         ):
             return False  # 2 + 2pt and 3 xt are no amounts in pints and tonnes
         lone = all(one.kind == "num" or one.value in ("-", "+") for one in head)

@@ -278,8 +278,8 @@ def _as_mappings(gold: Reading, answer: Reading) -> Found | None:
         return DIFFERENT
     items = items_of(other)
     if isinstance(other, Amount) and known is not None:
-        found = [compare(value, other).verdict for value in known.values.values()]
-        return DIFFERENT if set(found) == {"different"} else Found("unsure", "several names have values")
+        each = {compare(value, other).verdict for value in known.values.values()}
+        return DIFFERENT if each == {"different"} else Found("unsure", "several names have values")
     if isinstance(other, Collection) and other.joint == "or":
         return DIFFERENT
     if known is None or items is None or len(items[1]) != len(known.values):
