@@ -185,12 +185,8 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
     strong: int | None = None
     gapped = strict = several = False
     weak: list[int] = []
-    end = 0
     for at, run in enumerate(found):
-        before = sentence[end : run.start]
-        if at and measured_on(sentence, found[at - 1], run):
-            end = run.end
-            continue
+        before = _between(sentence, found, at)
         computed = _COMPUTED.search(run.text) is not None
         behind = (strong is not None or at - 1 in weak) and _TAIL.match(before) is not None
         if behind and (not computed or _REASON.match(before)):
@@ -202,7 +198,6 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
         if at and _JOINED.fullmatch(before):
             if _ASSIGNED.match(run.text) and "=" in found[at - 1].text and not _ASSIGNED.match(found[at - 1].text):
                 strong, strict = at, False  # "x + 3 = 10 and x = 7"
-            end = run.end
             continue  # it is a candidate, or none, together with the run before it
         leads = _leads(sentence, before, run, at)
         if _RELATION.search(run.text) and is_relation(run.text):
@@ -217,12 +212,19 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
                 return (strong, False) if strong is not None and strong < weak[0] else (None, False)
             gapped = gapped or (at > 0 and _GAPPED.fullmatch(before) is not None)
             weak.append(at)
-        end = run.end
     if gapped:
         return None, False  # two values, told with one verb
     if strong is not None:
         return strong, strict and not several
     return (weak[-1] if weak else _last_resort(sentence, found)), False
+
+
+def _between(sentence: str, found: Sequence[Run], at: int) -> str:
+    """The words before a run; none within one measurement ("1 hour and 30 minutes")."""
+    if not at:
+        return sentence[: found[0].start]
+    before, run = found[at - 1], found[at]
+    return "" if measured_on(sentence, before, run) else sentence[before.end : run.start]
 
 
 def _leads(sentence: str, before: str, run: Run, at: int) -> bool:
