@@ -59,6 +59,7 @@ _BENIGN = re.compile(
 _SPELLING = re.compile(r"[\s$*_`]|\\[()\[\]]")
 _CASES = re.compile(r"[\s,]*(?:\(?if|when|for\s+(?:even|odd|all|each|every|any|some))\b")
 _MOST_WORDS = 6
+_DECIMALS = re.compile(r"\.\d{1,200}$")
 _CLOSE = 80  # characters behind an announcement in which no other conclusion is looked for
 _GOES_ON = re.compile(r"(?:^|[.\n])\s*(?:so|thus|therefore|hence|finally|in\s+conclusion)\b", re.IGNORECASE)
 _PROSE = re.compile(r"(?:^|\s)(?:is|are|was|were|has|have|had|there|we|he|she|they|it|i|equals?)(?=\s)", re.IGNORECASE)
@@ -149,10 +150,10 @@ def _statement(rest: str) -> str:
 
 def _value(statement: str, gold: str | None) -> tuple[str, bool]:
     """The answer in a statement, and whether it stands there plainly."""
-    if gold is not None and _spelled(statement) == _spelled(gold):
-        return _words(statement), True
     lead = _LEAD.match(statement)
     start = lead.end() if lead else 0
+    if gold is not None and _spelled(gold) in (_spelled(statement), _spelled(statement[start:])):
+        return _words(statement if _spelled(statement) == _spelled(gold) else statement[start:]), True
     roughly = _ROUGHLY.match(statement, start)
     if roughly:
         return _words(statement[start:]), False
@@ -188,9 +189,15 @@ def _spelled(text: str) -> str:
 
 def _words(statement: str) -> str:
     """An answer that begins with a word, without the comment behind it."""
-    return _trimmed(without_delimiters(without_comment(statement.strip(" 。！\n").removesuffix("."))))
+    said = statement.strip(" 。！\n")
+    if not said.endswith(".."):
+        said = said.removesuffix(".")
+    return _trimmed(without_delimiters(without_comment(said)))
 
 
 def _trimmed(text: str) -> str:
-    text = text.strip(" \t*_`\"'“”,:").rstrip(" .*_`\"'“”,:。")
+    text = text.strip(" \t*_`\"'“”,:")
+    bare = text.rstrip(" .*_`\"'“”,:。")
+    endless = "..." in text[len(bare) :] and _DECIMALS.search(bare) is not None
+    text = bare + "..." if endless else bare
     return text if re.match(r"\.\d", text) else text.lstrip(" .*_`\"'“”,:")

@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from synthflow.verifiers.answers.numerals import spelled
 from synthflow.verifiers.answers.segments import Run, runs, sentences
-from synthflow.verifiers.answers.values import is_relation, result_of, value_at
+from synthflow.verifiers.answers.values import is_relation, measured_on, result_of, value_at
 
 TAIL = 2000
 _ENOUGH = 500  # characters of last paragraphs that are looked at, where a paragraph begins before them
@@ -24,6 +25,8 @@ _NOTE = re.compile(
     |remember|if\s+you\s+(?:have|need|want|would)|(?:this|that|which)\s+is\s+(?:the|our|my)\s+(?:final\s+|required\s+)?answer|q\.?e\.?d|these\s+are
     |this\s+(?:value|minimum|maximum|completes|assumes|occurs|happens|bound)\b
     |this\s+is\s+(?:the|an?|because|true|what|attained|achieved|also|known)\b
+    |(?:we|i)\s+(?:have\s+|had\s+|also\s+)*(?:checked|tried|tested|verified|looked|went|compared|examined|considered|listed|applied)\b
+    |this\s+took\b|there\s+(?:are|were)\s+[\w\s]{1,30}\s+to\s+(?:check|try|consider|test)\b
     |(?:the\s+)?equality\b|where\b|as\s+(?:required|desired)|hence\s+proved)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -47,13 +50,13 @@ _FILLERS = r"""(?:\s+(?:given\s+by|the\s+(?:expression|formula|value|number|frac
     |the))*"""
 _STRONG = re.compile(
     rf"""(?:(?<![\w'’])(?:is|are|was|were|be|being|equals?|becomes?|became|gives?|gave|yields?|gets?|got|obtain(?:s|ed)?|total(?:s|ing|led|ed)?|has|have|had
-    |contains?|costs?|needs?|makes?|earns?|spends?|pays?|takes?|saves?|sells?|buys?|receives?|weighs?|requires?|owes?|comes?\s+to|amounts?\s+to|leaves|leaving|equal\s+to|there['’]s|it['’]s|that['’]s){_FILLERS}|[:→⇒]|->|=>)[\s*_"'(]*$""",
+    |contains?|costs?|needs?|makes?|earns?|spends?|pays?|takes?|saves?|sells?|buys?|receives?|weighs?|requires?|owes?|comes?\s+to|amounts?\s+to|leaves|leaving|equal\s+to|(?:factor(?:s|ed)?|written|rewritten|expressed)\s+(?:as|into)|(?:simplif(?:y|ies|ied)|reduc(?:es?|ed))\s+to|there['’]s|it['’]s|that['’]s){_FILLERS}|[:→⇒]|->|=>)[\s*_"'(]*$""",
     re.IGNORECASE | re.VERBOSE,
 )
 _PREPOSITION = re.compile(
     r"(?<![\w'’])(?:of|in|for|on|with|when|where|if|from|than|(?:such|so|given|assuming|suppose|provided|property|fact|note|recall|condition|check|verify|show|means)\s+that|as|at|since|because|with|given|assuming|let|setting|all|every|each|any|some|length|size"
     r"|until|per|first|last|next|within|among|between|over|under|about|into|during|after|before|while|whenever|step|case|day|week|month|year|page|chapter|number"
-    r"|problem|part|question|equation|modulo|mod|to|the|this|these|those|substituting|plugging|values?|(?:divided|multiplied|divisible|followed|replaced|increased\s+each\s+\w+)\s+by|x|no|integers?|only|numbers?)[\s*_\"'(#]*$",
+    r"|problem|part|question|equation|modulo|mod|to|the|this|these|those|his|her|their|its|my|our|your|substituting|plugging|values?|(?:divided|multiplied|divisible|followed|replaced|increased\s+each\s+\w+)\s+by|x|no|integers?|only|numbers?)[\s*_\"'(#]*$",
     re.IGNORECASE,
 )
 _SUBORDINATE = re.compile(
@@ -77,6 +80,10 @@ _OTHER_VALUE = re.compile(
 )
 _ASSIGNED = re.compile(r"[^\W\d_](?:_\w+)?'*\s*=|\([^()=]*\)\s*=|[^\W\d_]\([^()]*\)\s*=")
 _TWO_THINGS = re.compile(r"\s*(?:[^\W\d_]{3,}\s+){1,2}(?:and|or|,)\s*$|\s*[^\W\d_]{3,},\s*(?:and\s*)?$")
+_GAPPED = re.compile(  # a second clause whose verb is left out
+    r"\s*(?:[,;]|and|but|while)\s*(?:(?:and|but|while)\s+)?(?!the\s+(?:total|sum|answer|result))"
+    r"(?:(?:the|his|her|my|its|their|an?)\s+(?:[^\W\d_]+\s+){1,2}|[A-Z][a-z]+\s+)\$?$"
+)
 _POINTS = re.compile(r"\)\s?,\s?\(")  # several solutions, where their number may be asked for
 _PLAIN = re.compile(
     r"[-+−]?\s?(?:US)?\\?[$€£¥₹]?\s?[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:/\d+)?\s?(?:\\?%|°|[¢€])?|\d{1,2}:\d\d(?:\s?[ap]\.?m\.?)?",
@@ -134,6 +141,8 @@ def concluded(text: str, gold: str | None = None) -> Conclusion | None:
         found = runs(sentence)
         if found:
             return conclusion(sentence, found, gold)
+        if spelled(sentence.strip(' *_`"')) is not None:
+            return Conclusion(sentence.strip(' *_`".'), firm=False)
         if _NONE.search(sentence):
             return None
         passed += 1
@@ -174,11 +183,10 @@ def conclusion(sentence: str, found: Sequence[Run], gold: str | None = None) -> 
 def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
     """The number of the run that is concluded, and whether it is the only one that a verb or an equal sign leads to."""
     strong: int | None = None
-    strict = several = False
+    gapped = strict = several = False
     weak: list[int] = []
-    end = 0
     for at, run in enumerate(found):
-        before = sentence[end : run.start]
+        before = _between(sentence, found, at)
         computed = _COMPUTED.search(run.text) is not None
         behind = (strong is not None or at - 1 in weak) and _TAIL.match(before) is not None
         if behind and (not computed or _REASON.match(before)):
@@ -190,24 +198,33 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
         if at and _JOINED.fullmatch(before):
             if _ASSIGNED.match(run.text) and "=" in found[at - 1].text and not _ASSIGNED.match(found[at - 1].text):
                 strong, strict = at, False  # "x + 3 = 10 and x = 7"
-            end = run.end
             continue  # it is a candidate, or none, together with the run before it
         leads = _leads(sentence, before, run, at)
         if _RELATION.search(run.text) and is_relation(run.text):
             if not (_ASIDE if computed else _PREPOSITION).search(before) or run.text.startswith("="):
                 several = several or (strong is not None and not _SO.search(before))
-                strong, strict = at, leads or at == 0 or _CLAUSE.search(before) is not None
+                gapped, strong, strict = False, at, leads or at == 0 or _CLAUSE.search(before) is not None
         elif leads and not _SUBORDINATE.search(sentence[max(0, run.start - 400) : run.start]):
             several = several or (strong is not None and not _SO.search(before))
-            strong, strict = at, True
+            gapped, strong, strict = False, at, True
         elif _PLAIN.fullmatch(run.text) and not _PREPOSITION.search(before):
             if weak and _TWO_THINGS.fullmatch(before):
                 return (strong, False) if strong is not None and strong < weak[0] else (None, False)
+            gapped = gapped or (at > 0 and _GAPPED.fullmatch(before) is not None)
             weak.append(at)
-        end = run.end
+    if gapped:
+        return None, False  # two values, told with one verb
     if strong is not None:
         return strong, strict and not several
     return (weak[-1] if weak else _last_resort(sentence, found)), False
+
+
+def _between(sentence: str, found: Sequence[Run], at: int) -> str:
+    """The words before a run; none within one measurement ("1 hour and 30 minutes")."""
+    if not at:
+        return sentence[: found[0].start]
+    before, run = found[at - 1], found[at]
+    return "" if measured_on(sentence, before, run) else sentence[before.end : run.start]
 
 
 def _leads(sentence: str, before: str, run: Run, at: int) -> bool:

@@ -55,7 +55,7 @@ def _boxed(text: str, at: int) -> str:
 
 def _may_hold_control(text: str) -> bool:
     """Whether a tag, a control token, another question or the heading of a thought may stand in a text."""
-    if "uestion" in text or "roblem:" in text:
+    if "uestion" in text or "roblem:" in text or "Problem " in text or "Exercise " in text:
         return True
     if text.startswith(("Here", "analysis")) or (not text.isascii() and ("\u25c1" in text or "\uff5c" in text)):
         return True

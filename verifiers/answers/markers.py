@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from synthflow.verifiers.answers.denials import noun_denied
+
 _NOUNS = {
     "en": ("answer", "Answer", "ANSWER"),
     "es": ("respuesta", "Respuesta"),
@@ -86,6 +88,7 @@ _CHOICE = re.compile(
 )
 _COMMENT = re.compile(
     r"(?:,\s*|\s+)(?:because|since|as\s+(?:we|it|the)|not\s+\S|which|where|porque|parce\sque|weil)\b.*"
+    r"|,\s*(?:(?:et|y|und|e|и|а|i|a)\s+)?(?:no|nicht|non|pas|não|не|nie|không\sphải)\s+(?=[-\d$\\]).*"
     r"|(?<=\w)\s*\([a-z -]{3,}\)$",
     re.DOTALL,
 )
@@ -126,6 +129,8 @@ def markers(text: str) -> Iterator[Marker]:
     for start, end, language in sorted(found, reverse=True)[:_MAX_MARKERS]:
         if language == "#":
             yield Marker(start, end, end, "en")
+        elif language != "en" and noun_denied(text, end):
+            yield Marker(start, end, end, language, denied=True)
         elif text[end - 1] in "은:" or text[start:end].endswith(("ist", "lautet")):
             yield Marker(start, end, end, language)
         elif _DENIED_AFTER.match(text, end):
@@ -161,6 +166,7 @@ _HEADING = re.compile(r"[\W_]*(?:\d+[.)]\s*)?(?:the\s+)?(?:final|correct|my|our)
 _BARE = re.compile(
     r"[\s*_\"'([{$€£+\-−.≈~]*(?:\d|[^\W\d_](?![^\W\d_])|\\|[√π∞½⅓¼¾∅]|(?:yes|no|true|false|none)\b)", re.IGNORECASE
 )
+_AT_LEAST = re.compile(r"(?:at\s+(?:least|most)|(?:more|less|fewer|greater)\s+than)\s+\$?\d", re.IGNORECASE)
 _TITLE = re.compile(r"\d{1,3}[.):]\s+[^\W\d_]|\d+\s+[A-Z][a-z]+\s+\S")
 
 
@@ -170,7 +176,7 @@ def _bare(text: str, at: int) -> bool:
     line = (text[at:] if stop < 0 else text[at:stop]).strip(" *_")
     if len(line) > 400 or _TITLE.match(line):
         return False
-    if _BARE.match(line):
+    if _BARE.match(line) or _AT_LEAST.match(line):
         return len(line.split()) <= 12
     return len(line.split()) <= 3 and stop < 0 and ":" not in line  # words, at the very end
 

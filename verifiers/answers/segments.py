@@ -87,7 +87,9 @@ def without_delimiters(text: str) -> str:
 
 
 _END = re.compile(r"[.?!。！？।](?=[\s*\"'”’)\]]|$)|[。！？।]|\n")
-_ABBREVIATED = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|etc|No|Mr|Mrs|Ms|Dr|St|a\.m|p\.m|[ap]\.m|eq)|\.\.)$")
+_ABBREVIATED = re.compile(
+    r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|etc|No|Mr|Mrs|Ms|Dr|St|a\.m|p\.m|[ap]\.m|eq)|(?<!\.)\.\.)$"
+)
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}.{0,2000}?\\end\{\1\}", re.DOTALL)
 _NUMBERED = re.compile(r"(?:^|\n)\s*\d{1,3}$")
 
@@ -158,9 +160,16 @@ def runs(sentence: str) -> list[Run]:
         stop = len(sentence) if span is None else span.start
         found += _plain_runs(sentence, at, stop)
         if span is not None:
-            found.append(Run(span.start, span.end, span.content.rstrip(" .,;")))
+            found.append(Run(span.start, span.end, _unpointed(span.content)))
             at = span.end
     return _glued(sentence, found)
+
+
+def _unpointed(content: str) -> str:
+    """A formula without the sign that ends its sentence; an ellipsis is part of it."""
+    bare = content.rstrip(" .,;")
+    at = content.rfind("...", len(bare))
+    return bare if at < 0 else content[: at + 3]
 
 
 def _plain_runs(text: str, start: int, stop: int) -> Iterator[Run]:

@@ -24,7 +24,10 @@ _HEADER = re.compile(
 _ASKED = re.compile(
     r"\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?(?:(?:New |Next |Another )?(?:[Qq]uestion|Problem|Exercise|Instruction)"
     r"(?: ?#?\d{1,3})?|Q ?\d{0,3}|User|Human|Student)(?:\*\*)? ?[:：](?!\s*\d{1,3}\s*(?:\n|$))"
+    r"|\n[ \t]*(?:\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?|#{1,4} ?)(?:Question|Problem|Exercise) #?([2-9]|\d\d)\b"
+    r"(?:\*\*)?(?:[.):][ \t*]|[.):]?[ \t]*(?=\n))"
 )
+_FIRST_PART = re.compile(r"\n[ \t>*#]{0,8}(?:Question|Problem|Exercise|Part|Q) ?#?1\b")
 _STARTS_WITH_PARTS = re.compile(
     r"\s*(?:\*\*|#{1,4} ?)?(?:Question|Problem|Exercise|Part|Q) ?#?\d{1,3}\b", re.IGNORECASE
 )
@@ -51,7 +54,7 @@ def first_turn(text: str) -> Turn:
                 at, cut = match.start(), match.group()
                 break
             begin = match.end()
-    if ":" in text or "：" in text:
+    if _names_a_question(text):
         asked = _first_asked(text, begin, at)
         if asked is not None:
             at, cut = asked
@@ -59,12 +62,14 @@ def first_turn(text: str) -> Turn:
 
 
 def _first_asked(text: str, begin: int, end: int) -> tuple[int, str] | None:
-    if not _names_a_question(text) or _STARTS_WITH_PARTS.match(text, begin):
+    if _STARTS_WITH_PARTS.match(text, begin):
         return None  # several questions are answered in turn
     spans: Iterator[tuple[int, int]] | None = None
     opening = closing = -1  # the last thought that opens before the match
     said = begin
     for match in _ASKED.finditer(text, begin, end):
+        if match.group(1) and _FIRST_PART.search(text, begin, match.start()):
+            continue  # parts of one answer
         spans = iter([*thoughts(text[:end]), (end, end)]) if spans is None else spans
         while closing <= match.start() and closing < end:
             said = max(said, closing)

@@ -9,24 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from synthflow.verifiers.answers.denials import value_denied
 from synthflow.verifiers.answers.measures import is_unit
 from synthflow.verifiers.answers.segments import Run
 from synthflow.verifiers.answers.vocabulary import NO_UNIT, PEOPLE, SKIPPED
 
 _JOINT = re.compile(r"\s*,?\s*(?:and|or|&|,)\s*(?:also\s*)?", re.IGNORECASE)
 _CONTINUED = re.compile(
-    r"\s*(?:(?:out|times|plus|minus|over|divided|multiplied|squared|cubed|factorial|choose|mod|modulo|raised|through|thru|or\s+(?:more|less"
+    r"\s*(?:,?\s*(?:give\s+or\s+take|plus\s+or\s+minus|±)|(?:out|times|plus|minus|over|divided|multiplied|squared|cubed|factorial|choose|mod|modulo|raised|through|thru|or\s+(?:more|less"
     r"|fewer|greater|higher|lower)|more\s+than|less\s+than|fewer\s+than|and\s+a\s+(?:half|quarter|third)|dozen|pairs?|halves|thirds|quarters"
     r"|hundred|thousand|million|billion|trillion)(?![\w-])|(?:to|-|–|—)\s*[$€£]?\d|[-+*/^=<>≤≥×·]\s*[\d(\\])",
     re.IGNORECASE,
 )
+_LONGEST_UNIT = 30  # characters between two parts of one measurement
+_NEXT_AMOUNT = re.compile(r"[\s*_$]*,?[\s*_$]*(and)?[\s*_$]*", re.IGNORECASE)
+_AMOUNT = re.compile(r"\\?[$€£¥₹]?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
 _MAGNITUDE = re.compile(r"\s*(?:hundred|thousand|million|billion|trillion|dozen)(?![\w-])")
 _MORE_THAN = re.compile(r"\s*(?:more|less|fewer)\s+than\b")
 _OUT_OF = re.compile(r"\s*of\s+[$€£]?\d")
 _OF_SOMETHING = re.compile(r"\s*of\s+(?=[^.,;]*\d)|\s*of\s+(?:the|its|their|his|her|all|it)\b")
 _BOUNDED = re.compile(
     r"(?:\b(?:(?:less|greater|more|fewer|smaller|larger)\s+than\s+or\s+equal\s+to|(?:at\s+)?(?:least|most)|more\s+than|less\s+than|fewer\s+than|greater\s+than|larger\s+than|smaller\s+than|over|under|up\s+to"
-    r"|above|below|between|almost|nearly|not|never|than|exceeds?|divisible\s+by|multiple\s+of|from)\s*(?:an?\s|the\s)?[*_`$]*)$",
+    r"|above|below|between|almost|nearly|not|never|than|exceeds?|divisible\s+by|multiple\s+of|from|give\s+or\s+take|plus\s+or\s+minus)\s*(?:an?\s|the\s)?[*_`$]*)$",
     re.IGNORECASE,
 )
 _UNIT = re.compile(
@@ -60,17 +64,21 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
     run = found[at]
     if _BOUNDED.search(sentence, max(0, run.start - 40), run.start) or run.text.startswith(("≈", "<", ">", "≤", "≥")):
         return None
+    if value_denied(sentence, run.start, run.end):
+        return None
     if run.text[-1] in _OPERATORS and not (run.text[-1] == "/" and run.text[-2:-1].isdigit()):
         return None  # a word goes on: "x < five"
     first = _whole_run(sentence, run, gold)
     if first is None:
         return None
     parts, end, alternatives = [first[0]], first[1], False
+    last = at
     for following in found[at + 1 :]:
         between = sentence[end : following.start].strip("*_ ")
         if not _JOINT.fullmatch(between or " ") or (between == "," and sentence[following.start] not in "$\\"):
             break
         alternatives = alternatives or "or" in between
+        last += 1
         parts.append(following.text)
         end = following.end
         if _CONTINUED.match(sentence, end):
@@ -79,9 +87,41 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
         parts[-1], behind, end = parts[-1][:-1].rstrip(), "", rate.end()  # $75/week
     else:
         behind, end = _unit(sentence, end)
+        if behind:
+            compound = _compound(sentence, found[last + 1 :], behind, end)
+            if compound is None:
+                return None
+            behind, end = compound
     if gold is not None and " for " in gold and (condition := _CONDITION.match(sentence, end)):
         behind, end = f"{behind} {condition.group().strip(' .*$')}", condition.end()
     return _listed(parts, alternatives) + behind, end
+
+
+def measured_on(sentence: str, run: Run, following: Run) -> bool:
+    """Whether the next run is the smaller part of one measurement: the 30 of "1 hour and 30 minutes"."""
+    if following.start - run.end > _LONGEST_UNIT or not _AMOUNT.fullmatch(following.text):
+        return False
+    unit, end = _unit(sentence, run.end)
+    if not (unit and is_unit(unit.strip()) and _NEXT_AMOUNT.fullmatch(sentence, end, following.start)):
+        return False
+    return is_unit(_unit(sentence, following.end)[0].strip())
+
+
+def _compound(sentence: str, found: Sequence[Run], behind: str, end: int) -> tuple[str, int] | None:
+    """A unit with the smaller amounts behind it (`6` hours 10 minutes), and where they end.
+
+    None where another amount is joined by "and" that is no part of the same measurement: 5 apples and 3 pears.
+    """
+    unit = behind
+    for following in found:
+        joint = _NEXT_AMOUNT.fullmatch(sentence, end, following.start)
+        if joint is None or not _AMOUNT.fullmatch(following.text):
+            break
+        again, stop = _unit(sentence, following.end)
+        if not (is_unit(unit.strip()) and is_unit(again.strip())):
+            return None if joint.group(1) else (behind, end)
+        behind, end, unit = f"{behind} {following.text}{again}", stop, again
+    return behind, end
 
 
 def _whole_run(sentence: str, run: Run, gold: str | None) -> tuple[str, int] | None:

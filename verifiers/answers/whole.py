@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from synthflow.verifiers.answers.numerals import spelled
 from synthflow.verifiers.answers.segments import without_delimiters
 from synthflow.verifiers.answers.text import canonical
 from synthflow.verifiers.answers.values import result_of
@@ -56,6 +57,8 @@ def bare_answer(text: str, gold: str | None = None) -> str | None:
         or "####" in line
     ):
         return None
+    if gold is not None and not is_wording(gold) and spelled(line) is not None:
+        return line
     words = [word.lower() for word in _WORD.findall(_COMMAND.sub(" ", line))]
     if any(word in SENTENCE for word in words):
         return None

@@ -49,6 +49,20 @@ _NO_THINGS = re.compile(
     r"\b(?:there\s+(?:are|is|exists?)|has|have|had|with)\s+no\s+((?:[a-z]+\s+){0,3}?)(solutions?|values?|integers?|numbers?|pairs?|roots?)\b",
     re.IGNORECASE,
 )
+_DOUBLY = re.compile(
+    r"(?:\bnot|n['’]t)\s+(?:the\s+case|true|so|right|correct|clear|certain|known)\b.*\bthat\b"
+    r"|\b(?:false|untrue|wrong|incorrect|absurd|nobody|den(?:y|ies|ied)|doubt\w*|refut\w*|disprov\w*|contradict\w*)\b.*\bthat\b"
+    r"|\bthat\b.*\b(?:is|was)\s+(?:false|untrue|wrong|incorrect|absurd|not\s+(?:true|the\s+case|correct|right))\b",
+    re.IGNORECASE,
+)
+_JUDGED = re.compile(
+    r"[\W_]*(?:(?:so|thus|therefore|hence|in\s+conclusion|finally|overall|consequently)[,:\s*_]+)*(?:the|this|that|our)\s+(?:given\s+|original\s+|above\s+)?"
+    r"(?:statement|claim|assertion|proposition|conjecture|sentence|equality|equation|inequality)\s+is\s+(?:thus\s+|therefore\s+|hence\s+|always\s+|indeed\s+|clearly\s+)?[*_\"]*(true|false)[\W_]*",
+    re.IGNORECASE,
+)
+_FOR_A_CASE = re.compile(
+    r"\s*(?:for|when|whenever|if|where|with|in|unless|except|other\s+than|besides|under|modulo|mod)\b(?!\s+(?:the|this|that)\s+(?:given\s+|original\s+|above\s+)?(?:equation|problem|system|inequality|question|integers|reals?)\b)"
+)
 _MOST_SENTENCES = 3
 
 
@@ -73,16 +87,30 @@ def worded(text: str, gold: str) -> Worded | None:
         return None
     if wanted in _OPPOSITE:
         return _yes_or_no(text, found)
-    last = [sentence for sentence in found[-_MOST_SENTENCES:] if not _HEDGED.search(sentence)]
-    for sentence in reversed(last):
+    thing = _NOTHING.fullmatch(wanted)
+    for sentence in reversed(found[-_MOST_SENTENCES:]):
         said = _folded(sentence)
+        mentions = thing is not None and thing.group(1).rstrip("s") in said
+        if _HEDGED.search(sentence):
+            if mentions:
+                return None
+            continue
         at = said.rfind(wanted)
         if at >= 0 and _bounded(said, at, at + len(wanted)):
+            if wanted.startswith("no ") and _restricted(said, at + len(wanted)):
+                return None
             negated = not wanted.startswith("no ") and _NEGATED.search(said, max(0, at - 40), at) is not None
             return None if negated else Worded(gold)
         if _says_nothing(said, wanted):
             return Worded(gold)
+        if mentions:
+            return None  # the last that is said of it is another thing
     return None
+
+
+def _restricted(said: str, end: int) -> bool:
+    """Whether "there are no solutions" goes on with what restricts it to a case: "for z > 2", "in Case 3"."""
+    return _FOR_A_CASE.match(said, end) is not None
 
 
 def _yes_or_no(text: str, found: list[str]) -> Worded | None:
@@ -90,7 +118,7 @@ def _yes_or_no(text: str, found: list[str]) -> Worded | None:
     first = _SAYS.match(text[:200])
     last = next((match for sentence in reversed(found[-2:]) if (match := _SAYS.match(sentence))), None)
     said = {match.group(1).lower() for match in (first, last) if match is not None}
-    polarity = _polarity(found[-1])
+    polarity = _polarity(found[-1]) or _judged(found[-1])
     if polarity is not None:
         said.add(polarity)
     if said:
@@ -99,7 +127,7 @@ def _yes_or_no(text: str, found: list[str]) -> Worded | None:
 
 
 def _implied(sentence: str) -> Worded | None:
-    if _HEDGED.search(sentence) or not _CONCLUDING.match(sentence):
+    if _HEDGED.search(sentence) or _DOUBLY.search(sentence) or not _CONCLUDING.match(sentence):
         return None
     if _NEGATIVE.search(sentence):
         return Worded("no", plain=False)
@@ -108,11 +136,17 @@ def _implied(sentence: str) -> Worded | None:
 
 def _polarity(sentence: str) -> str | None:
     """`no` for "it is not possible" and "there are no", `yes` for "it is possible"; None for the rest."""
-    if _HEDGED.search(sentence):
+    if _HEDGED.search(sentence) or _DOUBLY.search(sentence):
         return None
     if _IMPOSSIBLE.search(sentence):
         return "no"
     return "yes" if _POSSIBLE.search(sentence) else None
+
+
+def _judged(sentence: str) -> str | None:
+    """`yes` for "the statement is true", `no` for "the claim is false"; None for what it says with a negation."""
+    match = _JUDGED.fullmatch(sentence)
+    return None if match is None else {"true": "yes", "false": "no"}[match.group(1).lower()]
 
 
 def _folded(text: str) -> str:
@@ -127,5 +161,7 @@ def _says_nothing(said: str, wanted: str) -> bool:
     """Whether both say that there is none of one thing: "there are no integer solutions to …"."""
     asked, given = _NOTHING.fullmatch(wanted), _NO_THINGS.search(said)
     if asked is None or given is None:
+        return False
+    if _restricted(said, given.end()):
         return False
     return asked.group(1).rstrip("s") == given.group(2).rstrip("s") or "such" in wanted

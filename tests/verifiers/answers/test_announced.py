@@ -48,6 +48,20 @@ NO_ANSWER = [
     "I first thought $x=12$ but then I got stuck.", "I do not know the answer. It could be 12.", "{\"answer\": }",
 ]  # fmt: skip
 
+DENIED = [
+    "La respuesta no es 12.", "La réponse n'est pas 12.", "Die Antwort ist nicht 12.", "La risposta non è 12.",
+    "A resposta não é 12.", "Ответ не 12.", "Ответ не равен 12.", "Odpowiedź to nie 12.", "Cevap 12 değil.",
+    "Đáp án không phải là 12.", "答案不是12。", "答案并非12。", "答えは12ではありません。", "答えは12ではない。",
+    "정답은 12가 아닙니다.", "الجواب ليس 12.", "उत्तर 12 नहीं है।", "Het antwoord is niet 12.",
+    "Die Summe ist nicht gleich 12.",
+    "Сумма не равна 12.", "和不是12。", "Toplam 12 değil.", "合計は12ではない。", "The total isn't 12.",
+    "So x is not equal to 12.", "So x cannot be 12.", "The sum is never exactly 12.", "The sum is anything but 12.",
+]  # fmt: skip
+AFFIRMED = [
+    "La respuesta es 12, no 13.", "Die Antwort ist 12, nicht 13.", "A resposta é 12.", "Die Antwort lautet 12.",
+    "No es 13; la respuesta es 12.", "Cevap: 12", "Đáp án là 12.", "正解は12です。", "정답은 12입니다.",
+]  # fmt: skip
+
 
 @pytest.mark.parametrize("text", SEVENTY_TWO + CONDITIONS)
 def test_the_answer_is_72(text: str) -> None:
@@ -92,10 +106,43 @@ def test_the_answer_is_whole(text: str, answer: str) -> None:
     assert find(text).text == answer
 
 
-@pytest.mark.parametrize("text", NO_ANSWER)
+@pytest.mark.parametrize("text", NO_ANSWER + DENIED)
 def test_no_answer_is_announced(text: str) -> None:
     found = find(text, gold="12")
     assert found.text != "12", found
+
+
+@pytest.mark.parametrize("text", AFFIRMED)
+def test_an_answer_in_another_language_is_read(text: str) -> None:
+    found = find(text, gold="12")
+    assert (found.text, found.sure) == ("12", True)
+
+
+@pytest.mark.parametrize(
+    "duration",
+    ["6 hours and 10 minutes", "6 hours 10 minutes", "6 hours, 10 minutes and 5 seconds", "5 feet 10 inches"],
+)
+@pytest.mark.parametrize(
+    "frame", ["The answer is {}.", "#### {}", "### Final Answer\n\n{}", "In total, that makes {}.", "So it is {}."]
+)
+def test_a_measurement_in_two_units_is_one_answer(frame: str, duration: str) -> None:
+    said = find(frame.format(duration), gold="6 hours").text
+    assert said.replace(" and", "").replace(",", "") == duration.replace(" and", "").replace(",", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The answer is 5 apples and 3 pears.", "Answer: 5 dollars and 2 apples", "So the answer is 5 km and 3 hours."],
+)
+def test_two_amounts_are_not_the_first_of_them(text: str) -> None:
+    assert find(text, gold="5").text.split() not in (["5"], ["5", "apples"], ["5", "dollars"], ["5", "km"])
+
+
+@pytest.mark.parametrize(
+    "text", ["The answer is $9.404040...$.", "The answer is 9.404040....", "The answer is 9.404040.... I hope so."]
+)
+def test_an_ellipsis_belongs_to_its_decimals(text: str) -> None:
+    assert find(text, gold="9.404040").text == "9.404040..."
 
 
 @pytest.mark.parametrize(
