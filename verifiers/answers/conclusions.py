@@ -56,7 +56,7 @@ _STRONG = re.compile(
 _PREPOSITION = re.compile(
     r"(?<![\w'’])(?:of|in|for|on|with|when|where|if|from|than|(?:such|so|given|assuming|suppose|provided|property|fact|note|recall|condition|check|verify|show|means)\s+that|as|at|since|because|with|given|assuming|let|setting|all|every|each|any|some|length|size"
     r"|until|per|first|last|next|within|among|between|over|under|about|into|during|after|before|while|whenever|step|case|day|week|month|year|page|chapter|number"
-    r"|problem|part|question|equation|modulo|mod|to|the|this|these|those|his|her|their|its|my|our|your|substituting|plugging|values?|(?:divided|multiplied|divisible|followed|replaced|increased\s+each\s+\w+)\s+by|x|no|integers?|only|numbers?)[\s*_\"'(#]*$",
+    r"|problem|part|question|equation|modulo|mod|to|the|this|these|those|his|her|their|its|my|our|your|[^\W\d_]{2,}(?<!\bhe)(?<!\bit)(?<!\bshe)(?<!that)(?<!there)(?<!what)['’]s|substituting|plugging|values?|(?:divided|multiplied|divisible|followed|replaced|increased\s+each\s+\w+)\s+by|x|no|integers?|only|numbers?)[\s*_\"'(#]*$",
     re.IGNORECASE,
 )
 _SUBORDINATE = re.compile(
@@ -82,7 +82,7 @@ _ASSIGNED = re.compile(r"[^\W\d_](?:_\w+)?'*\s*=|\([^()=]*\)\s*=|[^\W\d_]\([^()]
 _TWO_THINGS = re.compile(r"\s*(?:[^\W\d_]{3,}\s+){1,2}(?:and|or|,)\s*$|\s*[^\W\d_]{3,},\s*(?:and\s*)?$")
 _GAPPED = re.compile(  # a second clause whose verb is left out
     r"\s*(?:[,;]|and|but|while)\s*(?:(?:and|but|while)\s+)?(?!the\s+(?:total|sum|answer|result))"
-    r"(?:(?:the|his|her|my|its|their|an?)\s+(?:[^\W\d_]+\s+){1,2}|[A-Z][a-z]+\s+)\$?$"
+    r"(?:(?:the|his|her|my|its|their|an?)\s+(?:[^\W\d_]+\s+){1,2}|(?:in\s+|on\s+)?[A-Z][a-z]+\s+|(?:an)?other\s+|half\s+)\$?$"
 )
 _POINTS = re.compile(r"\)\s?,\s?\(")  # several solutions, where their number may be asked for
 _PLAIN = re.compile(
@@ -113,6 +113,7 @@ _OPENS = re.compile(
     re.IGNORECASE,
 )
 _AT = re.compile(r"\b(?:at|until|by)\s*$")
+_ORDINAL = re.compile(r"(?:first|second|third|th)\W*$", re.IGNORECASE)
 _RESPECTIVE = re.compile(r"\b(\w)\s+and\s+(\w)\s+are\s+(\S+)\s+and\s+(\S+?),?\s+respectively")
 
 
@@ -141,7 +142,7 @@ def concluded(text: str, gold: str | None = None) -> Conclusion | None:
         found = runs(sentence)
         if found:
             return conclusion(sentence, found, gold)
-        if spelled(sentence.strip(' *_`"')) is not None:
+        if spelled(sentence.strip(' *_`"')) is not None and not _ORDINAL.search(sentence):
             return Conclusion(sentence.strip(' *_`".'), firm=False)
         if _NONE.search(sentence):
             return None

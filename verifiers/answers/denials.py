@@ -17,10 +17,15 @@ _DENIES_BEHIND = r"değil|ではな|ではあり|じゃな|じゃあり|でな�
 _NOUN_DENIED = re.compile(rf"[^\d$\\.。\n]{{0,40}}?(?:{_DENIES})[^\d$\\.。\n]{{0,40}}[\d$\\]", re.IGNORECASE)
 _NOUN_DENIED_BEHIND = re.compile(rf"(?:[^.。!?！？।\n]|\.(?=\d)){{1,{_WITHIN}}}?(?:{_DENIES_BEHIND})")
 _VALUE_DENIED = re.compile(
-    r"(?:(?:(?<!\w)(?:not|never|cannot|neither)|n['’]t)(?:\s+(?:be|equals?|to|exactly|really|simply|just|yet|actually|always|necessarily|going)){0,4}"
+    r"(?:(?:(?<!\w)(?:not|never|cannot|neither|hardly|scarcely|barely|no\s+longer|far\s+from)|n['’]t)(?:\s+(?:be|equals?|to|exactly|really|simply|just|yet|actually|always|necessarily|going)){0,4}"
     r"|(?<!\w)(?:no\s+(?:es|son|vale|era)|n['’]est\s+pas|ne\s+\w+\s+pas|nicht(?:\s+\w+)?|niet(?:\s+\w+)?|ikke|inte|non\s+(?:è|sono|vale|fa)|n[ãa]o\s+(?:é|são|vale)"
-    r"|не(?:\s+\w+)?|nie(?:\s+\w+)?|không(?:\s+phải)?(?:\s+là|\s+bằng)?|ليست|ليس|لا\s+\w+|anything\s+but)"
+    r"|не(?:\s+\w+)?|nie(?:\s+\w+)?|không(?:\s+phải)?(?:\s+là|\s+bằng)?|ليست|ليس|لا\s+\w+|anything\s+but|(?:nobody|no\s+one|none)\s+\w+|(?:exclud|reject|discard|eliminat|ignor)(?:e|es|ed|s|ing)?|rul(?:e|es|ed|ing)\s+out)"
     r"|不是|不等[于於]|不[为為]|并非|並非)[\s*_`$(]*(?:an?\s|the\s)?[\s*_`$(]*$",
+    re.IGNORECASE,
+)
+_REFUTED = re.compile(
+    r"[\s*_`$)]*\s(?:(?:is|are|was|were|does|do|did|can|could|will|would)(?:n['’]t|\s+(?:not|never))|cannot|fails?\b|won['’]t"
+    r"|(?:is|are|was|were)\s+(?:thus\s+|therefore\s+|clearly\s+|also\s+)?(?:excluded|impossible|ruled\s+out|rejected|wrong|incorrect|too\s+(?:small|large|many|few|big|high|low)))\b",
     re.IGNORECASE,
 )
 _VALUE_DENIED_BEHIND = re.compile(rf"[\s*_`$]*[^\W\d_]{{0,2}}\s?(?:{_DENIES_BEHIND})")
@@ -34,5 +39,7 @@ def noun_denied(text: str, end: int) -> bool:
 def value_denied(sentence: str, start: int, end: int) -> bool:
     """Whether the words beside a value deny it."""
     if _VALUE_DENIED.search(sentence, max(0, start - _WITHIN), start) is not None:
+        return True
+    if _REFUTED.match(sentence, end) is not None:
         return True
     return not sentence.isascii() and _VALUE_DENIED_BEHIND.match(sentence, end) is not None

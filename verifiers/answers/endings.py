@@ -32,7 +32,9 @@ def quick_ending(text: str, how: str, gold: str | None) -> tuple[str, Literal["b
     if how != "any" or text.find("nswer", -_NEAR if len(text) > _NEAR else 0) < 0:
         return None
     match = _ANNOUNCED.search(text[-160:])
-    if match is None or "box" in text or "####" in text or text.find("nswer", 0, len(text) - 160 + match.start()) >= 0:
+    if match is None or "box" in text or "####" in text:
+        return None
+    if text.find("nswer", 0, max(0, len(text) - 160) + match.start()) >= 0:
         return None
     answer = (match.group(1) or match.group(2)).strip()
     if not answer or answer[-1] in "!.,;=" or answer[0] in "=<>" or _may_hold_control(text):
@@ -55,9 +57,11 @@ def _boxed(text: str, at: int) -> str:
 
 def _may_hold_control(text: str) -> bool:
     """Whether a tag, a control token, another question or the heading of a thought may stand in a text."""
-    if "uestion" in text or "roblem:" in text or "Problem " in text or "Exercise " in text:
+    if "uestion" in text or "roblem:" in text or "Problem " in text or "Exercise " in text or "regunta" in text:
         return True
-    if text.startswith(("Here", "analysis")) or (not text.isascii() and ("\u25c1" in text or "\uff5c" in text)):
+    if text.startswith(("Here", "analysis")) or (
+        not text.isascii() and ("\u25c1" in text or "\uff5c" in text or "\n问题" in text or "\n問題" in text)
+    ):
         return True
     for opening, letters in (("<", _TAGS), ("[", _BRACKETS)):
         at, seen = text.find(opening), 0

@@ -22,12 +22,16 @@ _HEADER = re.compile(
     r"(?:<\|end_header_id\|>)?|<\|assistant\|>|<｜Assistant｜>|\[/INST\])\s*"
 )
 _ASKED = re.compile(
-    r"\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?(?:(?:New |Next |Another )?(?:[Qq]uestion|Problem|Exercise|Instruction)"
+    r"\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?(?:(?:New |Next |Another )?(?:[Qq]uestion|Problem|Exercise|Instruction"
+    r"|Pregunta|Frage|Aufgabe|Domanda|Pergunta|Вопрос|Задача|问题|問題|문제|질문)"
     r"(?: ?#?\d{1,3})?|Q ?\d{0,3}|User|Human|Student)(?:\*\*)? ?[:：](?!\s*\d{1,3}\s*(?:\n|$))"
-    r"|\n[ \t]*(?:\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?|#{1,4} ?)(?:Question|Problem|Exercise) #?([2-9]|\d\d)\b"
+    r"|\n[ \t]*(?:\n[ \t>]{0,4}(?:\*\*|#{1,4} ?)?|#{1,4} ?)"
+    r"(?:(?:Question|Problem|Exercise) #?([2-9]|\d\d)|(?:Example |Q)([2-9]|\d\d))\b"
     r"(?:\*\*)?(?:[.):][ \t*]|[.):]?[ \t]*(?=\n))"
+    r"|\n[ \t]{0,3}(?:#{1,4} |\*\*)(Question|Problem|Exercise)(?:\*\*)?[ \t]*(?=\n)"
 )
-_FIRST_PART = re.compile(r"\n[ \t>*#]{0,8}(?:Question|Problem|Exercise|Part|Q) ?#?1\b")
+_ANSWERED = re.compile(r"nswer|boxed|####")
+_FIRST_PART = re.compile(r"\n[ \t>*#]{0,8}(?:Question|Problem|Exercise|Example|Part|Q) ?#?1\b")
 _STARTS_WITH_PARTS = re.compile(
     r"\s*(?:\*\*|#{1,4} ?)?(?:Question|Problem|Exercise|Part|Q) ?#?\d{1,3}\b", re.IGNORECASE
 )
@@ -68,8 +72,11 @@ def _first_asked(text: str, begin: int, end: int) -> tuple[int, str] | None:
     opening = closing = -1  # the last thought that opens before the match
     said = begin
     for match in _ASKED.finditer(text, begin, end):
-        if match.group(1) and _FIRST_PART.search(text, begin, match.start()):
+        numbered, other, heading = match.groups()
+        if (numbered or other) and _FIRST_PART.search(text, begin, match.start()):
             continue  # parts of one answer
+        if (other or heading) and not _ANSWERED.search(text, begin, match.start()):
+            continue  # the heading of its own question
         spans = iter([*thoughts(text[:end]), (end, end)]) if spans is None else spans
         while closing <= match.start() and closing < end:
             said = max(said, closing)
@@ -94,5 +101,7 @@ def _has_control(text: str) -> bool:
 def _names_a_question(text: str) -> bool:
     return (
         "\nQ" in text or "uestion" in text or "Problem" in text or "User" in text or "Human" in text
-        or "Exercise" in text or "Instruction" in text or "Student" in text
+        or "Exercise" in text or "Instruction" in text or "Student" in text or "Example" in text
+        or "Pregunta" in text or "Frage" in text or "Aufgabe" in text or "Domanda" in text or "Pergunta" in text
+        or (not text.isascii() and any(word in text for word in ("Вопрос", "Задача", "问题", "問題", "문제", "질문")))
     )  # fmt: skip

@@ -16,7 +16,7 @@ from synthflow.verifiers.answers.vocabulary import NO_UNIT, PEOPLE, SKIPPED
 
 _JOINT = re.compile(r"\s*,?\s*(?:and|or|&|,)\s*(?:also\s*)?", re.IGNORECASE)
 _CONTINUED = re.compile(
-    r"\s*(?:,?\s*(?:give\s+or\s+take|plus\s+or\s+minus|±)|(?:out|times|plus|minus|over|divided|multiplied|squared|cubed|factorial|choose|mod|modulo|raised|through|thru|or\s+(?:more|less"
+    r"\s*(?:(?:out|times|plus|minus|over|divided|multiplied|squared|cubed|factorial|choose|mod|modulo|raised|through|thru|or\s+(?:more|less"
     r"|fewer|greater|higher|lower)|more\s+than|less\s+than|fewer\s+than|and\s+a\s+(?:half|quarter|third)|dozen|pairs?|halves|thirds|quarters"
     r"|hundred|thousand|million|billion|trillion)(?![\w-])|(?:to|-|–|—)\s*[$€£]?\d|[-+*/^=<>≤≥×·]\s*[\d(\\])",
     re.IGNORECASE,
@@ -24,6 +24,13 @@ _CONTINUED = re.compile(
 _LONGEST_UNIT = 30  # characters between two parts of one measurement
 _NEXT_AMOUNT = re.compile(r"[\s*_$]*,?[\s*_$]*(and)?[\s*_$]*", re.IGNORECASE)
 _AMOUNT = re.compile(r"\\?[$€£¥₹]?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
+_QUALIFIED = re.compile(
+    r"[\s*_$]*,?\s*(?:give\s+or\s+take|plus\s+or\s+minus|±|or\s+so\b|or\s+thereabouts|more\s+or\s+less|at\s+(?:most|least)\b|and\s+counting"
+    r"|(?:with\s+)?(?:an?\s+)?remainder|and\s+(?:a|one)\s+(?:half|quarter|third))",
+    re.IGNORECASE,
+)
+_PER = re.compile(r"[\s*_$]*(?:per|(?:for|in|out\s+of)\s+(?:every|each))\s+\d|[\s*_$]*in\s+\d+\W*$", re.IGNORECASE)
+_MIXED = re.compile(r"\d+ and \d+/\d+")
 _MAGNITUDE = re.compile(r"\s*(?:hundred|thousand|million|billion|trillion|dozen)(?![\w-])")
 _MORE_THAN = re.compile(r"\s*(?:more|less|fewer)\s+than\b")
 _OUT_OF = re.compile(r"\s*of\s+[$€£]?\d")
@@ -78,6 +85,8 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
         if not _JOINT.fullmatch(between or " ") or (between == "," and sentence[following.start] not in "$\\"):
             break
         alternatives = alternatives or "or" in between
+        if _MIXED.fullmatch(f"{parts[-1]} {between} {following.text}"):
+            return None  # two and a half, or two values
         last += 1
         parts.append(following.text)
         end = following.end
@@ -92,6 +101,8 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
             if compound is None:
                 return None
             behind, end = compound
+    if _QUALIFIED.match(sentence, end):
+        return None
     if gold is not None and " for " in gold and (condition := _CONDITION.match(sentence, end)):
         behind, end = f"{behind} {condition.group().strip(' .*$')}", condition.end()
     return _listed(parts, alternatives) + behind, end
@@ -131,7 +142,11 @@ def _whole_run(sentence: str, run: Run, gold: str | None) -> tuple[str, int] | N
     if (modulo := _MODULO.match(sentence, run.end)) is not None and (gold is None or "mod" not in gold):
         return run.text, modulo.end()
     more = "=" in run.text and _MORE_THAN.match(sentence, run.end)  # 9 - 4 = 5 more than Ann
-    if (_CONTINUED.match(sentence, run.end) and not more) or _OUT_OF.match(sentence, run.end):
+    if (
+        (_CONTINUED.match(sentence, run.end) and not more)
+        or _OUT_OF.match(sentence, run.end)
+        or _PER.match(sentence, run.end)
+    ):
         return None
     part = "%" in run.text or "/" in run.text or "frac" in run.text
     if part and "=" not in run.text and _OF_SOMETHING.match(sentence, run.end):

@@ -25,7 +25,7 @@ _SAYS = re.compile(
 _POSSIBLE = re.compile(r"\bit\s+is\s+(?:indeed\s+|always\s+|thus\s+|therefore\s+)?possible\b(?!\s+that)", re.IGNORECASE)
 _IMPOSSIBLE = re.compile(
     r"\bit(?:\s+is|['’]s)\s+(?:thus\s+|therefore\s+|indeed\s+)?(?:not\s+possible|impossible)\b|\b(?:is|are)\s+not\s+possible\b"
-    r"|\bthere\s+(?:is|are|exists?|can\s+be)\s+no\b|\b(?:does|do|did|can|could)(?:\s*n['’]t|\s+not)\s+exist\b|\bcannot\s+(?:exist|be)\b|\bno\s+such\b",
+    r"|\bthere\s+(?:is|are|exists?|can\s+be)\s+no\b(?!\s+(?:more|fewer|less|other|further|doubt|need)\b)|\b(?:does|do|did|can|could)(?:\s*n['’]t|\s+not)\s+exist\b|\bcannot\s+(?:exist|be)\b|\bno\s+such\b",
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
@@ -63,6 +63,8 @@ _JUDGED = re.compile(
 _FOR_A_CASE = re.compile(
     r"\s*(?:for|when|whenever|if|where|with|in|unless|except|other\s+than|besides|under|modulo|mod)\b(?!\s+(?:the|this|that)\s+(?:given\s+|original\s+|above\s+)?(?:equation|problem|system|inequality|question|integers|reals?)\b)"
 )
+_OTHERS = re.compile(r"\b(?:other|more|further|additional|fewer|less)\b")
+_OR = re.compile(r"\b(?:or|nor|either)\s+(?:an?\s+|the\s+)?$")
 _MOST_SENTENCES = 3
 
 
@@ -100,7 +102,8 @@ def worded(text: str, gold: str) -> Worded | None:
             if wanted.startswith("no ") and _restricted(said, at + len(wanted)):
                 return None
             negated = not wanted.startswith("no ") and _NEGATED.search(said, max(0, at - 40), at) is not None
-            return None if negated else Worded(gold)
+            joined = _OR.search(said, max(0, at - 20), at) is not None or said.startswith(" or ", at + len(wanted))
+            return None if negated or joined or _DOUBLY.search(sentence) else Worded(gold)
         if _says_nothing(said, wanted):
             return Worded(gold)
         if mentions:
@@ -160,7 +163,7 @@ def _bounded(text: str, start: int, end: int) -> bool:
 def _says_nothing(said: str, wanted: str) -> bool:
     """Whether both say that there is none of one thing: "there are no integer solutions to …"."""
     asked, given = _NOTHING.fullmatch(wanted), _NO_THINGS.search(said)
-    if asked is None or given is None:
+    if asked is None or given is None or _OTHERS.search(given.group(1)):
         return False
     if _restricted(said, given.end()):
         return False
