@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from synthflow.contracts import Judgement
-from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.reading.text import clean
 from synthflow.verifiers.code_blocks import Found
 from synthflow.verifiers.code_cases import HASHING, WRAPPERS, CallTest, SourceTest, StdinTest, Test
 from synthflow.verifiers.code_compare import (
