@@ -25,7 +25,7 @@ SEVENTY_TWO = [
     "Step: Answer: 5\nthen more\nAnswer: 72", "答案是72。", "La respuesta es 72.", "Ответ: 72.",
     "Check: 12 + 60 = 72.\n\nThe number of boats is **72**.\n\n---\n\n✅ Final Answer: **72**",
     "Answer: 72\n\n---\n\nLet me know if you have 2 more questions!",
-    "The answer is 72\n\nNote: this assumes 2 days.",
+    "The answer is 72\n\nNote: this assumes 2 days.", "The answer is 72...",
 ]  # fmt: skip
 CONDITIONS = [
     "If 6 of 78 seeds fail then 78-6 = 72 grow\n#### 72", "If 6 of 78 seeds fail then 72 grow\nThe answer is 72",
@@ -56,6 +56,11 @@ DENIED = [
     "Die Summe ist nicht gleich 12.",
     "Сумма не равна 12.", "和不是12。", "Toplam 12 değil.", "合計は12ではない。", "The total isn't 12.",
     "So x is not equal to 12.", "So x cannot be 12.", "The sum is never exactly 12.", "The sum is anything but 12.",
+    "It is no longer 12.", "It is hardly 12.", "It is scarcely 12.", "It is barely 12.", "Nobody got 12.",
+    "No one got 12.", "We exclude 12.", "We reject 12.", "We discard x = 12.", "We eliminate 12.", "We ignore 12.",
+    "This rules out $x = 12$.", "12 is not the answer.", "So 12 does not work.", "But 12 isn't enough.",
+    "So x = 12 cannot be.", "But 12 won't do.", "So 12 is excluded.", "So 12 is impossible.", "So 12 was ruled out.",
+    "So 12 is too large.",
 ]  # fmt: skip
 AFFIRMED = [
     "La respuesta es 12, no 13.", "Die Antwort ist 12, nicht 13.", "A resposta é 12.", "Die Antwort lautet 12.",
@@ -99,6 +104,13 @@ def test_announcements_are_sure(text: str) -> None:
         ("The answer is 3 out of 7.", "3 out of 7"),
         ("The answer is between 41 and 43.", "between 41 and 43"),
         ("The answer is at least 5.", "at least 5"),
+        ("The answer is 15 at most.", "15 at most"),
+        ("The answer is 1 hour and a half.", "1 hour and a half"),
+        ("The answer is 2 and 1/2.", "2 and 1/2"),
+        ("The answer is 3 per 5.", "3 per 5"),
+        ("Answer: 3 for every 5", "3 for every 5"),
+        ("The answer is 3 in 5.", "3 in 5"),
+        ("The answer is therefore x=0, y=2 and x=9, y=11.", "(x=0, y=2), (x=9, y=11)"),
         ("The answer is $\\begin{pmatrix}1&2\\\\\n3&4\\end{pmatrix}$.", "\\begin{pmatrix}1&2\\\\\n3&4\\end{pmatrix}"),
     ],
 )
@@ -120,7 +132,13 @@ def test_an_answer_in_another_language_is_read(text: str) -> None:
 
 @pytest.mark.parametrize(
     "duration",
-    ["6 hours and 10 minutes", "6 hours 10 minutes", "6 hours, 10 minutes and 5 seconds", "5 feet 10 inches"],
+    [
+        "6 hours and 10 minutes",
+        "6 hours 10 minutes",
+        "6 hours, 10 minutes and 5 seconds",
+        "5 feet 10 inches",
+        "3 dollars and 20 cents",
+    ],
 )
 @pytest.mark.parametrize(
     "frame", ["The answer is {}.", "#### {}", "### Final Answer\n\n{}", "In total, that makes {}.", "So it is {}."]

@@ -29,6 +29,22 @@ RUN_ONS = [
     "<|end|><|user|>2+3<|end|><|assistant|>\\boxed{5}",
     "<｜end▁of▁sentence｜><｜User｜>2+3<｜Assistant｜>\\boxed{5}",
     "\n\nQ: 2+3?\nA: <think>easy</think> \\boxed{5}",
+    "\n\n---\n\nExample 2\nFind 2+3.\nThe answer is 5.",
+    "\n\nQ2. Find 2+3.\n\nThe answer is 5.",
+    "\n\n## Problem\nFind 2+3.\nThe answer is 5.",
+    "\n\n### Question\nFind 2+3.\n### Answer\n5",
+    "\n\n**Exercise**\nFind 2+3.\nThe answer is 5.",
+    "\n\nPregunta: ¿Cuánto es 2+3?\nRespuesta: 5",
+    "\n\nFrage: Was ist 2+3?\nAntwort: 5",
+    "\n\nAufgabe 2: Was ist 2+3?\n#### 5",
+    "\n\nDomanda: Quanto fa 2+3?\nRisposta: 5",
+    "\n\nPergunta: Quanto é 2+3?\nResposta: 5",
+    "\n\nВопрос: 2+3?\nОтвет: 5",
+    "\n\nЗадача 2: 2+3?\nОтвет: 5",
+    "\n\n问题：2+3等于多少？\n答案：5",
+    "\n\n問題2：2+3は？\n答え：5",
+    "\n\n문제: 2+3은?\n정답: 5",
+    "\n\n질문: 2+3은?\n정답: 5",
 ]
 ANSWERS = ["\\boxed{18}", "So 9 * 2 = 18.\n#### 18", "The answer is 18.", "<think>is it 5?</think>\n\n**Answer:** 18"]
 
@@ -57,6 +73,11 @@ def test_a_field_turns_it_off(run_on: str) -> None:
         "The question: how many? The answer is 18.",
         "Let x be the number.\nThe problem asks for 2x.\nThe answer is 18.",
         "Question 1: 9 is odd.\n\nQuestion 2: The answer is 18.",
+        "Both.\n\n### Problem 1\nThe answer is 7.\n\n### Problem 2\nThe answer is 18.",
+        "Both.\n\nExample 1\nThe answer is 7.\n\nExample 2\nThe answer is 18.",
+        "It is restated.\n\n## Problem\nFind 9*2.\n\nThe answer is 18.",
+        "See below.\n\nExample 2\nFind 9*2.\n\nThe answer is 18.",
+        "The answer is 18.\n\nProblem 2 was harder.",
     ],
 )
 def test_a_text_with_its_own_question_is_left_whole(text: str) -> None:
