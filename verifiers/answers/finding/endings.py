@@ -10,6 +10,7 @@ import re
 from typing import Literal
 
 from synthflow.verifiers.answers.finding.boxes import closing_brace
+from synthflow.verifiers.answers.finding.turns import names_a_question
 from synthflow.verifiers.answers.finding.values import result_of
 
 _NEAR = 400  # characters from the end in which the only box is looked for
@@ -57,7 +58,7 @@ def _boxed(text: str, at: int) -> str:
 
 def _may_hold_control(text: str) -> bool:
     """Whether a tag, a control token, another question or the heading of a thought may stand in a text."""
-    if "uestion" in text or "roblem:" in text or "Problem " in text or "Exercise " in text or "regunta" in text:
+    if "roblem:" in text or names_a_question(text):
         return True
     if text.startswith(("Here", "analysis")) or (
         not text.isascii() and ("\u25c1" in text or "\uff5c" in text or "\n问题" in text or "\n問題" in text)
