@@ -17,8 +17,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from synthflow.contracts import Judgement, Question, VerifierConfig
-from synthflow.verifiers.answers.extract import after_thinking
-from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.finding.extract import after_thinking
+from synthflow.verifiers.answers.reading.text import clean
 from synthflow.verifiers.json_child import check_schema, fault
 from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.workers.pool import Outcome
@@ -36,7 +36,9 @@ class JsonConfig(VerifierConfig):
     malformed: Literal["unknown", "wrong"] = Field("unknown", description="what text that is no JSON counts as")
     max_chars: int = Field(100_000, ge=1, le=10_000_000, description="longest JSON text")
     max_depth: int = Field(64, ge=1, le=500, description="deepest nesting of objects and lists")
-    timeout_s: float = Field(3.0, gt=0, le=600, description="wall-clock seconds one completion may take")
+    timeout_s: float = Field(
+        3.0, gt=0, le=600, description="CPU seconds one completion may take; ten times as much on the wall"
+    )
     memory_mb: int = Field(512, ge=256, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from support.audit import CASES as AUDIT
 from synthflow.contracts import Judgement, Question
-from synthflow.verifiers.answers.compare import compare
-from synthflow.verifiers.answers.text import canonical, to_latex
+from synthflow.verifiers.answers.comparing.compare import compare
+from synthflow.verifiers.answers.reading.text import canonical, to_latex
 from synthflow.verifiers.math import MathConfig, MathVerifier, decide_cheaply
 from synthflow.verifiers.workers.pool import WorkerPool
 
@@ -191,7 +191,7 @@ def test_gmpy2_is_installed_here_and_not_used_by_the_workers() -> None:
 
 def test_a_factorial_that_gmp_would_not_return_from_costs_its_time_limit() -> None:
     """Given to the slow path directly, past the size limits: with GMP it hangs for a minute and hears no alarm."""
-    pool = WorkerPool("synthflow.verifiers.answers.compare:compare", timeout_s=2)
+    pool = WorkerPool("synthflow.verifiers.answers.comparing.compare:compare", timeout_s=2)
     pool.map([["1", "2"]])
     found = pool.map([["5", "1000000000!"], ["x+1", "1+x"]])
     assert [(o.reason, (o.value or {}).get("equal")) for o in found] == [("timeout", None), (None, True)]
@@ -204,7 +204,7 @@ def test_hidden_bombs_cost_at_most_the_limit_each() -> None:
     ask(made, ("x+1", r"\boxed{1+x}"))
     found = ask(made, *((gold, f"\\boxed{{{answer}}}") for gold, answer in PAST_THE_LIMITS), ("x+2", r"\boxed{2+x}"))
     assert found[-1].verdict == "correct"
-    assert all(j.elapsed_s < 4 for j in found)
+    assert all(j.elapsed_s < 11 for j in found), "the ceiling on the wall; idle, each ends after a second of CPU"
     assert "timeout" in {j.reason for j in found[:-1]}
     assert all(j.verdict != "correct" for j in found[:-1])
     made.close()

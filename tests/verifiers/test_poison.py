@@ -14,6 +14,7 @@ from synthflow.verifiers.math import MathConfig, MathVerifier
 
 ROWS, EVERY, BATCH, LIMIT_S = 100_000, 1_000, 10_000, 0.5
 TEXTS = [poison for poison in poisons() if poison[0].startswith("text of") or poison[0].endswith("before an answer")]
+KILLED = f"killed after {MathConfig().timeout_s:g} s of CPU"
 ANSWERS = [poison for poison in poisons() if poison not in TEXTS]
 
 
@@ -25,10 +26,14 @@ def _judged(chosen: list[Poison]) -> list[Judgement]:
 
 
 def _over(chosen: list[Poison], seconds: float) -> list[Poison]:
-    """Those that took longer; none of them may be taken for the gold answer."""
+    """Those that took longer; none of them may be taken for the gold answer.
+
+    One that was killed for its CPU time has taken that limit, however long a busy machine let it wait for a core.
+    """
     judged = _judged(chosen)
     assert [poison[0] for poison, said in zip(chosen, judged, strict=True) if said.verdict == "correct"] == []
-    return [poison for poison, said in zip(chosen, judged, strict=True) if said.elapsed_s > seconds]
+    spent = [MathConfig().timeout_s if KILLED in (said.detail or "") else said.elapsed_s for said in judged]
+    return [poison for poison, taken in zip(chosen, spent, strict=True) if taken > seconds]
 
 
 @pytest.mark.extended
