@@ -27,6 +27,7 @@ from synthflow.verifiers.choice_words import LATIN, RETRACTED, UNCLEAR, USUAL
 
 _RETRACTED = re.compile(RETRACTED, re.MULTILINE)
 _CALLED_WRONG = re.compile(r"\W{0,5}(?:is|was|would be)\s(?:wrong|incorrect|false|not)\b", re.IGNORECASE)
+_GUESSES = ("called_right", "concluded")
 _NO_GOLD = "the gold answer is no letter and no option"
 _NEAR = 60  # characters between a letter and a box that holds its text
 
@@ -110,8 +111,8 @@ def _compared(gold: Choice, place: Place, why: str, took: float) -> Judgement:
     same = _same(gold.letters, letters)
     if same is None:
         return Judgement.unknown("parse_failure", f"{said} beside {''.join(gold.letters)}", took)
-    if not same and place.rule == "called_right" and not place.firm:  # perhaps a remark on one of the options
-        return Judgement.unknown("guessed", f"{said} is called right: {shown}", took)
+    if not same and place.rule in _GUESSES and not place.firm:  # perhaps a remark on one of the options
+        return Judgement.unknown("guessed", f"{said} is {place.rule}: {shown}", took)
     return Judgement("correct" if same else "wrong", float(same), None, said, took)
 
 
@@ -120,7 +121,7 @@ def _candidate(place: Place) -> Candidate:
     note = f"gives {letters}" if letters else "gives no letter"
     if place.rule == "denied":
         note = "says what the answer is not"
-    return Candidate(place.rule, clean(place.text)[:200], place.rule != "called_right" or place.firm, note)
+    return Candidate(place.rule, clean(place.text)[:200], place.rule not in _GUESSES or place.firm, note)
 
 
 def gold_choice(answer: str, options: Options) -> Choice:

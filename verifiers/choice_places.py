@@ -15,6 +15,8 @@ from typing import Literal
 from synthflow.verifiers.choice_letters import Choice, Options, choice_in, plain
 from synthflow.verifiers.choice_words import (
     ADVERBS,
+    CONCLUDING,
+    CONCLUDING_UNSPACED,
     DENIED,
     DENIED_UNSPACED,
     SPACED,
@@ -22,7 +24,9 @@ from synthflow.verifiers.choice_words import (
     any_of,
 )
 
-Rule = Literal["box", "tag", "announced", "denied", "picked", "called_right", "first_line", "last_line", "whole"]
+Rule = Literal[
+    "box", "tag", "announced", "denied", "picked", "concluded", "called_right", "first_line", "last_line", "whole"
+]
 
 TAIL = 4000  # characters from the end that are read; an answer stands at the end
 _PLACE = 500  # characters of a place
@@ -97,6 +101,14 @@ _NOT_NEXT = re.compile(
 )
 _ASKED = re.compile(r"\s*(?:is|are|was|could|would|est-ce|ist)\s")
 _ALONE = re.compile(r"(?!\s?(?:is|are|was|has|does|would|could|can|cannot|says|because)\b)")
+_ENDS = re.compile(r"[\s*\"'”)]{0,4}(?:[.!。]|$)")
+_CONCLUDING = re.compile(
+    rf"(?:(?:^|(?<![^\W_]))(?:{CONCLUDING})|{CONCLUDING_UNSPACED})[\s,:，：]{{0,3}}(?:the\s)?(?:(?:correct|right|best|final)\s)?$"
+)
+_CONCLUDES = re.compile(
+    rf"(?:(?<![^\W_])(?:{CONCLUDING})(?![^\W\d_])|{CONCLUDING_UNSPACED})[\s,:，：]{{1,3}}"
+    r"(?:it (?:is|must be)\s|it's\s)?"
+)
 _COPULA = re.compile(r"\s?(?:です|である|입니다|이다|है|होगा|হবে|است|ہے)")
 _CLAUSE = re.compile(
     r"[.,;:!?\n。！？，；。]|\b(?:so|thus|therefore|hence|then|but|and|which means|meaning)\b|所以|因此|故",
@@ -114,7 +126,7 @@ def places(text: str, options: Options, furthest: int) -> tuple[str, list[Place]
     found += [last] if last else []
     if not any(place.choice.letters for place in found):
         first = read.first_line()
-        found += [first] if first and not found else read.called_right()
+        found += [first] if first and not found else [*read.concluded()] or read.called_right()
     return text, sorted(found, key=lambda place: (place.start, -place.end))
 
 
@@ -197,8 +209,19 @@ class _Reader:
         place = self._place(match.start(), match.end(), end, "announced", link.endswith((":", "=")))
         if place.choice.letters:
             behind = self.text[place.end : end]
-            return place if link or (_COPULA if not is_answer else _ALONE).match(behind) else None
+            is_concluded = _CONCLUDING.search(self.lowered, max(0, match.start() - 40), match.start())
+            if link or (_ALONE if is_answer else _COPULA).match(behind) or (is_concluded and _ENDS.match(behind)):
+                return place
+            return None
         return place if is_answer and link else None
+
+    def concluded(self) -> Iterator[Place]:
+        """ "Thus, (B).", in the last line."""
+        start = self.text.rfind("\n") + 1
+        for match in _CONCLUDES.finditer(self.lowered, start):
+            place = self._place(match.start(), match.end(), len(self.text), "concluded", False)
+            if place.choice.letters and _ENDS.match(self.text, place.end) and not self.text[place.end :].strip(' .!*"'):
+                yield place
 
     def _is_heading(self, match: re.Match[str]) -> bool:
         line = self.text[self.text.rfind("\n", 0, match.start()) + 1 : match.end()]

@@ -43,12 +43,12 @@ SPACED = {
         "correct|right|best|answer",
     ),
     "es": Words(
-        "respuesta|respuestas|solución", "opción|opciones|alternativa|letra", "es|son|sería|debe ser",
-        "correcta|correctas|final|adecuada|es la", "elijo|elegimos|escojo|selecciono|marco", "correcta|respuesta",
+        "respuesta|respuestas|solución", "opción|opciones|alternativa|letra", "es|es la|son|sería|debe ser",
+        "correcta|correctas|final|adecuada", "elijo|elegimos|escojo|selecciono|marco", "correcta|respuesta",
     ),
     "fr": Words(
-        "réponse|réponses|reponse", "option|choix|proposition|lettre", "est|sont|serait|doit être",
-        "correcte|correctes|finale|juste|exacte|bonne|est la|est l'option", "choisis|choisissons|sélectionne",
+        "réponse|réponses|reponse", "option|choix|proposition|lettre", "est|est la|sont|serait|doit être",
+        "correcte|correctes|finale|juste|exacte|bonne", "choisis|choisissons|sélectionne",
         "correcte|correct|juste|bonne réponse|réponse",
     ),
     "de": Words(
@@ -57,15 +57,15 @@ SPACED = {
         "richtig|korrekt|richtige antwort|antwort",
     ),
     "it": Words(
-        "risposta|risposte|soluzione", "opzione|opzioni|alternativa|lettera", "è|sono|sarebbe|e'",
-        "corretta|corrette|giusta|finale|esatta|è la|è l'opzione", "scelgo|scegliamo|seleziono",
+        "risposta|risposte|soluzione", "opzione|opzioni|alternativa|lettera", "è|è la|sono|sarebbe|e'",
+        "corretta|corrette|giusta|finale|esatta", "scelgo|scegliamo|seleziono",
         "corretta|giusta|esatta|risposta",
     ),
     "pt": Words(
-        "resposta|respostas|gabarito|solução", "opção|opções|alternativa|letra", "é|são|seria|deve ser",
-        "correta|corretas|certa|final|é a|é a opção", "escolho|escolhemos|seleciono|marco", "correta|certa|resposta",
+        "resposta|respostas|gabarito|solução", "opção|opções|alternativa|letra", "é|é a|são|seria|deve ser",
+        "correta|corretas|certa|final", "escolho|escolhemos|seleciono|marco", "correta|certa|resposta",
     ),
-    "ca": Words("resposta", "opció|lletra", "és|seria", "correcta|final|és la", "trio", "correcta|resposta"),
+    "ca": Words("resposta", "opció|lletra", "és|és la|seria", "correcta|final", "trio", "correcta|resposta"),
     "ro": Words("răspuns|răspunsul", "varianta|opțiunea", "este", "corect|final", "aleg", "corect|corectă"),
     "nl": Words(
         "antwoord|antwoorden", "optie|keuze|letter", "is|zijn|luidt", "juiste|correcte|dus", "kies", "juist|correct",
@@ -85,7 +85,7 @@ SPACED = {
     ),
     "cs": Words("odpověď", "možnost|varianta", "je|zní", "správná|je možnost", "volím|vybírám", "správná|správně"),
     "hu": Words("válasz", "lehetőség", "az", "helyes", "választom", "helyes"),
-    "el": Words("απάντηση|απαντηση", "επιλογή", "είναι", "σωστή|τελική|είναι η", "επιλέγω", "σωστή|σωστό"),
+    "el": Words("απάντηση|απαντηση", "επιλογή", "είναι|είναι η", "σωστή|τελική", "επιλέγω", "σωστή|σωστό"),
     "tr": Words(
         "cevap|cevabı|cevabım|yanıt|yanıtı", "seçenek|şık|şıkkı|seçeneği", "şudur|olarak", "doğru|nihai|şıkkı",
         "seçiyorum|seçiyoruz", "doğru|doğrudur|doğru cevaptır|doğru yanıttır",
@@ -154,6 +154,14 @@ ADVERBS = (
     "l'|l’|die|der|das|il|lo|to|het|η|bien"
 )
 """Words between a verb and the letter; without weight."""
+
+CONCLUDING = (
+    "therefore|so|thus|hence|consequently|finally|accordingly|in conclusion|final choice|conclusion|"
+    "por lo tanto|por tanto|así|entonces|donc|ainsi|also|daher|folglich|quindi|dunque|pertanto|portanto|logo|assim|"
+    "следовательно|значит|поэтому|итак|zatem|więc|dolayısıyla|o halde|vậy|do đó|jadi|maka|dus|لذلك|إذن|अतः|इसलिए"
+)
+CONCLUDING_UNSPACED = "因此|所以|故|综上|綜上|よって|したがって|따라서|그러므로|ดังนั้น"
+"""Words that a conclusion begins with."""
 
 REASONS = (
     "because|since|as|for|so|which|that|where|when|due|given|by|from|with|while|not|rather|instead|and not|both|only|"

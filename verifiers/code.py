@@ -137,6 +137,16 @@ class CodeVerifier(Verifier):
             return Judgement.unknown("tests_unreadable", says)
         return [Run(program, tests, before, self.config) for tests in problem.readings]
 
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        return [self._fault(question) for question in questions]
+
+    def _fault(self, question: Question) -> str | None:
+        try:
+            read_problem(question.metadata, question.answer, self.config.before)
+        except BadTests as error:
+            return clean(str(error))[:DETAIL]
+        return None
+
     def _before(self, problem: Problem, question: Question) -> str:
         """The code before a program whose functions are called; a script stands alone."""
         if not problem.names or not self.config.before:

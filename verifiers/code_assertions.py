@@ -183,8 +183,8 @@ def _call(node: ast.expr, candidate: str, name: str | None) -> tuple[str, list[A
     if not isinstance(node, ast.Call) or any(isinstance(a, ast.Starred) for a in node.args):
         return None
     called = ast.unparse(node.func)
-    if called == candidate:
-        called = name or candidate
+    if called in (candidate, "candidate"):
+        called = name or called
     elif called.startswith("Solution()."):
         called = called.replace("()", "", 1)
     elif not isinstance(node.func, ast.Name) or called in WRAPPERS or called in dir(builtins):

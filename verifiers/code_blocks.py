@@ -22,6 +22,7 @@ _READS = re.compile(r"\binput\s?\(|\bstdin\b|\bopen\(\s?0\b|\bos\.read\(\s?0\b|\
 _STATEMENT = re.compile(r"^(?:from|import|class|def|async|@\w|if __name__)\b", re.MULTILINE)
 _BODY = re.compile(
     r"\s*\n?[ \t]+\S|(?:return|yield|raise|for|while|if|try|with|def|import|from|class)\b|[\w., \[\]]{1,80}[-+*/|&]?="
+    r"|[\w.]{1,80}\("
 )
 _DEFINES = r"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]*)?=(?!=)"
 
@@ -128,6 +129,7 @@ def _blocks(text: str) -> Iterator[_Block]:
     at = 0
     while at < len(lines):
         prefix, fence, info = _fence(lines[at])
+        prefix, fence, info = (prefix, fence, info) if fence else _late(lines[at])
         if not fence or (fence[0] == "`" and "`" in info):
             at += 1
             continue
@@ -150,6 +152,13 @@ def _fence(line: str) -> tuple[str, str, str]:
     start = prefix.end() if prefix else 0
     found = _FENCE.match(line, start)
     return (line[:start], found[1], found[2].strip()) if found else ("", "", "")
+
+
+def _late(line: str) -> tuple[str, str, str]:
+    """The same of a fence of Python that opens at the end of a line of text."""
+    before, fence, info = line.partition("```")
+    info = info.lstrip("`").strip()
+    return ("", fence, info) if before.strip() and _is_language(info) else ("", "", "")
 
 
 def _ends(lines: Sequence[str], start: int, fence: str) -> list[tuple[int, bool]]:

@@ -56,10 +56,15 @@ class Result:
 
 @dataclass(slots=True)
 class _Asked:
-    """How far a test that is Python source has come: the calls it made, those answered, and who is next."""
+    """How far a test that is Python source has come: the calls it made, and those answered.
+
+    All calls are asked for anew in each round, since a program may keep something from one to the next; but for `kept`
+    ones, where the answers to all would not fit.
+    """
 
     known: list[Any] = field(default_factory=list)
     calls: list[Any] = field(default_factory=list)
+    kept: int = 0
     died: tuple[Any, Result] | None = None
 
 
@@ -71,6 +76,7 @@ class Run:
         self._results: dict[int, Result] = {}
         self._asked: dict[int, _Asked] = {}
         self._spent_s = self._elapsed_s = 0.0
+        self._compiled = 0
 
     def owed(self) -> Iterator[tuple[Program, list[int]]]:
         """The next requests: all calls left in one, or the next script tests, or the next round of a source test."""
@@ -117,8 +123,9 @@ class Run:
             return True  # it has more parts than a result may have
 
     def take(self, tests: Sequence[int], ran: Ran) -> None:
-        self._spent_s += ran.wall_s - ran.waited_s
+        self._spent_s += max(0.0, ran.wall_s - ran.waited_s)
         self._elapsed_s += ran.wall_s
+        self._compiled = max(self._compiled, ran.compiled or 0)
         first = tests[0]
         if ran.failed:
             self._results[first] = Result(False, f"{ran.ended}: {_said(ran)}", "verifier_error")
@@ -171,7 +178,7 @@ class Run:
     def _next(self, test: SourceTest, state: _Asked) -> Program:
         """Tests and program in turn: what the tests call, then what the program returns."""
         if len(state.known) < len(state.calls):
-            return Program(self._program.texts, calls=state.calls, keep=True)
+            return Program(self._program.texts, calls=state.calls[state.kept :], keep=True)
         setup = [text for text in (self._before, test.setup) if text]
         return Program(test.source, asking={"known": state.known, "name": test.name, "setup": setup})
 
@@ -185,16 +192,16 @@ class Run:
             told = parse(ran.answers[0])
         end = told.get("end", "failed" if state.known else "unreadable")
         why = str(told.get("why", f"the tests themselves did not end: {_ending(ran)}"))
-        calls = told.get("calls", [])
+        agreed, calls = told.get("agreed", 0), told.get("calls", [])
         if end in ("passed", "failed"):
             self._results[at] = Result(end == "passed", why)
         elif end == "unreadable":
             self._results[at] = Result(False, why, "tests_unreadable")
-        elif state.died is not None and state.died[0] == calls[: len(state.known) + 1]:
+        elif state.died is not None and agreed == len(state.known) and state.died[0] == calls[0]:
             self._results[at] = state.died[1]  # that call is really made, and it was its last
         else:
-            state.known = _agreed(state.known, calls)
-            state.calls = calls
+            state.known = state.known[:agreed]
+            state.calls, state.kept = [*(call for call, _ in state.known), *calls], 0
 
     def _answered(self, at: int, state: _Asked, ran: Ran) -> None:
         if ran.compiled == -1 and not self._program.fenced:
@@ -202,7 +209,8 @@ class Run:
             return
         answers = []
         lines = self._answers(ran)
-        for line in lines[1 : len(state.calls) + 1]:
+        asked = state.calls[state.kept :]
+        for line in lines[1 : len(asked) + 1]:
             try:
                 answer = parse(line)
                 for value in (answer.get("value"), *answer.get("args", ())):
@@ -213,15 +221,17 @@ class Run:
                 self._results[at] = missing
                 return
             answers.append(answer)
-        state.known = [[call, answer] for call, answer in zip(state.calls, answers, strict=False)]
-        if len(answers) < len(state.calls):
-            problem = self._ended(ran) or Result(False, "the program ended before it answered")
-            if problem.unknown or not ran.answers:
-                self._results[at] = problem
-                return
-            more = ran.ended == "full" and len(lines) == len(ran.answers)
-            state.died = None if more else (state.calls[: len(answers) + 1], problem)
-            state.calls = state.calls[: len(answers)]
+        state.known = [*state.known[: state.kept], *([c, a] for c, a in zip(asked, answers, strict=False))]
+        if len(answers) == len(asked):
+            return
+        problem = self._ended(ran) or Result(False, "the program ended before it answered")
+        if problem.unknown or not ran.answers:
+            self._results[at] = problem
+        elif ran.ended == "full" and answers and len(lines) == len(ran.answers):
+            state.kept = len(state.known)
+        else:
+            state.died = asked[len(answers)], problem
+            state.calls = state.calls[: len(state.known)]
 
     def _answers(self, ran: Ran) -> list[str]:
         """The lines that it answered, up to one that is too long."""
@@ -260,6 +270,13 @@ class Run:
         return not any(r.unknown for r in results) and any(not r.passed for r in results)
 
     def judgement(self, isolation: str) -> Judgement:
+        """The verdict, on the text that was run."""
+        found = self._judgement(isolation)
+        if found.reason == "parse_failure":
+            return found
+        return found.found(self._program.texts[self._compiled], "block" if self._program.fenced else "no block")
+
+    def _judgement(self, isolation: str) -> Judgement:
         results = [self._results.get(at) for at in range(len(self._tests))]
         for result in results:
             if result is not None and result.unknown:
@@ -294,14 +311,6 @@ def passes(test: CallTest, got: Any, tolerance: float) -> bool:
         allowed = test.tolerance * (abs(test.expected) if test.how == "close" else 1)
         return abs(got - test.expected) <= max(allowed, 1e-12)
     return any(same_value(got, expected, tolerance, test.lenient) for expected in (test.expected, *test.also))
-
-
-def _agreed(known: list[Any], calls: list[Any]) -> list[Any]:
-    """The answers that are still to the calls that are made."""
-    for at, (call, _) in enumerate(known):
-        if at >= len(calls) or call != calls[at]:
-            return known[:at]
-    return known
 
 
 def _shown(got: Any) -> str:

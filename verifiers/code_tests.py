@@ -43,9 +43,13 @@ def read_problem(metadata: str, answer: str | None, before: str = "") -> Problem
                 raise BadTests(f"{len(tests)} tests, more than {_MAX_TESTS}")
             most = max(len(variants) for variants in tests)
             readings = (tuple(variants[min(at, len(variants) - 1)] for variants in tests) for at in range(most))
-            code = next((d[before] for d in loaded if isinstance(d, dict) and isinstance(d.get(before), str)), "")
-            return Problem(tuple(readings), code)
+            return Problem(tuple(readings), next(filter(None, (_before(data, before) for data in loaded)), ""))
     raise BadTests(f"neither the metadata nor the answer holds tests; expected {_SHAPES}")
+
+
+def _before(data: Any, key: str) -> str:
+    keys = (key, "starter_code") if key == "prompt" else (key,)
+    return (_text(data, *keys) or "") if isinstance(data, dict) else ""
 
 
 def code_before(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -79,7 +79,8 @@ class Judgement:
 
     def found(self, extracted: str, rule: str) -> Judgement:
         """The same judgement, on an answer that was extracted by a rule."""
-        return replace(self, extracted=extracted, rule=rule)
+        said = (self.verdict, self.value, self.reason, self.detail, self.elapsed_s, self.parts)
+        return Judgement(*said, extracted, rule)  # a third of the time of `replace`, and each verdict passes here
 
 
 @dataclass(frozen=True, slots=True)

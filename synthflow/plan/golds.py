@@ -96,11 +96,16 @@ def reads_golds_of(pipeline: Pipeline, source: str) -> dict[str, VerifyStage]:
 def golds_of(pipeline: Pipeline, source: str, sample: GoldSample) -> Golds:
     """Ask the verify stages below a source about its gold answers."""
     asked = [*reads_golds_of(pipeline, source).values()]
-    rows = [row for row in sample.rows().iter_rows(named=True) if row["answer"] is not None]
+    needed = all(stage.needs_answer for stage in asked)  # else what is to be met may stand in the metadata
+    rows = [row for row in sample.rows().iter_rows(named=True) if row["answer"] is not None or not needed]
     if not asked or not rows:
         return Golds(sample.problems)
     faults = _faults(asked, [question("", "", row) for row in rows])
-    bad = [UnreadGold(r["problem_id"], r["answer"][:_SHOWN], why) for r, why in zip(rows, faults, strict=True) if why]
+    bad = [
+        UnreadGold(r["problem_id"], (r["answer"] or "")[:_SHOWN], why)
+        for r, why in zip(rows, faults, strict=True)
+        if why
+    ]
     told = tuple(stage.verifier for stage in asked)
     return Golds(sample.problems, len(rows), len(bad), told, tuple(bad[:EXAMPLES]))
 
@@ -116,7 +121,9 @@ def _faults(stages: Sequence[VerifyStage], questions: Sequence[Question]) -> lis
     for stage in stages:
         verifier = stage.own_verifier()
         try:
-            said.append(dict(zip(different, verifier.gold_faults(list(different)), strict=True)))
+            faults = verifier.gold_faults(list(different))
+            missing = ["no gold answer" if stage.needs_answer and q.answer is None else None for q in different]
+            said.append({q: none or fault for q, none, fault in zip(different, missing, faults, strict=True)})
         finally:
             verifier.close()
     return [

@@ -70,6 +70,14 @@ def test_json_and_math_say_what_they_cannot_read(tmp_path: Path) -> None:
     assert found.unparsable == 1 and len(found.examples[0].answer) == 100
 
 
+def test_tests_of_programs_are_read_too(tmp_path: Path) -> None:
+    tests = ['{"inputs": ["1"], "outputs": ["2"]}', '{"inputs": ["1"]}', "no tests"]
+    found = read(tmp_path, [*tests, None], {"use": "verify.code"}, require_answer=False)
+    assert (found.looked_at, found.unparsable, found.verifiers) == (4, 3, ("code",))
+    both = read(tmp_path, [*tests, None], {"use": "verify.code"}, {"use": "verify.math"}, require_answer=False)
+    assert both.unparsable == 2, "to math, 'no tests' are words"
+
+
 def test_of_many_a_sample_is_looked_at_and_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golds, "MOST", 300)
     answers = (["A"] * 3 + ["neither"]) * 500

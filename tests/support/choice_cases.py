@@ -76,6 +76,86 @@ GIVES_B = {
         উত্তর: B
         ìdáhùn: B
         """,
+    "adjectives and particles": r"""
+        La respuesta correcta es B.
+        La respuesta es la B
+        Respuesta final: B
+        Opción correcta: B
+        La opción correcta es la B
+        La bonne réponse est B.
+        La réponse est donc B.
+        La réponse correcte est l'option B
+        Réponse finale : **B**
+        Die Antwort ist B.
+        Die korrekte Antwort lautet B
+        Lösung: B
+        Antwort B ist richtig.
+        Richtige Antwort: B
+        La risposta è B.
+        La risposta giusta è la B
+        A resposta é B.
+        Resposta final: B
+        Alternativa correta: B
+        Ответ — B.
+        Правильный вариант: B
+        Верный ответ: B
+        Ответ: вариант B
+        Ответ: B) 12
+        Poprawna odpowiedź: B
+        Cevap: B
+        Doğru yanıt B'dir.
+        Yanıt: B)
+        Đáp án là B
+        Đáp án chính xác là B.
+        答案为B
+        答案选B
+        正确答案是B。
+        正确答案为：B
+        因此答案是：B。
+        故答案为：B
+        故答案选B
+        所以正确的选项是B
+        綜上所述，答案是B
+        答案：(B)
+        答案：**B**
+        选B
+        应该选择B
+        最终答案：B
+        答案是 \boxed{B}
+        答えはBである。
+        正解：B
+        解答：(B)
+        答えは B
+        正解は選択肢Bです。
+        最終的な答えはBです
+        Bが正解です
+        답: (B)
+        정답은 B
+        따라서 정답은 B이다.
+        답은 B번입니다
+        최종 답변: B
+        الإجابة هي B
+        الإجابة الصحيحة: B
+        الجواب الصحيح هو B
+        الإجابة: ب
+        إذن الجواب هو (B)
+        الجواب: B
+        उत्तर B है
+        सही उत्तर: B
+        उत्तर: (B)
+        अतः सही उत्तर B है।
+        जवाब: B
+        התשובה היא B
+        Het antwoord is B
+        Antwoord: B
+        คำตอบ: B
+        สรุป คำตอบที่ถูกต้องคือ B
+        Svar: B
+        Rätt svar är B
+        Odpověď: B
+        A helyes válasz: B
+        Απάντηση: B
+        """,
     "bare": r"""
         b. 7
         B. Rome
@@ -131,6 +211,21 @@ GIVES_B = {
         Each option:\nA) 5 is too small.\nB) 6 is right.\nC) 7 is too large.\n\nAnswer: B
         <answer>(B)</answer>
         <answer>B. Rome</answer>
+        """,
+    "concluded": r"""
+        Therefore, choice B.
+        So, option B.
+        The sum is 5.\nTherefore, choice B.
+        Thus the correct option B.
+        Hence, (B).
+        So B.
+        Thus, it must be B
+        Hence option (B).
+        Therefore, the answer B.
+        因此选项B。
+        따라서 B
+        Por lo tanto, B.
+        Donc, option B.
         """,
     "a box without a letter": r"""
         We get \boxed{x=3}. So the answer is B.
@@ -202,7 +297,16 @@ GIVES_NONE = {
         Another answer is B.
         A student's answer is B.
         """,
+    "remarks": r"""
+        So B = mc^2.
+        So A dog barks.
+        So I think.
+        Therefore, choice B is wrong.
+        So option B fails.
+        Thus, A or B.
+        """,
     "taken back": r"""
+        So, option B.\nWait, no.
         The answer is B. Actually, I was wrong.
         The answer is B. Wait, no.
         \boxed{B} is wrong.
@@ -224,6 +328,28 @@ GIVES_NONE = {
         The answer is A.\n\nB
         The answer is A, \boxed{B}
         答案是A还是B
+        """,
+    "other languages": r"""
+        \boxed{A^2}
+        \boxed{A_1}
+        \boxed{\vec{B}}
+        \boxed{\mathbf{B} \cdot d}
+        \boxed{A \cup B}
+        Réponse: A ou C
+        La respuesta es A o C
+        Antwort: A oder C
+        答案是A或C
+        Ответ: A или C
+        정답은 A 또는 C
+        ليس الجواب C
+        No es C
+        не C
+        Si la respuesta es C, entonces
+        如果答案是C，那么
+        答案：A型血
+        La respuesta es A veces
+        La réponse est A priori
+        Resposta: A casa
         """,
     "words": r"""
         The answer is B cells.

@@ -52,6 +52,7 @@ _SENTENCES = re.compile(
 _EQUIVALENT = re.compile(r", or (?:equivalently|an equivalent form such as) ")
 _ROUNDED = re.compile(r", or approximately .*")
 _ASIDE = re.compile(r" \((?:i\.e\.,|none|no) .*\)$")
+_NAMED = re.compile(r"^(?:[a-z](?:\(x\))?=)+")
 _COUNTED = re.compile(r"(\d+) [a-z]+")
 
 
@@ -77,7 +78,7 @@ def _champ(category: str, text: str) -> Gold:
     counted = _COUNTED.fullmatch(core)
     if counted:
         answers.append(counted.group(1))
-    value = number(answers[-1].removeprefix("f(x)="))
+    value = number(_NAMED.sub("", answers[-1]))
     return Gold(f"champ/{category}", text, tuple(answers), value, sentence=bool(said) or core != text)
 
 

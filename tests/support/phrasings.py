@@ -54,7 +54,32 @@ PHRASINGS: dict[str, str] = {
     "courtesy": _WORK + "The answer is {plain}.\n\nLet me know if you want to see the 2 other ways to do it!",
 }
 
+CONCLUSIONS: dict[str, str] = {
+    "so the value": _WORK + "So the value we want is {plain}.",
+    "hence x": _WORK + "Hence we get {plain}.",
+    "therefore it equals": _WORK + "Therefore the quantity in question equals {plain}, which is what we wanted.",
+    "thus in bold": _WORK + "Thus the result is **{plain}**.",
+    "result colon": _WORK + "Result: {plain}",
+    "in total": _WORK + "In total, that makes {plain}.",
+    "last line": _WORK + "{plain}",
+    "last formula": _WORK + "$${math}$$",
+    "we conclude": _WORK + "In conclusion, what is asked for is ${math}$.",
+    "as desired": _WORK + "This shows that it is {plain}, as desired.",
+    "the value asked for": "Since $7 > 4$, the value asked for is ${math}$. We checked 3 cases.",
+    "found": _WORK + "We have found {plain}.",
+    "the answer must be": _WORK + "So the answer must be {plain}.",
+    "would be": _WORK + "The answer would be {plain}.",
+    "gives us": _WORK + "Dividing by 4 gives us {plain} as the answer.",
+    "a box on its own line": _WORK + "So:\n\n$\\boxed{{{math}}}$\n\nwhich is larger than 4.",
+    "a box with its name": _WORK + "$$\\boxed{{\\text{{Answer: }}{math}}}$$",
+    "two boxes alike": _WORK + "$\\boxed{{{math}}}$\n\n**Final Answer:** $\\boxed{{{math}}}$",
+    "answer in the middle": "The answer is ${math}$ because $3 \\cdot 7 = 21$ and $40 - 6 = 34$.",
+    "answer before its check": "Answer: {plain}\n\nCheck: 3 times 7 is 21, as it should be.",
+}
+"""Ways that leave more to the reader: a verdict may be unknown, but what is called wrong or correct must be so."""
+
 
 def phrase(name: str, plain: str, math: str | None = None) -> str:
     """A response that ends with an answer; `math` is how it stands in a formula, where that is not the text."""
-    return PHRASINGS[name].format(plain=plain, math=plain if math is None else math, json=json.dumps(plain))
+    template = PHRASINGS.get(name) or CONCLUSIONS[name]
+    return template.format(plain=plain, math=plain if math is None else math, json=json.dumps(plain))

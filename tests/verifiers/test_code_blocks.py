@@ -53,6 +53,9 @@ def first(completion: str, names: tuple[str, ...] = (), before: str = "") -> str
         ('```python\na = """\n```\nx\n```\n"""\n```\nDone.', 'a = """\n```\nx\n```\n"""\n'),
         ("```python\na = 1\n````", "a = 1\n"),
         ("````python\na = '''\n```\n'''\n````", "a = '''\n```\n'''\n"),
+        ("Here it is: ```python\na = 1\n```", "a = 1\n"),
+        ("1. Then ```py\n   a = 1\n   ```\n2. b", "a = 1\n"),
+        ("See ```python``` and `a`:\n```\na = 1\n```", "a = 1\n"),
         # lists and quotes
         ("1. First\n   ```python\n   if 1:\n       a = 1\n   ```\n2. Second", "if 1:\n    a = 1\n"),
         ("- ```python\n  a = 1\n  ```", "a = 1\n"),

@@ -30,6 +30,25 @@ def asserts(*texts: str) -> dict[str, Any]:
 
 EIGHT = script("8\n")
 SITE = call([[1, 2, 3]], 6)
+REVERSE = """class Solution:
+    def f(self, head: Optional[ListNode]) -> Optional[ListNode]:
+        back = None
+        while head:
+            head.next, back, head = back, head, head.next
+        return back
+"""
+JOIN = """def f(lists: List[Optional[ListNode]]) -> Optional[ListNode]:
+    last = first = ListNode()
+    for node in lists:
+        last.next = node
+        while last.next:
+            last = last.next
+    return first.next
+"""
+DEPTH = """class Solution:
+    def f(self, root: Optional[TreeNode]) -> int:
+        return 1 + max(self.f(root.left), self.f(root.right)) if root else 0
+"""
 # kind: (tests, program, verdict)
 KINDS: dict[str, list[tuple[Any, str, str]]] = {
     "exit and its like": [
@@ -118,6 +137,27 @@ KINDS: dict[str, list[tuple[Any, str, str]]] = {
         (SITE, "def f(xs: List[int]) -> int:\n    return sum(xs) + 1", "wrong"),
         (SITE, "def f(xs):\n    return no_such_name(xs)", "wrong"),
         (script("3\n"), "print(gcd(3, 6))", "wrong"),  # a script stands alone
+    ],
+    "linked lists and trees": [
+        (call([[1, 2, 3]], [3, 2, 1]), REVERSE, "correct"),
+        (call([[]], []), REVERSE, "correct"),
+        (
+            call([[1, 2, 3]], [3, 2, 1]),
+            f"class ListNode:\n    def __init__(self, x): self.val, self.next = x, None\n{REVERSE}",
+            "correct",
+        ),
+        (call([[1, 2, 3]], [1, 2, 3]), REVERSE, "wrong"),
+        (call([[[1, 4], [2]]], [1, 4, 2]), JOIN, "correct"),
+        (call([[3, 9, 20, None, None, 15, 7]], 3), DEPTH, "correct"),
+        (call([[]], 0), DEPTH, "correct"),
+        (call([[1, None, 2]], [1, None, 2]), "def f(root: 'TreeNode') -> 'TreeNode':\n    return root", "correct"),
+        (call([[1, None, 2]], [1, 2]), "def f(root: 'TreeNode') -> 'TreeNode':\n    return root", "wrong"),
+        (
+            call([[1, 2], 1], [2]),
+            "def f(head: ListNode, k: int) -> ListNode:\n    while k:\n        head, k = head.next, k - 1\n    return head",
+            "correct",
+        ),
+        (call([[1]], 1), "def f(head: ListNode) -> ListNode:\n    head.next = head\n    return head", "wrong"),
     ],
     "where the function is": [
         (call([1, 2], 3), "class Solution:\n    def f(self, a, b):\n        return a + b", "correct"),
@@ -255,6 +295,14 @@ KINDS: dict[str, list[tuple[Any, str, str]]] = {
         ),
     ],
     "output": [
+        (script("3\n"), "out = open(1, 'w')\nout.write('3\\n')", "correct"),
+        (script("3\n"), "import sys, io\nprint('3')\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)", "correct"),
+        (
+            script("3\n"),
+            "import sys, io\nkept = sys.stdout\nsys.stdout = io.StringIO()\nprint(4)\nkept.write('3')",
+            "correct",
+        ),
+        (script("3\n"), "import os\nos.fdopen(1, 'wb', closefd=False).write(b'3')", "correct"),
         (script("3\n"), "import sys\nsys.stdout.buffer.write(b'3\\n')", "correct"),
         (script("a\r\nb\r\n", "a\r\nb\r\n"), "print(input())\nprint(input())", "correct"),
         (
@@ -297,10 +345,10 @@ def test_verdicts(verifier: CodeVerifier, kind: str) -> None:
 
 
 def test_the_cpu_limit_is_for_each_call() -> None:
-    """Ten calls of 0.3 s each are within a limit of 0.6 s; one of 1 s is not, wherever it stands."""
+    """Six calls of 0.2 s each are within a limit of 0.5 s; one of 0.9 s is not, wherever it stands."""
     spin = "import time\ndef f(s):\n    end = time.process_time() + s\n    while time.process_time() < end: pass\n    return s\n"
-    made = CodeVerifier(CodeConfig(timeout_s=0.6, wall_s=20, credit="share"))
-    for calls, value in (([0.3] * 10, 1.0), ([0.01] * 5 + [1.0] + [0.01] * 4, 0.9)):
+    made = CodeVerifier(CodeConfig(timeout_s=0.5, wall_s=20, credit="share"))
+    for calls, value in (([0.2] * 6, 1.0), ([0.01] * 5 + [0.9] + [0.01] * 4, 0.9)):
         tests = {"fn_name": "f", "inputs": [[s] for s in calls], "outputs": calls}
         (found,) = made.judge([Question("r", "p", f"```python\n{spin}```", None, json.dumps(tests))])
         assert found.value == pytest.approx(value), found

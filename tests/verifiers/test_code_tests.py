@@ -66,6 +66,7 @@ def readings(metadata: Any) -> list[list[Any]]:
             {"test": "def check(g):\n    assert g(1) == 2", "entry_point": "Solution().f"},
             [CallTest("Solution.f", [1], 2, lenient=False)],
         ),
+        ({"test_list": ["assert candidate(1) == 2"], "entry_point": "f"}, [CallTest("f", [1], 2, lenient=False)]),
         (
             {"tests": "assert Solution().f(1) is not None"},
             [CallTest("Solution.f", [1], None, how="is not", lenient=False)],

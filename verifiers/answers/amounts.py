@@ -114,7 +114,14 @@ def _may_start_unit(tokens: list[Token], place: int) -> bool:
     if token.kind == "text":
         return True
     if token.kind == "run":
-        return token.gap or (before.kind == "num" and len(token.value) > 1) or before.value in ("}", ")")
+        head = tokens[:place]
+        if any(one.value in "+-" and at and head[at - 1].value not in "^{" for at, one in enumerate(head)) or any(
+            one.kind == "run" and one.value.lower().rstrip("s") not in MAGNITUDES for one in head
+        ):
+            return False  # 2 + 2pt and 3 xt are no amounts in pints and tonnes
+        lone = all(one.kind == "num" or one.value in ("-", "+") for one in head)
+        glued = before.kind == "num" and lone and (len(token.value) > 1 or place + 1 < len(tokens))
+        return token.gap or glued or (before.value in ("}", ")") and len(token.value) > 1)
     if token.value == "^":
         return (
             [t.value for t in tokens[place + 1 : place + 4]] == _DEGREE[1:] or tokens[place + 1].value == r"\circ"

@@ -11,6 +11,7 @@ import json
 import re
 from typing import NamedTuple
 
+from synthflow.verifiers.answers.boxes import MAX_ANSWER
 from synthflow.verifiers.answers.conclusions import conclusion
 from synthflow.verifiers.answers.markers import Marker, decimal_point, markers, said_choice, without_comment
 from synthflow.verifiers.answers.segments import each_sentence, runs, without_delimiters
@@ -18,7 +19,7 @@ from synthflow.verifiers.answers.values import result_of, value_at
 from synthflow.verifiers.answers.vocabulary import ABOUT_IT
 from synthflow.verifiers.answers.wording import is_wording
 
-_MOST = 2000  # characters behind an announcement that are read
+_MOST = MAX_ANSWER + 1  # characters behind an announcement that are read
 _LIST_ITEM = re.compile(r"[ \t>]*(?:[-*•+]|\d{1,2}[.)])[ \t]+(?=\S)")
 _MARKUP = " \t*_`\"'“”>"
 _LEAD = re.compile(

@@ -207,6 +207,8 @@ class Atoms(Cursor):
             return self._call(CALLS.get(words) or CALLS[lower])
         if len(words) == 1 and words.isalpha():
             return self._named(words)
+        if len(words) <= 3 and words.isalpha() and self._is("_"):
+            return self._letters(words)
         raise Unread(f"the words {words!r}" if words else "an empty text")
 
     # ---- functions

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from synthflow.verifiers.answers.atoms import number
 from synthflow.verifiers.answers.measures import Unit, read_unit
-from synthflow.verifiers.answers.readings import Amount, Clock
+from synthflow.verifiers.answers.readings import Amount, Clock, Date
 
 _TIME = re.compile(
     r"(?:at )?(\d{1,2})(?: ?:([0-5]\d)(?: ?:([0-5]\d))?)? ?"
@@ -20,6 +20,16 @@ _TIME = re.compile(
 _NAMED = {"noon": 43200, "midday": 43200, "midnight": 0, "12 noon": 43200, "12 midnight": 0}
 _PIECE = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([A-Za-z]+)(?: |,|and|\band\b)*")
 _DAYS = re.compile(r"(?:(\d{1,6}) days?(?:,| )+)(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_NAME = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_YEAR = r"(?:,? ?(?P<year>\d{4}))?"
+_MONTH_FIRST = re.compile(rf"{_NAME} {_DAY}{_YEAR}", re.IGNORECASE)
+_DAY_FIRST = re.compile(rf"(?:the )?{_DAY} (?:of )?{_NAME}{_YEAR}", re.IGNORECASE)
+_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _SHORT = {"m": "min", "s": "sec", "d": "day", "h": "h", "hr": "h"}
 _SECOND = Unit(Fraction(1), (("s", 1),), "s")
 
@@ -39,7 +49,22 @@ def read_clock(plain: str) -> Clock | None:
         return None
     if half:
         hour = hour % 12 + (12 if half.lower() == "p" else 0)
-    return Clock(hour * 3600 + int(minutes or 0) * 60 + int(seconds or 0), bool(half) or hour > 12 or hour == 0)
+    written = tuple(int(group) for group in (hours, minutes, seconds) if group) if half is None else ()
+    return Clock(
+        hour * 3600 + int(minutes or 0) * 60 + int(seconds or 0), bool(half) or hour > 12 or hour == 0, written
+    )
+
+
+def read_date(plain: str) -> Date | None:
+    """A day: `March 5, 2023`, `5 March`, `2023-03-05`."""
+    if match := _ISO.fullmatch(plain):
+        year, month, day = (int(group) for group in match.groups())
+        return Date(year, month, day) if 1 <= month <= 12 and 1 <= day <= 31 else None
+    match = _MONTH_FIRST.fullmatch(plain) or _DAY_FIRST.fullmatch(plain)
+    month_name = match["month"].lower()[:3] if match else ""
+    if match is None or month_name not in _MONTHS or not 1 <= int(match["day"]) <= 31:
+        return None
+    return Date(int(match["year"]) if match["year"] else None, _MONTHS.index(month_name) + 1, int(match["day"]))
 
 
 def read_compound(plain: str) -> Amount | None:

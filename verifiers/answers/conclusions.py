@@ -18,6 +18,7 @@ TAIL = 2000
 _ENOUGH = 500  # characters of last paragraphs that are looked at, where a paragraph begins before them
 _MOST_PASSED = 3  # sentences without mathematics that are passed over
 
+_ITEM = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|[-*•])\s+(?=\S)")
 _NOTE = re.compile(
     r"""[\W_]*(?:notes?\b|remark|check\b|checking|verif|explanation|hint|p\.?s\.|i\s+hope|hope\b|let\s+me\s+know|feel\s+free|please|thank
     |remember|if\s+you\s+(?:have|need|want|would)|(?:this|that|which)\s+is\s+(?:the|our|my)\s+(?:final\s+|required\s+)?answer|q\.?e\.?d|these\s+are
@@ -76,6 +77,7 @@ _OTHER_VALUE = re.compile(
 )
 _ASSIGNED = re.compile(r"[^\W\d_](?:_\w+)?'*\s*=|\([^()=]*\)\s*=|[^\W\d_]\([^()]*\)\s*=")
 _TWO_THINGS = re.compile(r"\s*(?:[^\W\d_]{3,}\s+){1,2}(?:and|or|,)\s*$|\s*[^\W\d_]{3,},\s*(?:and\s*)?$")
+_POINTS = re.compile(r"\)\s?,\s?\(")  # several solutions, where their number may be asked for
 _PLAIN = re.compile(
     r"[-+−]?\s?(?:US)?\\?[$€£¥₹]?\s?[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:/\d+)?\s?(?:\\?%|°|[¢€])?|\d{1,2}:\d\d(?:\s?[ap]\.?m\.?)?",
     re.IGNORECASE,
@@ -88,6 +90,7 @@ _ASIDE = re.compile(
 )
 _REASON = re.compile(r"[^,;]*[,;]?\s*(?:since|because|as|when|where|if|for)\b", re.IGNORECASE)
 _SO = re.compile(r"\b(?:so|thus|therefore|hence|then|giving|meaning)\b", re.IGNORECASE)
+_SUBJECT = re.compile(r"[\s*_]*(?:is|are|was|were|has|have|can|cannot|could|must|will|does|do|divides?|of)\b")
 _CLAUSE = re.compile(
     r"(?:^|[,;:]|\b(?:so|thus|therefore|hence|then|that|finally|and|or|us|finds?|found|means|implies|implying|conclude|only\s+if|now|consequently"
     r"|overall|altogether|together|needs?|makes?|spends?|takes?|pays?|earns?|costs?|total))[\s*_]*$",
@@ -127,6 +130,7 @@ def concluded(text: str, gold: str | None = None) -> Conclusion | None:
             return None
         if _NOTE.match(sentence):
             continue
+        sentence = _ITEM.sub("", sentence)
         found = runs(sentence)
         if found:
             return conclusion(sentence, found, gold)
@@ -160,7 +164,9 @@ def conclusion(sentence: str, found: Sequence[Run], gold: str | None = None) -> 
     result = result_of(text, gold, asserted=_STRONG.search(before) is None)
     if result.startswith("=") or not result.strip("-+*/=^_ "):
         return None
-    other_kind = gold is not None and is_relation(result) and not is_relation(gold)
+    other_kind = (
+        gold is not None and not is_relation(gold) and (is_relation(result) or _POINTS.search(result) is not None)
+    )
     firm = strong and not other_kind and _OPENER.match(sentence) is not None and not sentence[end:].strip(' .*_`)!"”')
     return Conclusion(result, firm)
 
@@ -186,8 +192,8 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
                 strong, strict = at, False  # "x + 3 = 10 and x = 7"
             end = run.end
             continue  # it is a candidate, or none, together with the run before it
-        leads = _leads(before, run, at)
-        if _RELATION.search(run.text):
+        leads = _leads(sentence, before, run, at)
+        if _RELATION.search(run.text) and is_relation(run.text):
             if not (_ASIDE if computed else _PREPOSITION).search(before) or run.text.startswith("="):
                 several = several or (strong is not None and not _SO.search(before))
                 strong, strict = at, leads or at == 0 or _CLAUSE.search(before) is not None
@@ -204,14 +210,14 @@ def _choose(sentence: str, found: Sequence[Run]) -> tuple[int | None, bool]:
     return (weak[-1] if weak else _last_resort(sentence, found)), False
 
 
-def _leads(before: str, run: Run, at: int) -> bool:
+def _leads(sentence: str, before: str, run: Run, at: int) -> bool:
     """Whether the words before a run conclude it: a verb, "at" before a time, "so" alone."""
     if _STRONG.search(before) is not None:
         return True
     if _CLOCK.fullmatch(run.text) is not None and _AT.search(before) is not None:
         return True
     if at == 0:
-        return _OPENS.fullmatch(before) is not None
+        return _OPENS.fullmatch(before) is not None and not _SUBJECT.match(sentence, run.end)
     return _THEN.match(before) is not None and _PLAIN.fullmatch(run.text) is not None
 
 

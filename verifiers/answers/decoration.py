@@ -21,9 +21,17 @@ _TO_TEXT = re.compile(
 )
 _QUANTITY = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _ESCAPED = re.compile(r"\\\\[a-zA-Z]{2}")  # as JSON writes it
+_BLACKBOARD = re.compile(r"\\mathbb\s{1,3}([A-Z])(?![a-zA-Z])")
 _BRACED_SIGN = re.compile(r"(?<![\^_a-zA-Z\]}])\{([:=<>*])\}")
-_EXPONENT = re.compile(r"(?<=\d)\s*\\(?:mathrm|text|textrm)\s*\{\s*[eE]\s*\}\s*\{?([-+]?\d{1,3})\}?")
+_EXPONENT = re.compile(
+    r"(?<=\d)\s{0,3}\\(?:mathrm|text|textrm|rm)\s{0,3}\{\s{0,3}[eE]\s{0,3}\}\s{0,3}\{?([-+]?)\s{0,3}(\d{1,3})\}?"
+)
+_UPRIGHT_NUMBER = re.compile(
+    r"(?<![\w.}])\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|rm)\s?\{\s?(-?\d[\d,. ]{0,300})\}"
+)
 _UPRIGHT = re.compile(r"\\(?:mathrm|text|textrm)\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_INNER = re.compile(r"\\(?:text|mathrm|textrm)\s*\{([^{}]*)\}")
+_DOLLAR = re.compile(r"(?<!\\)\$")
 _NAME = re.compile(r"(?<![\\a-zA-Z])[A-Za-zµΩ]+")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
@@ -32,9 +40,10 @@ def undecorated(text: str) -> str:
     r"""A text without commands for looks; `\SI{12}{cm}` and `1.5\mathrm{E}4` as they are read."""
     if _ESCAPED.search(text) and "begin" not in text:
         text = text.replace("\\\\", "\\")
-    text = _EXPONENT.sub(r"e\1", text)
+    text = _UPRIGHT_NUMBER.sub(r"\1", _EXPONENT.sub(r"e\1\2", text))
     if "SI" in text or "qty" in text:
         text = _QUANTITY.sub(r"\1 \\text{\2}", text)
+    text = _BLACKBOARD.sub(r"\\mathbb{\1}", text)
     text = _TO_TEXT.sub(r"\\text{", text)
     text = _WITH_OPTION.sub("", text)
     for _ in range(6):
@@ -57,8 +66,9 @@ def _single_words(match: re.Match[str]) -> str:
     content = match.group(1)
     if "{" not in content and "\\" not in content and "^" not in content:
         return match.group()
-    if "$" in content:
-        return " " + content.replace("$", " ") + " "
+    if _DOLLAR.search(content):
+        return " " + _DOLLAR.sub(" ", content) + " "
+    content = _INNER.sub(r"\1 ", content)
     return _NAME.sub(lambda name: rf"\text{{{name.group()}}}", content.replace("~", " "))
 
 

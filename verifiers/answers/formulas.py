@@ -37,10 +37,16 @@ class _Parser(Atoms):
         self._depth = self._bars = 0
 
     def whole(self) -> Tree:
-        tree = self._sum()
+        tree = self._over(self._sum())
         if self._now.kind != "end":
             raise Unread(repr(self._now.value))
         return tree
+
+    def _over(self, tree: Tree) -> Tree:
+        r"""The group that `\over` or `\choose` divides, whose upper part has been read."""
+        if self._take(r"\choose"):
+            return ("call", "binom", tree, self._sum())
+        return ("div", tree, self._sum()) if self._take(r"\over") else tree
 
     # ---- sums and products
 
@@ -117,9 +123,10 @@ class _Parser(Atoms):
         self._at = start
         if not (top[0] == under[0] == "num" and top[1].denominator == under[1].denominator == 1):
             return None
-        if not 0 < top[1] < under[1] or first.number == 0:
+        if not 0 <= top[1] < under[1]:
             self.doubts.add("a number before a fraction can be read in two ways")
-            return None
+            if not self._tight:
+                return None
         self._at = ended
         if self._starts_factor():
             self.doubts.add("a mixed number before a factor can be read in two ways")
@@ -183,10 +190,8 @@ class _Parser(Atoms):
     def _group(self, opening: str) -> Tree:
         bars, self._bars = self._bars, 0
         tree = self._sum()
-        if opening == "{" and self._take(r"\choose"):
-            tree = ("call", "binom", tree, self._sum())
-        elif opening == "{" and self._take(r"\over"):
-            tree = ("div", tree, self._sum())
+        if opening == "{":
+            tree = self._over(tree)
         self._expect(_CLOSING[opening])
         self._bars = bars
         if opening == "[":

@@ -95,8 +95,16 @@ def _constants(gold: Tree, answer: Tree) -> Found:
     if decimals[0] is None and decimals[1] is None:
         return DIFFERENT
     if None in decimals and any(_terminates(tree) for tree in (gold, answer) if _decimal(tree) is None):
-        return EQUAL if _nearly(pairs[1], _NOISE) else DIFFERENT
+        return EQUAL if _noise_apart(decimals, pairs[1]) else DIFFERENT
     return _rounded(decimals, pairs[1])
+
+
+def _noise_apart(decimals: list[Fraction | None], pair: Any) -> bool:
+    """Whether two numbers are a rounding error of a computer apart, of which one shows that many digits."""
+    digits = max(
+        len(str(abs(one.numerator * 10**40 // one.denominator)).rstrip("0")) for one in decimals if one is not None
+    )
+    return digits >= 14 and _nearly(pair, _NOISE)
 
 
 def _terminates(tree: Tree) -> bool:
@@ -163,10 +171,11 @@ def _places(decimal: Fraction) -> int:
 
 def _rounded(decimals: list[Fraction | None], pair: Any) -> Found:
     """A decimal beside a number: of two decimals the shorter is exact; six places stand for what rounds to them."""
-    if _nearly(pair, _NOISE):
+    if _noise_apart(decimals, pair):
         return EQUAL
     places = min(_places(decimal) for decimal in decimals if decimal is not None)
-    close = abs(pair[0] - pair[1]) <= float(_ROUNDED) * 0.51 and _nearly(pair, _CLOSE)
+    unit = float(_ROUNDED) * (1 if places == 6 else 0.51)  # of six places the last may be cut off, not rounded
+    close = abs(pair[0] - pair[1]) <= unit and _nearly(pair, _CLOSE)
     return EQUAL if places >= 6 and close else DIFFERENT
 
 

@@ -13,17 +13,27 @@ from typing import Any
 from synthflow.verifiers.answers.amount_matching import compare_amounts, expanded
 from synthflow.verifiers.answers.atoms import number
 from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, UNSURE, Found
-from synthflow.verifiers.answers.naming import Mapping, mapping, named_value, plain_value
+from synthflow.verifiers.answers.naming import (
+    Mapping,
+    approximated,
+    exact_and_rounded,
+    mapping,
+    named_value,
+    plain_value,
+)
 from synthflow.verifiers.answers.number_matching import (
     based_beside,
+    beside_based,
     clock_beside,
     compare_based,
     compare_clocks,
     compare_congruences,
+    compare_dates,
     compare_ratios,
     congruence_beside,
     outside,
     ratio_beside,
+    ratio_beside_clock,
     worst,
 )
 from synthflow.verifiers.answers.phrases import Words
@@ -35,6 +45,7 @@ from synthflow.verifiers.answers.readings import (
     Clock,
     Collection,
     Congruence,
+    Date,
     Family,
     Interval,
     Matrix,
@@ -57,7 +68,7 @@ def compare(gold: Reading, answer: Reading) -> Found:
     gold, answer = plain_value(expanded(gold)), plain_value(expanded(answer))
     if isinstance(gold, Words) or isinstance(answer, Words):
         return with_words(gold, answer)
-    if _approximated(answer) or _approximated(gold):
+    if approximated(answer) or approximated(gold):
         return _with_approximation(gold, answer)
     if isinstance(answer, Collection) and not isinstance(gold, Collection) and _all_one(answer):
         return compare(gold, answer.members[0])
@@ -65,6 +76,10 @@ def compare(gold: Reading, answer: Reading) -> Found:
         return compare(gold.members[0], answer)
     if isinstance(gold, Family) or isinstance(answer, Family):
         return _families(gold, answer)
+    if isinstance(gold, Ratio) and isinstance(answer, Clock):
+        return ratio_beside_clock(gold, answer)
+    if isinstance(gold, Amount) and isinstance(answer, Based):
+        return beside_based(gold, answer)
     for kinds, own_way in _WAYS:
         if isinstance(gold, kinds[0]) and isinstance(answer, kinds[1]):
             return own_way(gold, answer)
@@ -155,20 +170,9 @@ def _relation_letters(relation: Relation) -> frozenset[str]:
     return found
 
 
-def _approximated(reading: Reading) -> bool:
-    r"""Whether it is `a \approx b`: a value and a rounded one."""
-    return (
-        isinstance(reading, Collection)
-        and reading.joint == "or"
-        and len(reading.members) == 2
-        and isinstance(reading.members[1], Bound)
-        and reading.members[1].mark == "~"
-    )
-
-
 def _with_approximation(gold: Reading, answer: Reading) -> Found:
     """The exact value counts, and the rounded one where it is equal."""
-    pairs = [_exact_and_rounded(side) for side in (gold, answer)]
+    pairs = [exact_and_rounded(side) for side in (gold, answer)]
     found = compare(pairs[0][0], pairs[1][0])
     if found.verdict == "equal":
         return found
@@ -177,13 +181,6 @@ def _with_approximation(gold: Reading, answer: Reading) -> Found:
             if compare(one, other).verdict == "equal":
                 return Found("equal", "as rounded")
     return found
-
-
-def _exact_and_rounded(reading: Reading) -> list[Reading]:
-    if not _approximated(reading):
-        return [reading]
-    assert isinstance(reading, Collection) and isinstance(reading.members[1], Bound)
-    return [reading.members[0], reading.members[1].amount]
 
 
 # ---------------------------------------------------------------- collections
@@ -199,7 +196,7 @@ def _all_one(collection: Collection) -> bool:
 
 def _matrices(gold: Matrix, answer: Matrix) -> Found:
     if (len(gold.rows), len(gold.rows[0])) != (len(answer.rows), len(answer.rows[0])):
-        return _ordered(cells_of(gold), cells_of(answer)) if 1 in (len(gold.rows), len(gold.rows[0])) else DIFFERENT
+        return DIFFERENT
     return _ordered(cells_of(gold), cells_of(answer))
 
 
@@ -280,6 +277,11 @@ def _as_mappings(gold: Reading, answer: Reading) -> Found | None:
     if isinstance(other, Relation):
         return DIFFERENT
     items = items_of(other)
+    if isinstance(other, Amount) and known is not None:
+        each = {compare(value, other).verdict for value in known.values.values()}
+        return DIFFERENT if each == {"different"} else Found("unsure", "several names have values")
+    if isinstance(other, Collection) and other.joint == "or":
+        return DIFFERENT
     if known is None or items is None or len(items[1]) != len(known.values):
         return None
     values = known.in_order()
@@ -387,6 +389,7 @@ _WAYS: tuple[tuple[_Kinds, _Way], ...] = (
     ((Based, Amount), based_beside),
     ((Clock, Clock), compare_clocks),
     ((Clock, Amount | Ratio), clock_beside),
+    ((Date, Date), compare_dates),
     ((Ratio, Ratio), compare_ratios),
     ((Ratio, Amount), ratio_beside),
     ((Congruence, Congruence), compare_congruences),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from synthflow.verifiers.answers.amount_matching import compare_amounts
 from synthflow.verifiers.answers.atoms import Tree, number
 from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, Found, identity
-from synthflow.verifiers.answers.readings import Amount, Based, Clock, Congruence, Ratio, Reading, Relation
+from synthflow.verifiers.answers.readings import Amount, Based, Clock, Congruence, Date, Ratio, Relation
 from synthflow.verifiers.answers.relations import holds
 from synthflow.verifiers.answers.tree_values import Undefined
 
@@ -34,6 +34,13 @@ def based_beside(based: Based, other: Amount) -> Found:
     return DIFFERENT
 
 
+def beside_based(gold: Amount, based: Based) -> Found:
+    """A gold answer without a base beside digits in one: equal digits, or an equal value, may or may not be meant."""
+    assert based.base is not None
+    same = _written_in_letters(gold.tree) == based.digits.lower() or gold.tree == number(int(based.digits, based.base))
+    return Found("unsure", "only one names a number base") if same else DIFFERENT
+
+
 def _written_in_letters(tree: Tree) -> str:
     """`2A`, which is read as a product."""
     if tree[0] == "mul":
@@ -44,32 +51,49 @@ def _written_in_letters(tree: Tree) -> str:
 
 
 def compare_clocks(gold: Clock, answer: Clock) -> Found:
-    half_day = 43_200
-    if gold.seconds == answer.seconds and (gold.half == answer.half or answer.half):
+    """Two times of day; where only one says which half of the day it is, the other half is left open."""
+    if gold.seconds == answer.seconds:
         return EQUAL
-    if (gold.half and answer.half) or (gold.seconds - answer.seconds) % half_day:
-        return DIFFERENT if not _proportional(gold, answer) else Found("unsure", "it may be a time or a ratio")
-    return EQUAL if not gold.half and gold.seconds == answer.seconds else Found("unsure", "only one says am or pm")
+    if gold.written and answer.written and compare_ratios(_ratio(gold), _ratio(answer)).verdict == "equal":
+        return Found("unsure", "they may be times or ratios")
+    if (gold.half and answer.half) or (gold.seconds - answer.seconds) % 43_200:
+        return DIFFERENT
+    return Found("unsure", "only one says am or pm")
 
 
-def _proportional(gold: Clock, answer: Clock) -> bool:
-    if gold.half or answer.half or gold.seconds % 60 or answer.seconds % 60:
-        return False
-    (a, b), (c, d) = divmod(gold.seconds // 60, 60), divmod(answer.seconds // 60, 60)
-    return a * d == b * c and b * d > 0
+def _ratio(clock: Clock) -> Ratio:
+    return Ratio(tuple(number(part) for part in clock.written))
 
 
-def clock_beside(clock: Clock, other: Reading) -> Found:
-    hours, minutes = divmod(clock.seconds // 60, 60)
-    if isinstance(other, Amount) and other.unit is not None and other.unit.dimension == (("s", 1),):
-        span = ("mul", other.tree, number(other.unit.factor))
+def clock_beside(clock: Clock, other: Amount | Ratio) -> Found:
+    """A time of day beside a duration, a ratio, or a number that may be its hour."""
+    if isinstance(other, Ratio):
+        if not clock.written:
+            return DIFFERENT
+        found = compare_ratios(_ratio(clock), other)
+        same = _ratio(clock) == other
+        return found if same or found.verdict != "equal" else Found("unsure", "it may be a time or a ratio")
+    if other.unit is not None and other.unit.dimension == (("s", 1),):
+        span: Tree = ("mul", other.tree, number(other.unit.factor))
+        if len(clock.written) == 2 and identity(number(clock.seconds // 60), span).verdict == "equal":
+            return Found("unsure", "hours and minutes, or minutes and seconds")
         return identity(number(clock.seconds), span)
-    if isinstance(other, Ratio) and not clock.half and minutes:
-        found = compare_ratios(Ratio((number(hours), number(minutes))), other)
-        return found if found.verdict != "equal" else Found("unsure", "it may be a time or a ratio")
-    if isinstance(other, Amount) and other.tree in (number(hours), number((hours - 1) % 12 + 1), number(minutes)):
+    hours, minutes = divmod(clock.seconds // 60, 60)
+    if other.tree in (number(hours), number((hours - 1) % 12 + 1), number(minutes)):
         return Found("unsure", "only one is a time of day")
     return DIFFERENT
+
+
+def ratio_beside_clock(ratio: Ratio, clock: Clock) -> Found:
+    """A gold answer that is a ratio beside what may be a time of day."""
+    return compare_ratios(ratio, _ratio(clock)) if clock.written else DIFFERENT
+
+
+def compare_dates(gold: Date, answer: Date) -> Found:
+    """Two days; a missing year is accepted."""
+    if (gold.month, gold.day) != (answer.month, answer.day):
+        return DIFFERENT
+    return EQUAL if gold.year == answer.year or None in (gold.year, answer.year) else DIFFERENT
 
 
 def compare_ratios(gold: Ratio, answer: Ratio) -> Found:

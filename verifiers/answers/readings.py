@@ -42,10 +42,23 @@ class Based:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A time of day in seconds after midnight; `half` tells whether am or pm was said, or the hour can only be one."""
+    """A time of day in seconds after midnight; `half` tells whether it is certain which half of the day is meant.
+
+    `written` are the numbers where no word says that it is a time, so that it may be a ratio.
+    """
 
     seconds: int
     half: bool
+    written: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """A day."""
+
+    year: int | None
+    month: int
+    day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,8 @@ Reading = (
     | Bound
     | Based
     | Clock
+    | Date
+    | Date
     | Ratio
     | Congruence
     | Collection

@@ -124,8 +124,9 @@ def each_sentence(text: str, mid_line: bool = False) -> Iterator[str]:
 
 def _numbers(text: str, place: int, mid_line: bool) -> bool:
     """Whether a point stands behind the number of an item: `2. Then`."""
-    match = _NUMBERED.search(text[:place], max(0, place - 8))
-    return match is not None and not (mid_line and match.start() == 0)
+    start = max(0, place - 8)
+    match = _NUMBERED.search(text[start:place])
+    return match is not None and (match.group().startswith("\n") or (start == match.start() == 0 and not mid_line))
 
 
 _MONEY = r"(?:US|CA|AU|NZ|HK|[CAS])?\\?[$€£¥₹](?=\s?[-\d.])"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from synthflow.verifiers.answers.amounts import Way, read_amount, without_aside, written
 from synthflow.verifiers.answers.atoms import Tree, number
-from synthflow.verifiers.answers.clock import read_clock, read_compound
+from synthflow.verifiers.answers.clock import read_clock, read_compound, read_date
 from synthflow.verifiers.answers.declarations import without_conditions
 from synthflow.verifiers.answers.numerals import spelled
 from synthflow.verifiers.answers.phrases import Words, read_words
@@ -62,7 +62,16 @@ _OUTWARD = re.compile(r"([\[\]])(.*)([\[\]])")
 _BUILDER = re.compile(r"\\\{ ?([a-zA-Z])(?:\\in ?\\mathbb\{R\})? ?(?:\\mid(?![a-z])|\||:|\\colon) ?(.*)\\\}")
 _SCIENTIFIC = re.compile(r"(?<![\d.])(\d)e([-+])(?=\d)")
 _CROSS = re.compile(r"(?<=\d) ?[xX] ?(?=10\^)|(?<=\d) [xX] (?=\d)")
-_LABEL = re.compile(r"(?:\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?)?\(([A-H])\)(?: ?\})? ?(?=[^\s^_'+*/=<>,-])")
+_ORDINAL = re.compile(r"\d.{0,12}(?:st|nd|rd|th)\s?\}{0,2}$")
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){1,12}")
+_EMPTY = re.compile(r"(?<!\\)\{\}")
+_PYTHON_COMPLEX = re.compile(r"\(?[-+]?[\d.]+ ?[-+] ?[\d.]+j\)?")
+_LABEL = re.compile(
+    r"\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?\([A-H]\) ?\} ?(?=[^\s^_'+*/=<>,-])"
+    r"|\([A-H]\)(?=\d|\\frac|\\sqrt|\\\$)"
+)
+_BOLD = re.compile(r"^\*\*(?=[^*])|\*\*[!.]?$")
+_DOLLARS = re.compile(r"\$((?:[^$\\]|\\.)+)\$")
 _MATH = re.compile(r"(?<!\\)\\[()\[\]]")
 _HEX = re.compile(r"(-?)0([xbo])([0-9a-fA-F]{1,60})")
 _PLAIN = re.compile(r"[\w\s.,:;'’&/()%$°-]+")
@@ -95,7 +104,9 @@ def read(text: str) -> Read:
 
 def read_text(text: str, way: Way) -> Reading:
     """The reading of a text, in one way."""
-    text = _unwrapped(text)
+    text = _unwrapped(_EMPTY.sub("", text))
+    if _PYTHON_COMPLEX.fullmatch(text):
+        text = text.replace("j", "i")
     plain = " ".join(unwrap_text(text).split()) if "\\" in text else text
     special = _special(text, plain, way)
     if special is not None:
@@ -116,8 +127,9 @@ def read_text(text: str, way: Way) -> Reading:
 def _unwrapped(text: str) -> str:
     """Without what stands around the whole: a text command, braces, a label such as `Answer:`."""
     text = _MATH.sub(" ", text).strip() if "\\" in text else text.strip()
-    if len(text) > 2 and text[0] == text[-1] == "$" and text.count("$") == 2:
-        text = text[1:-1].strip()
+    text = _BOLD.sub("", text)
+    if match := _DOLLARS.fullmatch(text):
+        text = match.group(1).strip()
     for _ in range(4):
         before = text
         match = re.fullmatch(
@@ -136,8 +148,18 @@ def _special(text: str, plain: str, way: Way) -> Reading | None:
     """What is read from the text as a whole: named sets, spelled numbers, times, bounds, bases, builders of sets."""
     if text in _SETS:
         return _SETS[text]
-    if text in (r"\{\}", "{}"):
+    if text == r"\{\}":
         return Collection("set", ())
+    if match := _BUILDER.fullmatch(text):
+        return read_text(match.group(2), way)
+    if (match := _OUTWARD.fullmatch(text)) and match.group(1) + match.group(3) != "[]":
+        turned = {"]": "(", "[": "["}[match.group(1)], {"[": ")", "]": "]"}[match.group(3)]
+        return read_text(turned[0] + match.group(2) + turned[1], way)
+    return _number_as_a_whole(text, plain, way) or _bound(plain if "\\text" in text else text, way)
+
+
+def _number_as_a_whole(text: str, plain: str, way: Way) -> Reading | None:
+    """What is read from its characters: hexadecimal, a base, an ordinal, grouped digits, a spelled number, a time."""
     if match := _HEX.fullmatch(text):
         sign, letter, digits = match.groups()
         base = {"x": 16, "b": 2, "o": 8}[letter]
@@ -151,19 +173,20 @@ def _special(text: str, plain: str, way: Way) -> Reading | None:
         base = int(base_name) if base_name.isdigit() else _BASES.get(base_name, 0)
         if 2 <= base <= 36 and any(c.isdigit() for c in match.group(1)):
             return _based(match.group(1).upper(), base)
-    if match := _BUILDER.fullmatch(text):
-        return read_text(match.group(2), way)
-    if (match := _OUTWARD.fullmatch(text)) and match.group(1) + match.group(3) != "[]":
-        turned = {"]": "(", "[": "["}[match.group(1)], {"[": ")", "]": "]"}[match.group(3)]
-        return read_text(turned[0] + match.group(2) + turned[1], way)
+    if _ORDINAL.search(text) and (ordinal := spelled(text)) is not None:
+        return Amount(number(ordinal))
+    if _GROUPED.fullmatch(text):
+        way.doubts.add("digits in groups or a list")
+        if way.tight:
+            return Collection("list", tuple(Amount(number(int(part))) for part in text.split(",")))
     if _PLAIN.fullmatch(plain):
         value_ = spelled(plain) if any(c.isalpha() for c in plain) else None
         if value_ is not None:
             return Amount(number(value_))
-        timed = read_clock(plain) or read_compound(plain)
+        timed = read_date(plain) or read_clock(plain) or read_compound(plain)
         if timed is not None:
             return timed
-    return _bound(plain if "\\text" in text else text, way)
+    return None
 
 
 def _based(digits: str, base: int) -> Based:

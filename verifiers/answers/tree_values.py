@@ -227,7 +227,10 @@ def _totient(number: Any) -> Any:
 
 
 def _prime_count(number: Any) -> Any:
-    return _context.primepi(_whole(number))
+    limit = _whole(number)
+    if limit > _LARGEST:
+        raise Undefined("a count of primes")
+    return _context.primepi(limit)
 
 
 def _reciprocal(name: str) -> Callable[[Any], Any]:

@@ -33,8 +33,10 @@ _UNIT = re.compile(
     r"(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:[°µ]?[A-Za-zΩ%°]+)(?:\s?/\s?[A-Za-z]+|\s?\^\s?\{?-?\d\}?|[²³])*(?:\s+per\s+[A-Za-z]+)?"
 )
 _CONDITION = re.compile(r"[\s,$]*for\s+(?:all|every|any|each)\s[^.,;]{1,60}")
+_OPERATORS = frozenset("+-*/^=<>≤≥×·÷−")
+_RATE = re.compile(r"\s?[A-Za-z]+")
 _LETTERS = re.compile(r"[^\W\d_][\w'’-]*")
-_RELATION = re.compile(r"[<>≤≥≠∈]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
+_RELATION = re.compile(r"[<>≤≥≠∈≡]|\\(?:leq?|geq?|lt|gt|neq?|in|equiv)(?![a-zA-Z])|\\not")
 _ALTERNATIVES = re.compile(r"(?<![a-zA-Z])(?:or|and)(?![a-zA-Z])")
 _MODULO = re.compile(r"\s*(?:mod|modulo)\s+\$?\w+\$?")
 _ABOUT = re.compile(r"≈|\\approx|\\sim(?:eq)?(?![a-zA-Z])")
@@ -58,6 +60,8 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
     run = found[at]
     if _BOUNDED.search(sentence, max(0, run.start - 40), run.start) or run.text.startswith(("≈", "<", ">", "≤", "≥")):
         return None
+    if run.text[-1] in _OPERATORS and not (run.text[-1] == "/" and run.text[-2:-1].isdigit()):
+        return None  # a word goes on: "x < five"
     first = _whole_run(sentence, run, gold)
     if first is None:
         return None
@@ -71,8 +75,10 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
         end = following.end
         if _CONTINUED.match(sentence, end):
             return None
-    parts[-1] = parts[-1].removesuffix("/").rstrip()  # $75/week
-    behind, end = _unit(sentence, end)
+    if parts[-1].endswith("/") and (rate := _RATE.match(sentence, end)) is not None:
+        parts[-1], behind, end = parts[-1][:-1].rstrip(), "", rate.end()  # $75/week
+    else:
+        behind, end = _unit(sentence, end)
     if gold is not None and " for " in gold and (condition := _CONDITION.match(sentence, end)):
         behind, end = f"{behind} {condition.group().strip(' .*$')}", condition.end()
     return _listed(parts, alternatives) + behind, end
@@ -150,6 +156,8 @@ def result_of(text: str, gold: str | None, asserted: bool = False) -> str:
     if len(sides) == 1 or _RELATION.search(text) or _ABOUT.search(text) or _outer_comma(text):
         return text
     left = sides[0].strip()
+    if sum(_NAME.fullmatch(side.strip()) is not None for side in sides[:-1]) > 1:
+        return text  # x = y = 0 tells two values
     if len(sides) == 2:
         if gold is None and _NAME.fullmatch(left):
             return text

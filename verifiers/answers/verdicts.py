@@ -8,10 +8,10 @@ from __future__ import annotations
 from synthflow.verifiers.answers.identity import EQUAL, Found
 from synthflow.verifiers.answers.matching import compare
 from synthflow.verifiers.answers.prose import WORD, asides, stated
-from synthflow.verifiers.answers.readings import Read
+from synthflow.verifiers.answers.readings import Amount, Read, Reading
 from synthflow.verifiers.answers.tokens import Unread
 
-_SOFT = ("may be a unit", "e may be a number", "can stand for the floor", "how far the argument")
+_SOFT = ("may be a unit", "e may be a number", "digits in groups", "can stand for the floor", "how far the argument")
 
 
 def match(gold: Read, answer: Read) -> Found:
@@ -24,6 +24,16 @@ def match(gold: Read, answer: Read) -> Found:
     answers = [reading for reading in (answer.reading, answer.other) if reading is not None]
     table = [[compare(one, other).verdict for other in answers] for one in golds]
     told = "; ".join(sorted(doubts))
+    if any(
+        isinstance(one, Amount)
+        and isinstance(other, Amount)
+        and one.unit
+        and other.unit
+        and compare(one, other).verdict == "equal"
+        for one in golds
+        for other in answers
+    ):
+        return EQUAL
     if first.verdict == "equal" and all(any(soft in doubt for soft in _SOFT) for doubt in doubts):
         return first
     if all("equal" in row for row in table) and all("equal" in column for column in zip(*table, strict=True)):
@@ -33,6 +43,13 @@ def match(gold: Read, answer: Read) -> Found:
         same = gold.other == gold.reading or answer.other == answer.reading
         return first if not same else Found("unsure", told)
     return Found("unsure", told if first.verdict != "unsure" else first.note or told)
+
+
+def _measured_alike(gold: Reading, answer: Reading) -> bool:
+    """Whether both are amounts in units, and equal, so that no letter was a variable."""
+    if not (isinstance(gold, Amount) and isinstance(answer, Amount) and gold.unit and answer.unit):
+        return False
+    return compare(gold, answer).verdict == "equal"
 
 
 def read_answer(text: str) -> Read:

@@ -11,23 +11,12 @@ from synthflow.verifiers.answers.phrases import Words, closed, compare_words
 from synthflow.verifiers.answers.readings import Amount, Collection, Family, Interval, Matrix, Reading, Region, Relation
 from synthflow.verifiers.answers.tree_values import kinds, letters
 
-_NO_NAMES = frozenset(
-    [
-        "unity",
-        "nil",
-        "nought",
-        "naught",
-        "single",
-        "pair",
-        "couple",
-        "both",
-        "neither",
-        "either",
-        "nothing",
-        "everything",
-        "twice",
-    ]
-)
+_OTHER_NUMBERS = """
+    uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince veinte deux trois quatre cinq
+    sept huit neuf dix onze douze vingt eins zwei drei vier sechs sieben acht neun zehn elf zwanzig due quattro cinque
+    sei sette otto nove dieci undici dodici dois quatro oito dez doze cero null nula zero"""
+_VAGUE = "unity nil nought naught single pair couple both neither either nothing everything twice"
+_NO_NAMES = frozenset((_OTHER_NUMBERS + " " + _VAGUE).split())
 _NO_VALUE = frozenset({"does not exist", "cannot be determined"})
 _PARITY = frozenset({"odd", "even"})
 _TRUTHS = frozenset({"yes", "no"})
@@ -46,15 +35,17 @@ def with_words(gold: Reading, answer: Reading) -> Found:
             _infinite(other) or (isinstance(other, Collection) and not other.members)
         )
         return Found("unsure", f"{words.meaning}, or no value") if doubtful else DIFFERENT
-    if closed(words) and not isinstance(other, Relation) and not (words.parts & _TRUTHS and _may_be_truth(other)):
+    truth = bool(words.parts & _TRUTHS)
+    if closed(words) and (truth or not isinstance(other, Relation)) and not (truth and _may_be_truth(other)):
         formula = isinstance(other, Family) or (isinstance(other, Amount) and letters(other.tree))
-        return Found("unsure", "words beside a formula") if formula and words.parts & _PARITY else DIFFERENT
+        parity = _PARITY & {word for part in words.parts for word in part.split()}
+        return Found("unsure", "words beside a formula") if formula and parity else DIFFERENT
     named = isinstance(other, Collection | Interval | Matrix | Region) or (
         isinstance(other, Amount) and other.tree[0] != "sym"
     )
     if named and not words.parts & _TRUTHS:
         name = next(iter(words.parts)) if len(words.parts) == 1 else " "
-        if " " not in name and name not in _NO_NAMES and len(name) > 2:
+        if " " not in name and name not in _NO_NAMES and len(name) > 2 and name.isascii() and name.isalpha():
             return DIFFERENT
     return Found("unsure", f"the words {' and '.join(sorted(words.parts))!r}")
 

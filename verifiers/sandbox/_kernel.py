@@ -31,6 +31,7 @@ _SPECIAL = (1 << 6) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 12)  # make char,
 _NET_BOTH, _SCOPE_BOTH = 3, 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
 def _check(result: int, what: str) -> int:
@@ -46,8 +47,7 @@ def _syscall(what: str, number: int, *args: int | bytes | ctypes.Array[ctypes.c_
 
 
 def prctl(option: int, value: int = 0, third: int = 0) -> None:
-    long = ctypes.c_ulong
-    _check(_libc.prctl(option, long(value), long(third), long(0), long(0)), f"prctl({option})")
+    _check(_libc.prctl(option, value, third, 0, 0), "prctl")
 
 
 def unshare(flags: int) -> None:
@@ -85,9 +85,9 @@ def map_ids(uid: int, gid: int) -> None:
 def bound_capabilities() -> None:
     """No program that is started from here on gets a capability."""
     for capability in range(64):
-        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+        if _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             break  # past the last one the kernel knows, or not ours to drop
-    _libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(4), 0, 0, 0)
+    _libc.prctl(PR_CAP_AMBIENT, 4, 0, 0, 0)
 
 
 def keep_capabilities(keep: int) -> None:

@@ -24,7 +24,7 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from synthflow.verifiers.sandbox import _asking, _kernel, _site, _values
+from synthflow.verifiers.sandbox import _asking, _kernel, _nodes, _site, _values
 
 ANSWERS = 3
 """The descriptor that a program answers on. Before it runs two lines are written there, which it cannot forge:
@@ -48,6 +48,7 @@ class Cell:
         self._filter = _kernel.Filter(base64.b64decode(plan["filter"]))
         self.site = _site.provided()
         self._builtins = {**vars(builtins), **self.site}
+        self._left: dict[str, Any] = {}
         self._encode = json.JSONEncoder(ensure_ascii=True).encode
         for at, name in enumerate(("stdin", "stdout", "stderr")):
             stream = _stream(at)
@@ -59,8 +60,7 @@ class Cell:
         """Run a request to its end; `fds` are the request, standard input, output and error, and answers."""
         answers = fds[4]
         try:
-            with open(fds[0], "rb", closefd=False) as file:
-                box, request = marshal.load(file)
+            box, request = marshal.loads(os.pread(fds[0], os.lseek(fds[0], 0, os.SEEK_END), 0))
             # Descriptors 0 to 3 are the program's; out of each other's way first.
             for at, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in fds[1:]]):
                 os.dup2(fd, at)
@@ -116,7 +116,7 @@ class Cell:
         except BaseException as error:
             status = 1
             _complain(error)
-        return _finish(status)
+        return _finish(status, self._left)
 
     def _program(self, request: dict[str, Any], box: str) -> None:
         """Run a script; or load a program, which is then not the main one, and call its functions."""
@@ -127,6 +127,7 @@ class Cell:
         names["__builtins__"] = builtins if calls is None else self._builtins
         names["__file__"] = f"{box}/program.py"
         exec(_compiled(request["code"]), names)
+        self._left = names
         if calls is not None:
             self._answer({"loaded": True})
             for called, args, kwargs in calls:
@@ -163,7 +164,8 @@ def _rlimits(limits: dict[str, Any], count_processes: bool) -> None:
         resource.RLIMIT_MSGQUEUE: 0,
     }
     if count_processes:
-        wanted[resource.RLIMIT_NPROC] = limits["processes"] + limits["threads"]
+        # Where it is of our user, the supervisor and the zygote count too.
+        wanted[resource.RLIMIT_NPROC] = limits["processes"] + limits["threads"] + 2
     for which, value in wanted.items():
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -199,8 +201,8 @@ def _compiled(texts: list[str]) -> types.CodeType:
     raise problem
 
 
-def _finish(status: int) -> int:
-    """What the interpreter does at its end: threads are waited for, exit functions run, streams are flushed."""
+def _finish(status: int, names: dict[str, Any]) -> int:
+    """What the interpreter does at its end: threads are waited for, exit functions run, files flushed and let go."""
     import atexit
     import threading
 
@@ -210,9 +212,19 @@ def _finish(status: int) -> int:
     except BaseException as error:
         _complain(error)
         status = status or 1
-    for stream in (sys.stdout, sys.stderr):
+    status = _flush(status)
+    if names.get("__name__") == "__main__":
+        with contextlib.suppress(BaseException):
+            names.clear()  # a file that was never closed writes what it holds when nobody has it any more
+        status = _flush(status)
+    return status
+
+
+def _flush(status: int) -> int:
+    for stream in dict.fromkeys((sys.stdout, sys.__stdout__, sys.stderr)):
         try:
-            stream.flush()
+            if stream is not None:
+                stream.flush()
         except BaseException:
             status = status or 120
     return status
@@ -242,7 +254,10 @@ def _call(names: dict[str, Any], name: str, args: list[Any], kwargs: dict[str, A
     try:
         found = _find(names, name)
         given = [_values.decode(a) for a in args]
-        result = found(*given, **{k: _values.decode(v) for k, v in kwargs.items()})
+        nodes = _nodes.annotated(found)
+        taken = _nodes.given(nodes, found, given, names) if nodes else given
+        result = found(*taken, **{k: _values.decode(v) for k, v in kwargs.items()})
+        result = _nodes.plain(result, nodes["return"]) if "return" in nodes else result
         answer = {"value": _values.encode(result)}
     except BaseException as error:
         answer = {"error": _told(error), "kind": type(error).__name__[:100]}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from synthflow.verifiers.sandbox import _nodes
+
 _MODULES = """
     math cmath collections itertools functools heapq bisect re string random operator copy datetime time sys typing
     fractions decimal statistics json array queue enum dataclasses io os
@@ -56,4 +58,5 @@ def provided() -> dict[str, Any]:
         module = __import__(name)
         found |= {n: getattr(module, n) for n in wanted}
     found |= {name: __import__(name) for name in _MODULES}
+    found |= {"ListNode": _nodes.ListNode, "TreeNode": _nodes.TreeNode}
     return {name: value for name, value in found.items() if not hasattr(builtins, name)}

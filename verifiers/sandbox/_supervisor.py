@@ -79,6 +79,8 @@ def _enter(plan: dict[str, Any]) -> int:
         proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         proc = -1
+    if plan["nest"] and "pid" in layers:
+        _kernel.unshare(_kernel.CLONE_NEWPID)  # the zygote's: only one that our user namespace owns can be gone back to
     if "mount" in layers:
         quiet = _kernel.MS_NOSUID | _kernel.MS_NODEV
         _kernel.mount("tmpfs", "/proc", "tmpfs", quiet | _kernel.MS_RDONLY, "size=4k,mode=0555")
@@ -148,7 +150,8 @@ class Supervisor:
         self._plan, self._limits, self._link, self._proc, self._zygote = plan, limits, link, proc, zygote
         self._layers = plan["layers"]
         self._box = _BOX
-        self._pid, self._pidfd = 0, -1
+        self._pid = self._told = 0
+        self._pidfd = -1
         self._ends: str | None = None
         self._text = {"out": bytearray(), "err": bytearray(), "answers": bytearray()}
         self._printed, self._calls = 0, 1
@@ -202,7 +205,7 @@ class Supervisor:
         for read, _ in pipes.values():
             os.set_blocking(read, False)
         told, (self._pidfd, *_), _, _ = socket.recv_fds(self._link, _zygote.REPLY, 1)
-        self._pid = int(told)
+        self._told = int(told)
         return {name: read for name, (read, _) in pipes.items()}
 
     def _report(self, fds: dict[str, int]) -> dict[str, Any]:
@@ -274,6 +277,7 @@ class Supervisor:
             answered = self._text["answers"].count(b"\n")
             if now - began >= _FIRST_POLL_S or self._ends:
                 wait = min(_POLL_S, wait * 2)
+                self._pid = self._pid or _zygote.number(self._proc, self._pidfd) or self._told
                 self._cpu = max(self._cpu, _kernel.cpu_seconds(self._pid))
                 self._waited = max(self._waited, self._queued())
                 if answered > lines:
@@ -282,12 +286,17 @@ class Supervisor:
                     return None
 
     def _over(self, wall: float, cpu: float, waited: float, whole: float) -> bool:
-        """Whether a limit is passed. Time for which it was ready and had no core is the machine's."""
+        """Whether a limit is passed. Time for which it was ready and had no core is the machine's.
+
+        Only a program of several processes can take cores from itself for long: for it there is an end to that.
+        """
         limits = self._limits
         if self._ends is None:
             if cpu > limits["cpu_s"] or wall - waited > limits["wall_s"]:
                 self._ends = "timeout"
-            elif whole - self._waited > limits["program_s"]:
+            elif whole - self._waited > limits["program_s"] or (
+                limits["processes"] > 1 and whole > 5 * limits["program_s"]
+            ):
                 self._ends = "program_timeout"
             elif self._too_big():
                 self._ends = "memory"

@@ -84,16 +84,16 @@ def _one(cell: _program.Cell, link: socket.socket, fds: list[int], own: int, pro
         os.close(fd)
     watched = os.pidfd_open(pid)
     socket.send_fds(link, [_line(pid)], [watched])
-    os.close(watched)
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     killed = ended is not None and ended.si_status == signal.SIGKILL
-    allowed = _cpu_limit(pid, proc) if killed else 0
+    allowed = _cpu_limit(proc, number(proc, watched)) if killed else 0
+    os.close(watched)
     _, status, usage = os.wait4(pid, 0)
     _reap(proc)
     _say(link, status, round((usage.ru_utime + usage.ru_stime) * 1e6), usage.ru_maxrss, allowed)
 
 
-def _cpu_limit(pid: int, proc: int) -> int:
+def _cpu_limit(proc: int, pid: int) -> int:
     """Seconds of CPU time that a process was limited to at its end; 0 for none, -1 if the kernel does not say."""
     try:
         line = next(line for line in read(proc, f"{pid}/limits").splitlines() if line.startswith("Max cpu time"))
@@ -125,6 +125,15 @@ def _reap(proc: int) -> None:
                 os.kill(child, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(-1, 0)
+
+
+def number(proc: int, pidfd: int) -> int:
+    """The id, in the namespace of a /proc, of the process of a descriptor; 0 if the kernel does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in read(proc, f"self/fdinfo/{pidfd}").splitlines():
+            if line.startswith("Pid:"):
+                return max(0, int(line.split()[1]))
+    return 0
 
 
 def read(proc: int, path: str) -> str:

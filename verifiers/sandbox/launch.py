@@ -33,7 +33,7 @@ COMMON = """
     calendar hashlib json pprint struct io types sys os zlib binascii unicodedata ast inspect timeit uuid
 """.split()  # noqa: SIM905
 
-_MODULES = ("_kernel", "_mounts", "_values", "_asking", "_site", "_program", "_zygote", "_supervisor")
+_MODULES = ("_kernel", "_mounts", "_values", "_asking", "_nodes", "_site", "_program", "_zygote", "_supervisor")
 _BOOT = """
 import json, sys, types
 sources, plan = json.loads(sys.argv[1]), sys.argv[2]

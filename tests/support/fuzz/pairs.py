@@ -2,7 +2,7 @@ r"""What the fuzzer judges: a gold answer, and a response that ends with the sam
 
 Invariant: the same pairs for the same seed. Half are `same`; a verdict of `wrong` on those is a false reject, one of
 `correct` on the others a false accept. Gold and answer are spelled apart, and the answer is said in one of the forty
-phrasings, in a sentence of its own kind, or alone in a box.
+phrasings or in a way that leaves more to the reader.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from support.fuzz.collections import COLLECTIONS
 from support.fuzz.kinds import Kind, Rng, in_formula, in_text, loosened
 from support.fuzz.numbers import NUMBERS
 from support.fuzz.words import WORDS
-from support.phrasings import PHRASINGS, phrase
+from support.phrasings import CONCLUSIONS, PHRASINGS, phrase
 
 KINDS: dict[str, tuple[int, Kind]] = NUMBERS | ALGEBRA | COLLECTIONS | WORDS
 _NAMES = list(KINDS)
 _WEIGHTS = [weight for weight, _ in KINDS.values()]
-_STATED = list(PHRASINGS)
+_STATED = [*PHRASINGS, *CONCLUSIONS]
 
 
 @dataclass(frozen=True)
