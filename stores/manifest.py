@@ -1,18 +1,19 @@
 """The manifest: which work is done, by whom, from what. Append-only lines; the only proof of completion.
 
-Four kinds of lines. `attempt` opens an attempt with its plan (stages, fingerprints, parents). `partitions` says
-which partitions of problems a source has in that attempt. `commit` says that a stage has finished a unit of work
-and lists its shards. `done` says that an attempt has written everything, the catalog included. A commit is found again
-by (stage, fingerprint, key), so the commits of an earlier spec stay and count again when the spec changes back. Only
-the process that holds the run's lock appends. A torn last line is work that is owed again.
+Five kinds of lines. `attempt` opens an attempt with its plan (stages, fingerprints, parents). `partitions` says which
+partitions of problems a source has in that attempt. `commit` says that a stage has finished a unit of work and lists
+its shards. `withdrawn` takes a commit back: that unit is owed again. `done` says that an attempt has written
+everything, the catalog included. A commit is found again by (stage, fingerprint, key), so the commits of an earlier
+spec stay and count again when the spec changes back. Only the process that holds the run's lock appends. A torn last
+line is work that is owed again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """The unit of a stage of whole scope."""
+SAMPLED = ("rollouts", "artifacts")
+"""Tables whose rows policies write."""
 _LISTS = ("parents", "writes", "capabilities")
 
 
@@ -77,7 +80,8 @@ class StageRecord:
 class Commit:
     """A finished unit of work: one stage over one partition (`unit`), or over everything (`unit` is `all`).
 
-    `files` are those of an export: relative path -> sha256.
+    `files` are those of an export: relative path -> sha256. `unanswered` counts what was asked and has no answer, by
+    finish_reason.
     """
 
     stage: str
@@ -88,16 +92,25 @@ class Commit:
     attempt: int
     shards: tuple[Shard, ...]
     files: Mapping[str, str]
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sampled(self) -> int:
+        """Rows of this unit that a policy was asked for."""
+        return sum(shard.rows for shard in self.shards if shard.table in SAMPLED)
 
     def to_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         record["shards"] = [shard.to_json() for shard in self.shards]
+        if not self.unanswered:
+            del record["unanswered"]
         return {"kind": "commit", **record}
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Commit:
-        fields = {name: record[name] for name in Commit.__slots__ if name != "shards"}
-        return Commit(**fields, shards=tuple(Shard.from_json(s) for s in record["shards"]))
+        fields = {name: record[name] for name in Commit.__slots__ if name not in ("shards", "unanswered")}
+        shards = tuple(Shard.from_json(s) for s in record["shards"])
+        return Commit(**fields, shards=shards, unanswered=record.get("unanswered", {}))
 
 
 class Graph:
@@ -145,6 +158,17 @@ class Graph:
             return [*self.partitions.get(stage, ()), *([left_out] if left_out else [])]
         return [pid for source in self.sources_of(stage) for pid in self.partitions.get(source, ())]
 
+    def below(self, units: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+        """These units of work (stage -> units), and all that reads them."""
+        found: dict[str, set[str]] = {}
+        for name, record in self.stages.items():
+            mine = set(units.get(name, ()))
+            for parent in record.parents:
+                read = found.get(parent, set())
+                mine |= set(self.units(name)) if read and (ALL in read or record.scope == "whole") else read
+            found[name] = mine
+        return {name: sorted(each) for name, each in found.items() if each}
+
     def key(self, stage: str, unit: str) -> str:
         """H(fingerprint, what the unit is made of): equal keys mean equal rows."""
         if (stage, unit) not in self._keys:
@@ -163,7 +187,11 @@ class Graph:
 
 
 class Manifest:
-    """The manifest of a run directory, read once and appended to."""
+    """The manifest of a run directory, read once and appended to.
+
+    Attributes:
+        again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
+    """
 
     def __init__(self, root: Path) -> None:
         self.path = root / "manifest.jsonl"
@@ -176,6 +204,7 @@ class Manifest:
         self._partitions: dict[str, tuple[str, ...]] = {}
         self._left_out: dict[str, str] = {}
         self._published: dict[str, tuple[str, str]] = {}
+        self.again: dict[str, dict[str, int]] = {}
         self._read()
 
     def _read(self) -> None:
@@ -198,6 +227,8 @@ class Manifest:
         if record["kind"] == "attempt":
             self.attempt = int(record["attempt"])
             self.latest_attempt = record
+            for policy, endings in record.get("again", {}).items():
+                self.again.setdefault(policy, {}).update(dict.fromkeys(endings, self.attempt))
             stages = [StageRecord.from_json(s) for s in record["stages"]]
             sources = {s.name for s in stages if s.scope == "source"}
             self._partitions = {k: v for k, v in self._partitions.items() if k in sources}
@@ -212,6 +243,8 @@ class Manifest:
             self.graph = Graph(list(self.graph.stages.values()), self._partitions, self._left_out)
         elif record["kind"] == "done":
             self.done_attempt = int(record["attempt"])
+        elif record["kind"] == "withdrawn":
+            self._commits.pop((record["stage"], record["fingerprint"], record["key"]), None)
         elif record["kind"] == "commit":
             commit = Commit.from_json(record)
             self._commits[commit.stage, commit.fingerprint, commit.key] = commit
@@ -254,6 +287,15 @@ class Manifest:
 
     def commit(self, commit: Commit) -> None:
         self.append(commit.to_json())
+
+    def withdraw(self, units: Mapping[str, Collection[str]]) -> None:
+        """Take back the commits of units (stage -> units) of the latest plan, and of all that was made of them."""
+        for stage, each in self.graph.below(units).items():
+            for unit in each:
+                commit = self.find(stage, unit)
+                if commit is not None:
+                    fields = {name: getattr(commit, name) for name in ("stage", "fingerprint", "key")}
+                    self.append({"kind": "withdrawn", **fields})
 
     def find(self, stage: str, unit: str, graph: Graph | None = None) -> Commit | None:
         """The commit of a unit of work, if it is done.

@@ -43,7 +43,7 @@ class CheckedManifest(Manifest):
     def _read_line(self, where: str, line: bytes) -> None:
         try:
             record = json.loads(line)
-            if record["kind"] not in ("attempt", "partitions", "commit", "done"):
+            if record["kind"] not in ("attempt", "partitions", "commit", "withdrawn", "done"):
                 raise ValueError(f"unknown kind of line {record['kind']!r}")
             if record["kind"] == "attempt":
                 _check_plan(record)

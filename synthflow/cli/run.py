@@ -42,6 +42,12 @@ Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again)
     metavar="SECONDS",
     help="How long to wait for the scheduler's workers.",
 )
+@click.option(
+    "--retry",
+    multiple=True,
+    type=click.Choice(["refused", "failed", "poison"]),
+    help="Ask again for rollouts that ended so; may be given several times.",
+)
 @click.option("--prometheus", type=click.IntRange(1, 65535), metavar="PORT", help="Serve metrics at /metrics.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON summary on standard output at the end.")
@@ -51,6 +57,7 @@ def run(
     overrides: tuple[str, ...],
     scheduler: str | None,
     wait: float,
+    retry: tuple[str, ...],
     prometheus: int | None,
     quiet: bool,
     as_json: bool,
@@ -75,6 +82,7 @@ def run(
         scheduler=scheduler,
         wait_s=wait,
         stopper=stopper,
+        retry=retry,
         display=lambda tracker: nullcontext() if quiet else display_for(tracker, screen),
     )
     if result.attempt is None and not quiet:

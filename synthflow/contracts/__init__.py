@@ -1,6 +1,7 @@
 """The contracts that stages, backends and verifiers are written against. Frozen: see docs/contracts.md."""
 
 from synthflow.contracts.backend import (
+    UNANSWERED,
     Backend,
     FinishReason,
     PolicyConfig,
@@ -28,6 +29,7 @@ from synthflow.contracts.step_checker import StepChecker, StepKind, StepTruth
 from synthflow.contracts.verifier import Judgement, Part, Question, Verifier, VerifierConfig
 
 __all__ = [
+    "UNANSWERED",
     "Account",
     "Backend",
     "Capability",

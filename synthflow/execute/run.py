@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from synthflow.execute.prometheus import serving
 from synthflow.execute.sizing import cluster_size
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
+from synthflow.execute.unanswered import asked_again, units_without_answers
 from synthflow.ids import content_id
 from synthflow.models.directories import SHIPPED
 from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
@@ -81,6 +82,7 @@ def run_pipeline(
     stopper: Stopper | None = None,
     identities: Mapping[str, PolicyIdentity] | None = None,
     journal_only: bool = False,
+    retry: Collection[str] = (),
 ) -> RunResult:
     """Run a pipeline, or what is still owed of it.
 
@@ -92,6 +94,7 @@ def run_pipeline(
         stopper: lets a signal handler ask the run to stop once what is in flight is finished.
         identities: of the policies, where they are known; None asks the backends, which need the models for it.
         journal_only: sample nothing: a stage that needs what is not journaled is owed.
+        retry: finish_reasons, of those without an answer, whose rollouts are asked for again.
 
     Raises:
         UserError: bad input; nothing was sampled.
@@ -109,9 +112,12 @@ def run_pipeline(
         planned = plan_run(pipeline, manifest, identities)
         units = cut_sources(planned, run.root)
         planned = planned.with_sources(units)
-        if _is_done(planned, run):
+        again = {} if journal_only else asked_again(pipeline, manifest, retry)
+        withdrawn = units_without_answers(planned, again)
+        if _is_done(planned, run) and not withdrawn:
             return RunResult(run.root, None, time.monotonic() - started)
-        attempt = _open(planned, run, units)
+        attempt = _open(planned, run, units, again)
+        manifest.withdraw(withdrawn)
         context = _context(planned, run, attempt, journal_only)
         stopper.begin(run.root, attempt)
         tracker = _tracker(planned, run, attempt)
@@ -138,7 +144,9 @@ def _is_done(planned: PlannedRun, run: RunDirectory) -> bool:
     return planned.is_latest() and not planned.pending() and has_ended
 
 
-def _open(planned: PlannedRun, run: RunDirectory, units: Mapping[str, SourceUnits]) -> int:
+def _open(
+    planned: PlannedRun, run: RunDirectory, units: Mapping[str, SourceUnits], again: Mapping[str, Sequence[str]]
+) -> int:
     pipeline, manifest = planned.pipeline, planned.manifest
     write_text(run.root / "spec.yaml", pipeline.spec_text)
     write_text(run.root / "resolved.yaml", pipeline.to_yaml())
@@ -149,6 +157,7 @@ def _open(planned: PlannedRun, run: RunDirectory, units: Mapping[str, SourceUnit
         "synthflow": version("synthflow"),
         "versions": library_versions(),
         "spec": json.loads(json.dumps(pipeline.resolved(), default=str)),
+        **({"again": again} if again else {}),
     }
     attempt = manifest.open_attempt(planned.records, details)
     for source, each in units.items():
@@ -169,6 +178,8 @@ def _context(planned: PlannedRun, run: RunDirectory, attempt: int, journal_only:
         max_error_rate=pipeline.execution.max_error_rate,
         requests_in_flight=pipeline.execution.requests_in_flight,
         journal_only=journal_only,
+        ended=planned.manifest.done_attempt,
+        again=planned.manifest.again,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity, SampleRequest, StageInfo
+from synthflow.stores.journal import Standing
 from synthflow.stores.manifest import Commit, StageRecord
 
 ENGINE = "synthflow_engine"
@@ -21,7 +22,13 @@ PROGRESS = "synthflow-progress"
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every unit of work of an attempt shares. `journal_only` forbids to sample what is not journaled."""
+    """What every unit of work of an attempt shares.
+
+    Attributes:
+        journal_only: what is not journaled may not be sampled, and every record of the journal counts.
+        ended: the last attempt before this one that ended.
+        again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
+    """
 
     root: Path
     attempt: int
@@ -33,6 +40,12 @@ class RunContext:
     max_error_rate: float = 0.25
     requests_in_flight: int | None = None
     journal_only: bool = False
+    ended: int = 0
+    again: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def standing(self, policy: str) -> Standing | None:
+        """Which records of the journal without an answer count for this policy."""
+        return None if self.journal_only else Standing(self.attempt, self.ended, self.again.get(policy, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,7 @@ class EngineTask:
     """Requests for one policy's engine, journaled as they finish.
 
     `read_segments` are journal segments of earlier attempts, which the sender has read: nothing new can be in them.
+    `answered` is one that the journal has an answer to, if the sender knows any.
     """
 
     context: RunContext
@@ -60,3 +74,8 @@ class EngineTask:
     stage: str
     requests: tuple[SampleRequest, ...]
     read_segments: frozenset[str]
+    answered: SampleRequest | None = None
+
+    @property
+    def standing(self) -> Standing | None:
+        return self.context.standing(self.policy)

@@ -1,6 +1,6 @@
 """The OpenAI protocol: what is sent for a request.
 
-Invariant: a sampling parameter is sent or the request is refused, never dropped.
+Invariant: a sampling parameter is sent or the request is refused; `dialect` knows what may be left out all the same.
 """
 
 from __future__ import annotations
@@ -38,9 +38,15 @@ def unsupported(request: SampleRequest, server: Server, endpoint: Endpoint) -> s
 
 
 def body(
-    request: SampleRequest, admitted: Admitted | None, model: str, server: Server, endpoint: Endpoint, logprobs: bool
+    request: SampleRequest,
+    admitted: Admitted | None,
+    model: str,
+    server: Server,
+    endpoint: Endpoint,
+    logprobs: bool,
+    switches: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The JSON body of a request."""
+    """The JSON body of a request. `switches` are those of the server's own chat template."""
     p = request.params
     limit = p.max_tokens if admitted is None else admitted.limit
     sent: dict[str, Any] = {"model": model, "temperature": p.temperature, "top_p": p.top_p, "n": 1}
@@ -50,7 +56,8 @@ def body(
     if endpoint == "chat":
         sent["messages"] = [{"role": role, "content": encodable(content)} for role, content in request.messages]
         sent["max_tokens" if server == "vllm" else "max_completion_tokens"] = limit
-        sent["logprobs"] = logprobs
+        sent |= {"logprobs": True} if logprobs else {}
+        sent |= {"chat_template_kwargs": dict(switches)} if switches else {}
     else:
         sent["prompt"] = list(request.prompt_token_ids or ())
         sent["max_tokens"] = limit

@@ -12,7 +12,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from synthflow.backends.openai import answer
-from synthflow.backends.openai.answer import BadAnswer
+from synthflow.backends.openai.fields import BadAnswer
 from synthflow.backends.openai.protocol import Endpoint
 from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
@@ -56,7 +56,6 @@ SPOILT: dict[str, Any] = {
     "a token below the vocabulary": with_choice(token_ids=[40, -1, 42]),
     "a token above the vocabulary": with_choice(token_ids=[40, 344, 42]),
     "a list for a token": with_choice(token_ids=[40, [[[41]]], 42]),
-    "more tokens than asked for": with_choice(None, token_ids=[40] * 9, logprobs=None),
     "fewer tokens than counted": with_choice(token_ids=[40, 41], logprobs=None),
     "fewer log probabilities than tokens": with_choice(logprobs={"token_logprobs": [-0.5]}),
     "log probabilities of a wrong type": with_choice(logprobs=[-0.5, -0.25, -1.0]),
@@ -89,7 +88,7 @@ def test_a_chat_message_has_a_text_or_says_nothing(message: Any) -> None:
 
 def test_what_is_not_there_is_null() -> None:
     bare = parse(with_choice(None, token_ids=None, logprobs=None))
-    assert (bare.text, bare.token_ids, bare.logprobs, bare.n_tokens, bare.prompt_tokens) == ("abc", None, None, 0, 3)
+    assert (bare.text, bare.token_ids, bare.logprobs, bare.n_tokens, bare.prompt_tokens) == ("abc", None, None, None, 3)
     for hole in (None, math.nan, -math.inf, -1e300):
         assert parse(with_choice(logprobs={"token_logprobs": [-0.5, hole, -1.0]})).logprobs is None
     chat = {"content": [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -0.25}]}

@@ -1,0 +1,134 @@
+"""What was asked and has no answer: it is told by name, too much of it stops a run, and it can be asked again.
+
+Invariants: every rollout without an answer has a row in `rejects` with the words of whoever refused it; a stage of
+which more than `max_error_rate` has none stops the run before anything of whole scope is made of it, and is owed again.
+What had no answer is asked again when somebody asks for it, when the policy's settings have changed, and after a run
+that did not end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from synthflow.contracts import UNANSWERED, SampleRequest, SampleResult
+from synthflow.errors import Incomplete
+from synthflow.execute.error_rate import too_many
+from synthflow.ids import canonical
+from synthflow.plan.planned import PlannedRun
+from synthflow.schema import REJECTS
+from synthflow.stores.manifest import SAMPLED, Manifest
+from synthflow.stores.shards import read_shard
+
+if TYPE_CHECKING:
+    from synthflow.spec.pipeline import Pipeline
+
+_WORDS = 400
+"""Characters of a reason that are kept in `rejects`."""
+
+
+class Heard:
+    """What one unit of work was answered: who had no answer and why, and what was not as asked."""
+
+    def __init__(self) -> None:
+        self._without: dict[str, tuple[str, str]] = {}  # rollout_id -> problem_id, reason
+        self.notes: Counter[str] = Counter()
+
+    def add(self, requests: Sequence[SampleRequest], results: Sequence[SampleResult]) -> None:
+        for request, result in zip(requests, results, strict=True):
+            self.notes.update(result.notes)
+            if result.finish_reason in UNANSWERED:
+                words = f"{result.finish_reason}: {result.reason or 'no reason given'}"
+                self._without[request.rollout_id] = (request.problem_id, words[:_WORDS])
+
+    def rejects(self, outputs: Mapping[str, pa.Table], stage_id: str) -> pa.Table:
+        """A row for each rollout of `outputs` that has no answer."""
+        written = outputs["rollouts"].column("rollout_id").to_pylist() if "rollouts" in outputs else []
+        rows = [(rollout, *self._without[rollout]) for rollout in written if rollout in self._without]
+        return REJECTS.from_rows(
+            [
+                {
+                    "problem_id": problem,
+                    "target_kind": "rollout",
+                    "target_id": rollout,
+                    "reason": words.encode("utf-8", "replace").decode(),
+                    "score": None,
+                    "stage_id": stage_id,
+                }
+                for rollout, problem, words in rows
+            ]
+        )
+
+
+def endings(outputs: Mapping[str, pa.Table]) -> dict[str, int]:
+    """Rows of a unit without an answer, by finish_reason."""
+    columns = [outputs[name].column("finish_reason") for name in SAMPLED if name in outputs]
+    counts = Counter(ending for column in columns for ending in column.to_pylist() if ending in UNANSWERED)
+    return dict(sorted(counts.items()))
+
+
+def check_answers(manifest: Manifest, stages: Sequence[str], root: Path, most: float) -> None:
+    """See that stages which are finished were answered; what was not is taken back, so that it is owed.
+
+    Raises:
+        Incomplete: with the first words, if more than `most` of a stage has no answer.
+    """
+    for stage in stages:
+        units = manifest.graph.units(stage)
+        commits = [commit for unit in units if (commit := manifest.find(stage, unit)) is not None]
+        total, counts = sum(commit.sampled for commit in commits), Counter[str]()
+        for commit in commits:
+            counts.update(commit.unanswered)
+        if not too_many(counts.total(), total, most):
+            continue
+        words = _first_words(manifest, stage, root)
+        manifest.withdraw({stage: [commit.unit for commit in commits if commit.unanswered]})
+        ended = ", ".join(f"{n} {ending}" for ending, n in counts.items())
+        raise Incomplete(
+            f"stage {stage!r}: {counts.total()} of {total} requests have no answer ({ended}), more than max_error_rate "
+            f"{most:g}; the first: {words}\n"
+            "what was answered is kept; mend the server or the policy and run again: the others are asked again "
+            "(to accept so many, raise execution.max_error_rate)"
+        )
+
+
+def _first_words(manifest: Manifest, stage: str, root: Path) -> str:
+    for unit in manifest.graph.units(stage):
+        commit = manifest.find(stage, unit)
+        for shard in commit.shards if commit is not None and commit.unanswered else ():
+            if shard.table == "rejects":
+                for reason in read_shard(root, shard, ["reason"]).column("reason").to_pylist():
+                    if str(reason).partition(":")[0] in UNANSWERED:
+                        return str(reason)
+    return "its words stand in artifacts.details"
+
+
+def asked_again(pipeline: Pipeline, manifest: Manifest, wanted: Collection[str]) -> dict[str, list[str]]:
+    """What is asked again if it had no answer: finish_reasons by policy.
+
+    Args:
+        wanted: finish_reasons that are asked again of every policy. Of one whose settings are not those of the latest
+            attempt all are.
+    """
+    before = manifest.latest_attempt.get("spec", {}).get("policies", {})
+    now = pipeline.resolved()["policies"]
+    used = {name for node in pipeline.nodes for name in type(node.stage).policies(node.config)}
+    changed = {name for name in used if name in before and canonical(before[name]) != canonical(now[name])}
+    found = {name: sorted(UNANSWERED if name in changed else wanted) for name in sorted(used)}
+    return {name: endings for name, endings in found.items() if endings}
+
+
+def units_without_answers(planned: PlannedRun, again: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """Finished units (stage -> units) with rows that ended so, of the stages that sample from these policies."""
+    found: dict[str, list[str]] = {}
+    for node in planned.pipeline.nodes:
+        wanted = {ending for name in type(node.stage).policies(node.config) for ending in again.get(name, ())}
+        for unit in planned.graph.units(node.name) if wanted else ():
+            commit = planned.manifest.find(node.name, unit, planned.graph)
+            if commit is not None and wanted.intersection(commit.unanswered):
+                found.setdefault(node.name, []).append(unit)
+    return found
