@@ -191,6 +191,7 @@ class Manifest:
 
     Attributes:
         again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
+        withdrawn: commits that were taken back; their files say what is no longer so.
     """
 
     def __init__(self, root: Path) -> None:
@@ -205,6 +206,7 @@ class Manifest:
         self._left_out: dict[str, str] = {}
         self._published: dict[str, tuple[str, str]] = {}
         self.again: dict[str, dict[str, int]] = {}
+        self.withdrawn: list[Commit] = []
         self._read()
 
     def _read(self) -> None:
@@ -244,7 +246,8 @@ class Manifest:
         elif record["kind"] == "done":
             self.done_attempt = int(record["attempt"])
         elif record["kind"] == "withdrawn":
-            self._commits.pop((record["stage"], record["fingerprint"], record["key"]), None)
+            taken_back = self._commits.pop((record["stage"], record["fingerprint"], record["key"]), None)
+            self.withdrawn.extend([taken_back] if taken_back is not None else [])
         elif record["kind"] == "commit":
             commit = Commit.from_json(record)
             self._commits[commit.stage, commit.fingerprint, commit.key] = commit

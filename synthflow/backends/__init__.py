@@ -52,10 +52,10 @@ def load_renderer(policy: PolicyConfig) -> PolicyRenderer | None:
     from synthflow.backends.renderer import PolicyRenderer
 
     directory = _tokenizer_source(policy)
-    return None if directory is None else PolicyRenderer.load(directory, template_options(policy))
+    return None if directory is None else PolicyRenderer.load(directory, _template_options(policy))
 
 
-def template_options(policy: PolicyConfig) -> TemplateOptions:
+def _template_options(policy: PolicyConfig) -> TemplateOptions:
     """How a policy wants its chat template to be rendered; of a backend that says nothing of it, as it is."""
     from synthflow.backends.template_options import TemplateOptions
 

@@ -79,7 +79,8 @@ def check_run(root: Path, *, deep: bool = True, progress: Callable[[str], None] 
     placed = _placed(manifest) + [Placed(shard, REFERENCE_STAGE, ALL, "", active=is_current) for shard in reference]
     intact = shards.check_shards(run.root, placed, deep, found, tell)
     of_releases, released = folders.check_releases(run.root, manifest, deep, found)
-    named = {p.shard.path for p in placed} | of_releases
+    withdrawn = {shard.path for commit in manifest.withdrawn for shard in commit.shards}
+    named = {p.shard.path for p in placed} | of_releases | withdrawn
     folders.check_orphans(run.root, named, manifest.attempt, found)
     if deep:
         missing = _missing(manifest, placed, intact, is_current)

@@ -27,6 +27,8 @@ from synthflow.stores.shards import read_shard
 if TYPE_CHECKING:
     from synthflow.spec.pipeline import Pipeline
 
+UNASKED = "not asked"
+"""Counts problems whose prompt the policy's own template refuses, beside finish_reasons."""
 _WORDS = 400
 """Characters of a reason that are kept in `rejects`."""
 
@@ -68,7 +70,10 @@ def endings(outputs: Mapping[str, pa.Table]) -> dict[str, int]:
     """Rows of a unit without an answer, by finish_reason."""
     columns = [outputs[name].column("finish_reason") for name in SAMPLED if name in outputs]
     counts = Counter(ending for column in columns for ending in column.to_pylist() if ending in UNANSWERED)
-    return dict(sorted(counts.items()))
+    if "rollouts" in outputs and "rejects" in outputs:
+        rejects = outputs["rejects"].select(["target_kind", "reason"]).to_pylist()
+        counts[UNASKED] += sum(r["target_kind"] == "problem" and r["reason"].startswith("refused:") for r in rejects)
+    return dict(sorted((+counts).items()))
 
 
 def check_answers(manifest: Manifest, stages: Sequence[str], root: Path, most: float) -> None:
@@ -80,9 +85,10 @@ def check_answers(manifest: Manifest, stages: Sequence[str], root: Path, most: f
     for stage in stages:
         units = manifest.graph.units(stage)
         commits = [commit for unit in units if (commit := manifest.find(stage, unit)) is not None]
-        total, counts = sum(commit.sampled for commit in commits), Counter[str]()
+        counts = Counter[str]()
         for commit in commits:
             counts.update(commit.unanswered)
+        total = sum(commit.sampled for commit in commits) + counts[UNASKED]
         if not too_many(counts.total(), total, most):
             continue
         words = _first_words(manifest, stage, root)

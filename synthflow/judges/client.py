@@ -156,7 +156,7 @@ def _heard(result: SampleResult, answer: Form) -> Heard:
         return Heard(ParsedJudgement(None, result.reason or "refused"), "judge_refused", *cost)
     if result.finish_reason == "length":
         return Heard(ParsedJudgement(None, "the judge ran into its token limit"), "parse_failure", *cost)
-    reading = answer.read(result.text)
+    reading = answer.read(result.text[result.answer_start or 0 :])  # a thought that was told apart is no judgement
     return Heard(reading, "parse_failure" if reading.value is None else None, *cost)
 
 

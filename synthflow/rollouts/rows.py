@@ -11,6 +11,7 @@ import pyarrow as pa
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
 from synthflow.ids import canonical, sampling_id, text_hash
 from synthflow.schema import ROLLOUTS
+from synthflow.segment.reasoning import answer_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,15 @@ def _messages(messages: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 def utf8(text: str) -> str:
     """Text that Arrow can hold: a lone surrogate, which hostile output may bring, becomes a question mark."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _parts(completion: str, result: SampleResult) -> list[dict[str, Any]] | None:
+    """A thought and the answer after it, where they are told apart."""
+    at = answer_start(completion) if result.answer_start is None else result.answer_start
+    if at is None:
+        return None
+    parts = (("thought", 0, at), ("answer", at, len(completion)))
+    return [{"author": author, "start": start, "end": end} for author, start, end in parts if start < end]
 
 
 def rollout_rows(
@@ -90,6 +100,7 @@ def rollout_rows(
                 "token_ids": result.token_ids,
                 "logprobs": result.logprobs,
                 "sampling_logprobs": result.sampling_logprobs,
+                "author_spans": _parts(completion, result),
                 "finish_reason": result.finish_reason,
                 "n_tokens": result.n_tokens,
                 "on_policy": ask.on_policy,

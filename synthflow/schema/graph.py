@@ -76,7 +76,12 @@ ROLLOUTS = TableSpec(
         ),
         Column("logprobs", F32S, "log p of each token at temperature 1 before any truncation, in nats", True),
         Column("sampling_logprobs", F32S, "log p under the sampling distribution, where it differs", True),
-        Column("author_spans", SPANS, "who wrote which characters, where not all is the policy's", True),
+        Column(
+            "author_spans",
+            SPANS,
+            "who wrote which characters, where not all is the policy's; thought and answer, where it thought first",
+            True,
+        ),
         Column("loss_mask", pa.list_(BOOL), "tokens to be trained on, where not all are", True),
         Column(
             "finish_reason",

@@ -182,7 +182,9 @@ def test_a_high_error_rate_stops_early_with_the_last_words(tmp_path: Path) -> No
 def test_refusals_count_in_the_error_rate_and_the_first_reason_is_told(tmp_path: Path) -> None:
     asked = of_problems(requests(0, 400), 20)
     engine = FakeEngine(refuses=frozenset(r.rollout_id for r in asked))
-    with pytest.raises(InfrastructureError, match=r"(\d+) of \1 requests were refused, more .* 0.25; the first said: no"):
+    with pytest.raises(
+        InfrastructureError, match=r"(\d+) of \1 requests were refused, more .* 0.25; the first said: no"
+    ):
         run(tmp_path, engine, asked)
     assert len(engine.asked) < 200
 

@@ -19,10 +19,11 @@ import orjson
 
 from synthflow.backends.admission import cut_at_stop, refusal
 from synthflow.backends.openai.fields import BadAnswer, field, shown
-from synthflow.backends.openai.message import Markers, Message, answer_start, read_message
+from synthflow.backends.openai.message import Message, read_message
 from synthflow.backends.openai.protocol import Endpoint
 from synthflow.backends.renderer import PolicyRenderer, encodable
 from synthflow.contracts import SampleRequest, SampleResult
+from synthflow.segment.reasoning import THINKING, Markers, answer_start
 
 _INT32 = 2**31 - 1
 """The journal and the tables hold token ids and counts as int32."""
@@ -30,7 +31,6 @@ _FLOAT32 = 3.4e38
 ABOVE_ZERO = 1e-3
 """Rounding that may lift a log probability above zero."""
 _BYTES, _BYTES_PER_TOKEN = 1 << 20, 2048
-THINKING: Markers = ("<think>", "</think>")
 OVER = "the server ignores the token limit"
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from synthflow.backends.openai.fields import BadAnswer, field, kind, shown
 from synthflow.backends.renderer import encodable
+from synthflow.segment.reasoning import Markers
 
-Markers = tuple[str, str]
 APART = "its thought came apart from its answer, and was put together with it"
 UNMARKED = "its server took a whole reply for a thought"
 _TEXTS = ("text", "output_text")
@@ -53,15 +53,6 @@ def read_message(message: Any, finish: str, markers: Markers) -> Message | None:
     if content is None and ("content" in (message or {}) or (message or {}).get("role") == "assistant"):
         return Message("")  # a message that says nothing, by the protocol null
     return None if content is None else Message(content)
-
-
-def answer_start(text: str, markers: Markers) -> int | None:
-    """Where the answer begins in a text that holds its thought; None if no thought is closed in it."""
-    at = text.find(markers[1])
-    if at < 0:
-        return None
-    rest = text[at + len(markers[1]) :]
-    return len(text) - len(rest.lstrip())
 
 
 def _joined(reasoning: str, content: str, finish: str, markers: Markers) -> Message:

@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from synthflow.backends.openai import protocol as wire
-from synthflow.backends.openai.answer import THINKING
 from synthflow.backends.openai.dialect import OTHER_NAME, SENDABLE
-from synthflow.backends.openai.message import Markers
 from synthflow.backends.openai.serve import ServeOptions
 from synthflow.backends.template_options import TemplateOptions
+from synthflow.segment.reasoning import THINKING, Markers
 
 
 class OpenAIOptions(TemplateOptions):

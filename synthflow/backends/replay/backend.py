@@ -16,7 +16,7 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field
 
@@ -154,9 +154,14 @@ class ReplayBackend(Backend):
 
 def _as_recorded(row: Recorded) -> SampleResult:
     if row.finish_reason in UNANSWERED:
-        ended: FinishReason = "refused" if row.finish_reason == "refused" else "poison"
-        reason = f"{ended} in the recording"
-        return SampleResult(row.rollout_id, "", ended, prompt_tokens=len(row.prompt or ()), reason=reason)
+        return SampleResult(
+            rollout_id=row.rollout_id,
+            text=row.text,
+            finish_reason=cast(FinishReason, row.finish_reason),
+            n_tokens=row.n_tokens,
+            prompt_tokens=len(row.prompt or ()),
+            reason=f"{row.finish_reason} in the recording",
+        )
     return SampleResult(
         rollout_id=row.rollout_id,
         text=row.text,
@@ -166,6 +171,7 @@ def _as_recorded(row: Recorded) -> SampleResult:
         sampling_logprobs=row.sampling_logprobs,
         n_tokens=row.n_tokens,
         prompt_tokens=len(row.prompt or ()),
+        answer_start=row.answer_start,
     )
 
 
@@ -210,7 +216,7 @@ def _shared(row: Recorded, prompt: tuple[int, ...]) -> int | None:
 
 def _cut(request: SampleRequest, row: Recorded, skipped: int, renderer: PolicyRenderer | None) -> SampleResult:
     most = request.params.max_tokens
-    truncated = row.n_tokens - skipped > most
+    truncated = (row.n_tokens or 0) - skipped > most
     if skipped == 0 and not truncated:
         return _renamed(_as_recorded(row), request)
     if row.tokens is None or renderer is None:
