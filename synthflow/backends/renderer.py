@@ -21,6 +21,8 @@ from synthflow.models import directories
 UNKNOWN_CONTEXT = 1 << 30
 """`max_context` of a directory that tells none (a tokenizer alone): the server that runs the model knows."""
 
+TOKENIZING = {"tokenizers": "synthflow[transformers]", "jinja2": "synthflow[transformers]"}
+"""Packages that a policy's tokenizer takes, each with what to install for it."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx", "seq_length")

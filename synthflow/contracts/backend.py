@@ -10,7 +10,7 @@ request's tokens depend on its own seed only, up to the floating-point effects o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,6 +157,19 @@ class Backend(ABC):
         Asked when a spec is read: starts and loads nothing.
         """
         return f"backend {policy.backend!r} cannot score given tokens"
+
+    @classmethod
+    def packages(cls, policy: PolicyConfig) -> Mapping[str, str]:
+        """Packages that its engine imports, each with what to install for it. Imports none of them."""
+        return {}
+
+    @classmethod
+    def tells_no_tokens(cls, policy: PolicyConfig) -> str | None:
+        """Why nobody knows which tokens this policy is given and samples; None if somebody does.
+
+        Asked when a spec is read: starts and loads nothing.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -28,6 +28,7 @@ from synthflow.execute.tasks import RunContext
 from synthflow.execute.unanswered import asked_again, units_without_answers
 from synthflow.ids import content_id
 from synthflow.models.directories import SHIPPED
+from synthflow.plan.installed import check_installed
 from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
 from synthflow.stores.files import write_text
 from synthflow.stores.lock import RunLock
@@ -116,6 +117,8 @@ def run_pipeline(
         withdrawn = units_without_answers(planned, again)
         if _is_done(planned, run) and not withdrawn:
             return RunResult(run.root, None, time.monotonic() - started)
+        if scheduler is None and not journal_only:  # elsewhere workers may have what this machine has not
+            check_installed(pipeline, [*planned.open_stages(), *withdrawn])
         attempt = _open(planned, run, units, again)
         manifest.withdraw(withdrawn)
         context = _context(planned, run, attempt, journal_only)

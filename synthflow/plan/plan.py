@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Estimate
+from synthflow.plan.installed import check_installed
 from synthflow.plan.planned import plan_run
 from synthflow.plan.volumes import volumes
 from synthflow.stages.source.base import Source
@@ -67,10 +68,11 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
     """Plan a pipeline against what a run directory holds already.
 
     Raises:
-        UserError: if an input cannot be read or a model cannot be found.
+        UserError: if an input cannot be read, a model cannot be found or a package that is needed is missing.
     """
     planned = plan_run(pipeline, Manifest(root))
     graph = planned.graph
+    check_installed(pipeline, planned.open_stages())
     problems = {n.name: _count(n.stage) for n in pipeline.nodes if isinstance(n.stage, Source)}
     flow = volumes(pipeline, problems)
     stages = []

@@ -52,7 +52,7 @@ def utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _parts(completion: str, result: SampleResult) -> list[dict[str, Any]] | None:
+def thought_and_answer(completion: str, result: SampleResult) -> list[dict[str, Any]] | None:
     """A thought and the answer after it, where they are told apart."""
     at = answer_start(completion) if result.answer_start is None else result.answer_start
     if at is None:
@@ -100,7 +100,7 @@ def rollout_rows(
                 "token_ids": result.token_ids,
                 "logprobs": result.logprobs,
                 "sampling_logprobs": result.sampling_logprobs,
-                "author_spans": _parts(completion, result),
+                "author_spans": thought_and_answer(completion, result),
                 "finish_reason": result.finish_reason,
                 "n_tokens": result.n_tokens,
                 "on_policy": ask.on_policy,

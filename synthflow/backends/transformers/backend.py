@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from synthflow.backends.admission import Admitted, admit, done
-from synthflow.backends.renderer import PolicyRenderer
+from synthflow.backends.renderer import TOKENIZING, PolicyRenderer
 from synthflow.backends.template_options import TemplateOptions
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
@@ -71,6 +71,10 @@ class TransformersBackend(Backend):
 
     def identity(self) -> PolicyIdentity:
         return directories.identify(self._directory, self.options.identity())
+
+    @classmethod
+    def packages(cls, policy: PolicyConfig) -> dict[str, str]:
+        return {**dict.fromkeys(("torch", "transformers", "safetensors"), "synthflow[transformers]"), **TOKENIZING}
 
     def default_engines(self) -> int:
         """On CPUs one engine for every `threads` cores, at most eight, as far as memory for the weights goes.

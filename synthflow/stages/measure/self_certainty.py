@@ -49,6 +49,7 @@ class SelfCertainty(Stage):
     use = "measure.self_certainty"
     version = "1"
     Config = SelfCertaintyConfig
+    needs_packages = dict.fromkeys(("torch", "transformers"), "synthflow[transformers]")
     reads = ("rollouts",)
     writes = ("scores",)
     covers = Coverage("rollouts", "rollout_id", {"scores": "target_id"})
