@@ -28,6 +28,7 @@ from synthflow.check import (
     shards,
     statistics,
     steps,
+    tokens,
     values,
 )
 from synthflow.check.database import Rows
@@ -50,6 +51,7 @@ ROW_CHECKS: tuple[tuple[str, RowCheck], ...] = (
     ("verdicts", scores.check_scores),
     ("problem statistics", statistics.check_statistics),
     ("rollouts", rollouts.check_rollouts),
+    ("tokens and texts", tokens.check_tokens),
     ("steps", steps.check_steps),
     ("step values", values.check_values),
     ("pairs", pairs.check_pairs),

@@ -140,7 +140,7 @@ class Driver:
                 run_unit,
                 task,
                 *running,
-                key=f"{stage}-{task.key}-{self.context.attempt}",
+                key=f"{stage}-{task.key}-{self.context.attempt}-{self.context.token}",
                 resources={CPU: 1},
                 pure=False,
             )

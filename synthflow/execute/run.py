@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity
 from synthflow.execute.cluster import WAIT_S, connected, partitions_of
@@ -180,6 +181,7 @@ def _context(planned: PlannedRun, run: RunDirectory, attempt: int, journal_only:
         retries=pipeline.execution.retries,
         max_error_rate=pipeline.execution.max_error_rate,
         requests_in_flight=pipeline.execution.requests_in_flight,
+        token=uuid4().hex[:8],
         journal_only=journal_only,
         ended=planned.manifest.done_attempt,
         again=planned.manifest.again,

@@ -28,6 +28,8 @@ from synthflow.stores.in_flight import Deaths, InFlightLog, deaths
 from synthflow.stores.journal import JournalWriter, lookup
 
 BACKOFF_S = (0.5, 2.0, 8.0, 20.0)
+PROBES_S = (0.0, 6.0)
+"""Pauses before an engine is asked whether it is well: the second is longer than one rests that has given up."""
 MOST_LOADS = 4
 """Times that a worker may die while it loads a model."""
 
@@ -194,15 +196,10 @@ class Sampler:
         Raises:
             InfrastructureError: if the engine answers nothing: then these requests are owed.
         """
-        last = done.owed[-1][1]
-        try:
-            well = host.submit(probe(done.owed[-1][0], self._answered or host.answered)).result()
-        except InfrastructureError:
-            well = None
-        if well is None or not _has_answer(well):
+        if not self._is_well(host, done.owed[-1][0]):
             raise InfrastructureError(
                 f"stage {self._task.stage!r}: {len(done.owed)} requests are owed after {tries - 1} retries; "
-                f"the last said: {last}"
+                f"the last said: {done.owed[-1][1]}"
             )
         for request, error in done.owed:
             prompt = len(request.prompt_token_ids or ())
@@ -212,9 +209,24 @@ class Sampler:
             self._results[request.rollout_id] = result
             self._reporter.count(sampled=1, failed=1)
 
+    def _is_well(self, host: EngineHost, suspect: SampleRequest) -> bool:
+        """Whether the engine answers another request; asked twice, since one that has given up rests for a while."""
+        for pause in PROBES_S:
+            self._sleep(pause)
+            try:
+                found = host.submit(probe(suspect, self._answered or host.answered)).result()
+            except InfrastructureError:
+                continue
+            if _has_answer(found):
+                return True
+        return False
+
     def _wait(self, done: Pass, tries: int) -> None:
         self._reporter.count(retries=len(done.owed))
-        until = time.monotonic() + BACKOFF_S[min(tries, len(BACKOFF_S)) - 1]
+        self._sleep(BACKOFF_S[min(tries, len(BACKOFF_S)) - 1])
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         while time.monotonic() < until and not self._watch.asked():
             time.sleep(0.1)
 

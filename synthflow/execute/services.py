@@ -92,7 +92,8 @@ class WorkerServices:
             get_worker()
         except ValueError:
             return run_engine_task(task)
-        key = f"engine-{content_id('t', [r.rollout_id for r in task.requests], task.context.attempt)}"
+        of = ([r.rollout_id for r in task.requests], task.context.attempt, task.context.token)
+        key = f"engine-{content_id('t', *of)}"
         # The stage steps aside while it waits: its worker's thread serves other units meanwhile.
         with worker_client() as client:
             for hand_over in range(_HAND_OVERS):

@@ -25,6 +25,7 @@ class RunContext:
     """What every unit of work of an attempt shares.
 
     Attributes:
+        token: tells this attempt from others on the same scheduler, whatever their directories and specs.
         journal_only: what is not journaled may not be sampled, and every record of the journal counts.
         ended: the last attempt before this one that ended.
         again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
@@ -39,6 +40,7 @@ class RunContext:
     retries: int = 3
     max_error_rate: float = 0.25
     requests_in_flight: int | None = None
+    token: str = ""
     journal_only: bool = False
     ended: int = 0
     again: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

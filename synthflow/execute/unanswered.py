@@ -96,7 +96,7 @@ def check_answers(manifest: Manifest, stages: Sequence[str], root: Path, most: f
         ended = ", ".join(f"{n} {ending}" for ending, n in counts.items())
         raise Incomplete(
             f"stage {stage!r}: {counts.total()} of {total} requests have no answer ({ended}), more than max_error_rate "
-            f"{most:g}; the first: {words}\n"
+            f"{most:g}; the first said: {words}\n"
             "what was answered is kept; mend the server or the policy and run again: the others are asked again "
             "(to accept so many, raise execution.max_error_rate)"
         )

@@ -39,6 +39,7 @@ POLICY = PolicyConfig(backend="fake", model="fake")
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "BACKOFF_S", 0.0)
     monkeypatch.setattr(sampling, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(sampling, "PROBES_S", (0.0,))
 
 
 def run(root: Path, engine: FakeEngine, asked: list[SampleRequest], slots: int = 16, **context: Any) -> Any:
