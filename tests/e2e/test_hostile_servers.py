@@ -15,6 +15,7 @@ import pytest
 
 from support.hostile_server import BEHAVIOURS, GOOD, MARK, HostileServer
 from support.runs import tables
+from synthflow.check import check_run
 from synthflow.contracts import UNANSWERED
 from synthflow.errors import ExitCode, SynthflowError
 from synthflow.execute.cluster import ClusterSize, connected
@@ -185,3 +186,36 @@ def row_of_page(kind: str) -> str:
     behaviour = BEHAVIOURS[kind]
     ended = f"`{behaviour.ends}`" + (f"; told: {behaviour.note}" if behaviour.note else "")
     return f"| {behaviour.says} | {ended} | {behaviour.alone} |"
+
+
+@pytest.mark.parametrize("how", ["retry", "settings"])
+def test_what_was_refused_is_asked_again_and_nothing_else(how: str, tmp_path: Path) -> None:
+    """By name, or because the policy's settings are others; a run with neither has nothing to do."""
+    problems, out = tmp_path / "problems.jsonl", tmp_path / "run"
+    texts = [f"What is 1 + 1? Say {MARK if i == 5 else f'number {i}'}." for i in range(PROBLEMS)]
+    problems.write_text("".join(json.dumps({"problem": text, "answer": "2"}) + "\n" for text in texts))
+    server = HostileServer(BEHAVIOURS["400 for the request"], marked=True)
+    try:
+        pipeline = spec(server, problems, {})
+        run_pipeline(pipeline, out)
+        before = tables(out)["rollouts"]
+        assert sum(before["finish_reason"] == "refused") == N
+        server.mend()
+        server.asked = 0
+        assert run_pipeline(pipeline, out).attempt is None and server.asked == 0
+        assert run_pipeline(pipeline, out, retry=["failed"]).attempt is None and server.asked == 0
+        if how == "retry":
+            run_pipeline(pipeline, out, retry=["refused"])
+        else:
+            run_pipeline(spec(server, problems, {"timeout_s": 2}), out)
+        assert server.asked == N
+        after = tables(out)["rollouts"]
+        assert set(after["finish_reason"]) == {"stop"}
+        kept = before.filter(pl.col("finish_reason") == "stop")
+        assert after.join(kept, on="rollout_id", how="semi").drop("stage_id").equals(kept.drop("stage_id"))
+        assert sum(pl.read_parquet(path).height for path in out.glob("exports/sft/sft/*.parquet")) == PROBLEMS * N
+        report = check_run(out)
+        assert report.ok and not report.warnings, report.findings
+        assert run_pipeline(pipeline, out, retry=["refused"]).attempt is None or how == "settings"
+    finally:
+        server.close()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.contracts import SampleResult
+from synthflow.contracts import FinishReason, SampleResult
 from synthflow.stores import journal
-from synthflow.stores.journal import JournalWriter, decode, encode, lookup, segments
+from synthflow.stores.journal import JournalWriter, Standing, decode, encode, lookup, segments
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 RESULTS = st.builds(
@@ -129,6 +130,43 @@ def test_of_two_records_of_one_rollout_the_earlier_counts(tmp_path: Path) -> Non
         path.write_bytes(encode(result(1, text), problem(1), at))
     found, _ = lookup(tmp_path, [problem(1)], [result(1).rollout_id])
     assert found[result(1).rollout_id].text == "earlier"
+
+
+def test_an_answer_counts_before_an_earlier_refusal(tmp_path: Path) -> None:
+    """What was asked again after a refusal has two records."""
+    refused = replace(result(1, ""), finish_reason="refused", reason="no")
+    for name, at, record in (("a", 10, refused), ("b", 20, result(1, "said")), ("c", 30, result(1, "again"))):
+        (tmp_path / f"00000001-00000001.{name}.jsonl").write_bytes(encode(record, problem(1), at))
+    found, _ = lookup(tmp_path, [problem(1)], [refused.rollout_id])
+    assert found[refused.rollout_id].text == "said"
+
+
+@pytest.mark.parametrize("ending", ["refused", "failed", "poison"])
+def test_which_records_without_an_answer_count(ending: FinishReason, tmp_path: Path) -> None:
+    """Those of attempts that ended, if nobody asked again since, and those of the attempt that looks."""
+    for attempt in range(1, 6):
+        writer = JournalWriter(tmp_path, [problem(1)], attempt)
+        writer.append(replace(result(attempt, ""), finish_reason=ending, reason="no"), problem(1))
+        writer.append(result(10 + attempt), problem(1))
+        writer.close()
+    ids = [result(n).rollout_id for n in (*range(1, 6), *range(11, 16))]
+
+    def counted(standing: Standing) -> set[int]:
+        found, _ = lookup(tmp_path, [problem(1)], ids, standing=standing)
+        assert {result(n).rollout_id for n in range(11, 16)} <= set(found), "an answer always counts"
+        return {n for n in range(1, 6) if result(n).rollout_id in found}
+
+    assert counted(Standing(5, 4)) == {1, 2, 3, 4, 5}
+    assert counted(Standing(5, 2)) == {1, 2, 5}, "attempts 3 and 4 did not end"
+    assert counted(Standing(5, 4, {ending: 3})) == {3, 4, 5}, "attempt 3 asked again"
+    assert counted(Standing(5, 4, {"stop": 3})) == {1, 2, 3, 4, 5}
+
+
+def test_notes_and_where_an_answer_begins_come_back() -> None:
+    told = replace(result(1), notes=("seed was not sent",), answer_start=9, n_tokens=None, prompt_tokens=None)
+    assert decode(encode(told, problem(1), 5).rstrip(b"\n")) == (5, told)
+    plain = encode(result(1), problem(1), 5)
+    assert b"notes" not in plain and b"answer" not in plain
 
 
 def test_many_threads_write_whole_lines(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,35 @@ def test_an_export_counts_only_if_it_was_published_last(tmp_path: Path) -> None:
     assert manifest.find("sft", ALL) == first
     manifest.commit(Commit("sft", "f_other", "e_2", ALL, "k_2", 1, (), {"exports/sft/a": "11"}))
     assert manifest.find("sft", ALL) is None
+
+
+def test_what_is_taken_back_is_owed_again_with_all_that_was_made_of_it(tmp_path: Path) -> None:
+    manifest = opened(tmp_path)
+    for name in manifest.graph.stages:
+        for unit in manifest.graph.units(name):
+            manifest.commit(commit(manifest.graph, name, unit))
+    assert manifest.graph.below({"rollouts": ["q_2"]}) == {
+        "rollouts": ["q_2"], "dedup": [ALL], "pairs": ["q_1", "q_2"], "sft": [ALL],
+    }  # fmt: skip
+    manifest.withdraw({"rollouts": ["q_2"]})
+    for one in (manifest, Manifest(tmp_path)):
+        assert one.owed() == {"rollouts": 1, "dedup": 1, "pairs": 2, "sft": 1}
+        assert next((c.stage, c.unit) for c in one.withdrawn) == ("rollouts", "q_2")
+    manifest.commit(commit(manifest.graph, "rollouts", "q_2"))
+    assert "rollouts" not in Manifest(tmp_path).owed(), "made again it counts again"
+
+
+def test_a_commit_tells_what_had_no_answer(tmp_path: Path) -> None:
+    manifest = opened(tmp_path)
+    manifest.commit(replace(commit(manifest.graph, "rollouts", "q_1"), unanswered={"refused": 3}))
+    manifest.commit(commit(manifest.graph, "rollouts", "q_2"))
+    found = {c.unit: c.unanswered for c in Manifest(tmp_path).active()}
+    assert found == {"q_1": {"refused": 3}, "q_2": {}}
+    assert manifest.path.read_text().count("unanswered") == 1
+
+
+def test_the_latest_attempt_that_asked_again_is_known(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    for again in ({}, {"a": ["failed", "refused"]}, {"b": ["refused"]}, {"a": ["refused"]}):
+        manifest.open_attempt(STAGES, {"again": again} if again else {})
+    assert Manifest(tmp_path).again == {"a": {"failed": 2, "refused": 4}, "b": {"refused": 3}}
