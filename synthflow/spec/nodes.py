@@ -251,10 +251,11 @@ def check_scorers(document: Document, nodes: Mapping[str, Node], policies: Mappi
 
 
 def check_tokens(document: Document, nodes: Mapping[str, Node], policies: Mapping[str, PolicyConfig]) -> None:
-    """Policies whose tokens nobody knows, under stages that need them."""
+    """Policies whose tokens nobody knows, under stages that need them (those that are to score are told already)."""
     for node in nodes.values():
         name = str(getattr(node.config, "policy", None))
-        if not node.stage.needs_tokens or name not in policies:
+        is_told = name in type(node.stage).scorers(node.config)
+        if not node.stage.needs_tokens or name not in policies or is_told:
             continue
         why = registry.load("backends", policies[name].backend).tells_no_tokens(policies[name])
         if why is not None:

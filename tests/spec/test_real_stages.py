@@ -91,7 +91,7 @@ def test_reading_a_spec_imports_no_engine(spec: Path) -> None:
 SERVED = {"backend": "openai", "model": "org/x", "base_url": "http://h/v1"}
 
 
-@pytest.mark.parametrize("use", ["label.monte_carlo", "label.tree", "sample.branch", "mine.splices"])
+@pytest.mark.parametrize("use", ["label.monte_carlo", "label.tree", "mine.splices"])
 def test_a_stage_of_tokens_under_a_chat_server_is_a_mistake_that_names_weights(
     use: str, policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
