@@ -155,8 +155,8 @@ class Budget(Stage):
         if per is None:
             if known["tokens"].null_count():
                 raise UserError(
-                    f"stage {self.name!r}: tokens_per_problem needs the number of tokens of every rollout, and a server "
-                    "told none; give rollouts_per_problem in its place"
+                    f"stage {self.name!r}: tokens_per_problem needs the number of tokens of every rollout, and a "
+                    "server told none; give rollouts_per_problem in its place"
                 )
             per, cost = self.config.tokens_per_problem, np.ceil(known["tokens"].to_numpy()).astype(np.int64)
         budget = int(per * known.height)

@@ -139,7 +139,9 @@ class ExportSft(ParquetExport):
 
     def _choose(self, correct: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         order = ["n_tokens", "rollout_id"] if self.config.prefer == "short" else ["rollout_id"]
-        ranked = correct.sort("problem_id", *order, nulls_last=True).with_columns(prompt_key("messages").alias("_prompt"))
+        ranked = correct.sort("problem_id", *order, nulls_last=True).with_columns(
+            prompt_key("messages").alias("_prompt")
+        )
         same = ["problem_id", "_prompt", "completion_hash"]
         first = pl.col("rollout_id").first().over(same)
         repeated = pl.lit(self.config.deduplicate) & (pl.col("rollout_id") != first)
