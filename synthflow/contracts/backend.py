@@ -159,6 +159,14 @@ class Backend(ABC):
         return f"backend {policy.backend!r} cannot score given tokens"
 
     @classmethod
+    def cannot_sample(cls, policy: PolicyConfig, params: SamplingParams) -> str | None:
+        """Why this policy's backend cannot draw tokens so, whatever the prompt; None if it can, or nobody knows yet.
+
+        Asked when a spec is read: starts and loads nothing.
+        """
+        return None
+
+    @classmethod
     def packages(cls, policy: PolicyConfig) -> Mapping[str, str]:
         """Packages that its engine imports, each with what to install for it. Imports none of them."""
         return {}

@@ -120,9 +120,10 @@ def summary_lines(summary: Summary) -> list[str]:
     first = [row for row in summary["rollouts"] if row["condition"] == "none"]
     if first:
         total, more = sum(r["rollouts"] for r in first), sum(r["rollouts"] for r in summary["rollouts"])
-        tokens = sum(r["tokens"] or 0 for r in summary["rollouts"])
+        counted = [r["tokens"] for r in summary["rollouts"] if r["tokens"] is not None]
+        tokens = f"{sum(counted):,} tokens" if counted else "tokens that nobody counted"
         rest = f", {more - total:,} continuations" if more > total else ""
-        lines.append(f"{total:,} rollouts of {max(r['problems'] for r in first):,} problems{rest}, {tokens:,} tokens")
+        lines.append(f"{total:,} rollouts of {max(r['problems'] for r in first):,} problems{rest}, {tokens}")
     for row in summary["verdicts"]:
         judged = row["correct"] + row["wrong"]
         rate = f", pass rate {row['correct'] / judged:.3f}" if judged else ""

@@ -262,3 +262,17 @@ def check_tokens(document: Document, nodes: Mapping[str, Node], policies: Mappin
             what = f"{node.use} works on tokens, and those of policy {name!r} are not known: {why}"
             fix = "name the model's tokenizer in the policy with weights: PATH, and leave endpoint: chat out"
             document.mistake(("stages", node.name, "policy"), what, fix)
+
+
+def check_params(document: Document, nodes: Mapping[str, Node], policies: Mapping[str, PolicyConfig]) -> None:
+    """Ways of sampling that a policy's backend does not have."""
+    for node in nodes.values():
+        params = getattr(node.config, "params", None)
+        if params is None or not callable(params):
+            continue
+        for name in type(node.stage).policies(node.config):
+            if name not in policies:
+                continue
+            why = registry.load("backends", policies[name].backend).cannot_sample(policies[name], params())
+            if why is not None:
+                document.mistake(("stages", node.name), f"policy {name!r} cannot sample so: {why}", "")

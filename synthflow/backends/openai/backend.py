@@ -33,7 +33,7 @@ from synthflow.backends.openai.rate_limit import CAP_S, Pace
 from synthflow.backends.openai.serve import ServeOptions, Servers
 from synthflow.backends.openai.server_pool import Fleet
 from synthflow.backends.renderer import TOKENIZING, PolicyRenderer
-from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
+from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, UserError
 from synthflow.models import directories
 
@@ -136,6 +136,12 @@ class OpenAIBackend(Backend):
         options = OpenAIOptions.model_validate(policy.options)
         sends_tokens = options.endpoint != "chat" and _local_copy(policy, options) is not None
         return None if sends_tokens else wire.NO_SCORING
+
+    @classmethod
+    def cannot_sample(cls, policy: PolicyConfig, params: SamplingParams) -> str | None:
+        options = OpenAIOptions.model_validate(policy.options)
+        speaks_vllm = options.serve is not None or cls.tokenizer_directory(policy) is not None
+        return wire.unsupported_params(params, options.server or ("vllm" if speaks_vllm else "openai"))
 
     @classmethod
     def packages(cls, policy: PolicyConfig) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from synthflow.backends.admission import Admitted
 from synthflow.backends.renderer import encodable
-from synthflow.contracts import SampleRequest
+from synthflow.contracts import SampleRequest, SamplingParams
 
 Server = Literal["vllm", "openai"]
 Endpoint = Literal["completions", "chat"]
@@ -28,12 +28,20 @@ def unsupported(request: SampleRequest, server: Server, endpoint: Endpoint) -> s
     """Why the protocol cannot carry this request; None if it can."""
     if request.score is not None and endpoint == "chat":
         return NO_SCORING
-    if server == "openai" and request.params.top_k > 0:
-        return "top_k is no parameter of the OpenAI protocol; set server: vllm if the server takes it"
-    if server == "openai" and len(request.params.stop) > 4:
-        return "the OpenAI protocol takes at most four stop texts; set server: vllm if the server takes more"
+    why = unsupported_params(request.params, server)
+    if why is not None:
+        return why
     if endpoint == "completions" and request.prompt_token_ids is None:
         return "endpoint completions sends token ids, and this request has none; name the tokenizer with weights"
+    return None
+
+
+def unsupported_params(params: SamplingParams, server: Server) -> str | None:
+    """Why a kind of server cannot draw tokens so; None if it can."""
+    if server == "openai" and params.top_k > 0:
+        return "top_k is no parameter of the OpenAI protocol; set server: vllm if the server takes it"
+    if server == "openai" and len(params.stop) > 4:
+        return "the OpenAI protocol takes at most four stop texts; set server: vllm if the server takes more"
     return None
 
 
