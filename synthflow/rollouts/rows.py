@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow as pa
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
 from synthflow.ids import canonical, sampling_id, text_hash
 from synthflow.schema import ROLLOUTS
-from synthflow.segment.reasoning import answer_start
+from synthflow.verifiers.answers.thoughts import thoughts
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,13 @@ def utf8(text: str) -> str:
 
 
 def thought_and_answer(completion: str, result: SampleResult) -> list[dict[str, Any]] | None:
-    """A thought and the answer after it, where they are told apart."""
-    at = answer_start(completion) if result.answer_start is None else result.answer_start
-    if at is None:
+    """Thoughts and what is said between and after them, tiling the text; None where there is no thought."""
+    told = result.answer_start
+    ends = [end for span in ([(0, told)] if told is not None else thoughts(completion)) for end in span]
+    if not ends:
         return None
-    parts = (("thought", 0, at), ("answer", at, len(completion)))
+    edges = [0, *ends, len(completion)]
+    parts = ((("answer", "thought")[i % 2], start, end) for i, (start, end) in enumerate(pairwise(edges)))
     return [{"author": author, "start": start, "end": end} for author, start, end in parts if start < end]
 
 

@@ -19,11 +19,10 @@ import orjson
 
 from synthflow.backends.admission import cut_at_stop, refusal
 from synthflow.backends.openai.fields import BadAnswer, field, shown
-from synthflow.backends.openai.message import Message, read_message
+from synthflow.backends.openai.message import THINKING, Markers, Message, read_message
 from synthflow.backends.openai.protocol import Endpoint
 from synthflow.backends.renderer import PolicyRenderer, encodable
 from synthflow.contracts import SampleRequest, SampleResult
-from synthflow.segment.reasoning import THINKING, Markers, answer_start
 
 _INT32 = 2**31 - 1
 """The journal and the tables hold token ids and counts as int32."""
@@ -108,7 +107,7 @@ def parse(
     if told is not None and limit is not None and told > limit:
         drawn = drawn.cut(limit, renderer is not None, told)
     if drawn.tokens is not None and renderer is not None:
-        drawn = drawn.decoded(renderer, request.params.stop, markers)
+        drawn = drawn.decoded(renderer, request.params.stop)
     n = len(drawn.tokens) if drawn.tokens is not None else counted
     return SampleResult(
         rollout_id=request.rollout_id,
@@ -143,7 +142,7 @@ class _Drawn:
         logprobs = None if self.logprobs is None else self.logprobs[:limit]
         return replace(self, stopped=False, tokens=self.tokens[:limit], logprobs=logprobs, notes=notes)
 
-    def decoded(self, renderer: PolicyRenderer, stops: Sequence[str], markers: Markers) -> _Drawn:
+    def decoded(self, renderer: PolicyRenderer, stops: Sequence[str]) -> _Drawn:
         """The text of the tokens themselves, up to where a stop text begins: no server's reading of it."""
         assert self.tokens is not None
         text, kept, at_text = cut_at_stop(renderer, self.tokens, stops)
@@ -152,7 +151,7 @@ class _Drawn:
             self.stopped or at_text,
             self.tokens[:kept],
             None if self.logprobs is None else self.logprobs[:kept],
-            answer_start(text, markers),
+            None,
             tuple(note for note in self.notes if note == OVER),
         )
 

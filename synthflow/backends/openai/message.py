@@ -9,12 +9,21 @@ without markers for a thought: a reply that has ended and has no content is the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from synthflow.backends.openai.fields import BadAnswer, field, kind, shown
 from synthflow.backends.renderer import encodable
-from synthflow.segment.reasoning import Markers
 
+
+class Markers(NamedTuple):
+    """What opens and closes a thought."""
+
+    opened: str
+    closed: str
+
+
+THINKING = Markers("<think>", "</think>")
+"""The markers of DeepSeek-R1, QwQ, Qwen3 and most models since."""
 APART = "its thought came apart from its answer, and was put together with it"
 UNMARKED = "its server took a whole reply for a thought"
 _TEXTS = ("text", "output_text")

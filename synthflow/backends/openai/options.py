@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from synthflow.backends.openai import protocol as wire
 from synthflow.backends.openai.dialect import OTHER_NAME, SENDABLE
+from synthflow.backends.openai.message import THINKING, Markers
 from synthflow.backends.openai.serve import ServeOptions
 from synthflow.backends.template_options import TemplateOptions
-from synthflow.segment.reasoning import THINKING, Markers
 
 
 class OpenAIOptions(TemplateOptions):
@@ -37,7 +37,7 @@ class OpenAIOptions(TemplateOptions):
         description="parameters to send in any case (true) or to leave out (false), such as {seed: false, max_tokens: "
         "true}; default: all, and what the server refuses is left out where that changes nothing of what is sampled",
     )
-    thinking: Markers = Field(THINKING, description="what opens and closes a thought in a completion")
+    thinking: Markers = Field(THINKING, description="what to put around a thought that a server sends apart")
     timeout_s: float = Field(600.0, gt=0, description="seconds that a whole answer may take, in one try")
     max_concurrency: int = Field(64, ge=1, description="most requests open at one server")
     retries: int = Field(6, ge=0, le=100, description="tries after the first")

@@ -186,5 +186,5 @@ def _recorded(row: dict[str, Any]) -> Recorded:
         text=row["completion"],
         finish_reason=row["finish_reason"],
         n_tokens=row["n_tokens"],
-        answer_start=next((s["end"] for s in row["author_spans"] or () if s["author"] == "thought"), None),
+        answer_start=max((s["end"] for s in row["author_spans"] or () if s["author"] == "thought"), default=None),
     )

@@ -12,9 +12,11 @@ from typing import Literal
 import polars as pl
 
 from synthflow.contracts import Inputs, Renderer, Services
-from synthflow.segment.reasoning import THINKING as MARKERS
 from synthflow.stages.export.base import Rule
+from synthflow.verifiers.answers.thoughts import thoughts
 
+OPENED, CLOSED = "<think>", "</think>"
+"""The markers that templates write into their generation prompt."""
 Thinking = Literal["keep", "drop", "mask"]
 HIDDEN = Rule(pl.col("_thought_end").is_not_null(), "its thought is masked, which text cannot say: see sft_tokens")
 
@@ -23,15 +25,19 @@ def trained_on(text: pl.Expr, thinking: Thinking, thought_end: pl.Expr | None = 
     """A completion as it is written to a release.
 
     Args:
-        thought_end: where its thought ends; None where its markers alone tell.
+        thought_end: where its last thought ends; None where its markers tell.
     """
     if thinking == "drop":
-        after = text.str.replace(rf"(?s)^.*{MARKERS.closed}\s*", "")
-        if thought_end is None:
-            return after
-        return pl.when(thought_end.is_not_null()).then(text.str.slice(thought_end)).otherwise(after)
-    closed, opened = (text.str.contains(marker, literal=True) for marker in (MARKERS.closed, MARKERS.opened))
-    return pl.when(closed & ~opened).then(pl.lit(f"{MARKERS.opened}\n") + text).otherwise(text)
+        after = text.map_elements(_after, pl.String) if thought_end is None else text.str.slice(thought_end)
+        has_thought = pl.lit(True) if thought_end is None else thought_end.is_not_null()
+        return pl.when(has_thought).then(after.str.strip_chars_start()).otherwise(text)
+    closed, opened = (text.str.contains(marker, literal=True) for marker in (CLOSED, OPENED))
+    return pl.when(closed & ~opened).then(pl.lit(f"{OPENED}\n") + text).otherwise(text)
+
+
+def _after(text: str) -> str:
+    spans = thoughts(text)
+    return text[spans[-1][1] :] if spans else text
 
 
 def thought_tokens(part: Inputs, services: Services, rows: pl.DataFrame) -> pl.DataFrame:

@@ -148,10 +148,10 @@ def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
 
 
 def thought_ends() -> pl.Expr:
-    """Where a rollout's thought ends, in code points of its completion; null where none was told apart."""
+    """Where a rollout's last thought ends, in code points of its completion; null where none was told apart."""
     author = pl.element().struct.field("author")
     thoughts = pl.col("author_spans").list.eval(pl.element().filter(author == "thought"))
-    return thoughts.list.first().struct.field("end")
+    return thoughts.list.last().struct.field("end")
 
 
 def sidecars_of_rollout() -> list[pl.Expr]:

@@ -75,7 +75,7 @@ def test_a_masked_thought_is_in_no_text_and_out_of_the_loss(world: Any, tables: 
     rows = pq.read_table(tmp_path / "m" / "sft_tokens").to_pylist()
     assert rows
     for row in rows:
-        hidden = 2 + len(CLOSED)
+        hidden = 2 + len(CLOSED.rstrip())
         assert row["labels"][:hidden] == [-100] * hidden and row["labels"][hidden:] == row["input_ids"][hidden:]
         assert "".join(map(chr, row["input_ids"][2:])).startswith(CLOSED)
 

@@ -48,9 +48,13 @@ def test_what_the_template_refuses_is_a_reject() -> None:
 @pytest.mark.parametrize(
     ("text", "told", "spans"),
     [
-        ("x</think>\n\nIt is 2.", None, [("thought", 0, 11), ("answer", 11, 19)]),
-        ("<think>a</think>b</think> c", None, [("thought", 0, 26), ("answer", 26, 27)]),
-        ("<think>x", None, None),
+        ("x</think>\n\nIt is 2.", None, [("thought", 0, 9), ("answer", 9, 19)]),
+        (
+            "<think>a</think>b<think>c</think> d",
+            None,
+            [("thought", 0, 16), ("answer", 16, 17), ("thought", 17, 33), ("answer", 33, 35)],
+        ),
+        ("so <think>x", None, [("answer", 0, 3), ("thought", 3, 11)]),
         ("<think>x", 8, [("thought", 0, 8)]),
         ("no thought", None, None),
     ],
