@@ -19,6 +19,7 @@ Examples:
   synthflow run quickstart                        into runs/quickstart
   synthflow run pipeline.yaml --out runs/first
   synthflow run pipeline.yaml -o stages.rollouts.n=64      48 more, if there were 16
+  synthflow run pipeline.yaml --retry refused     ask again for what a server refused
   synthflow run pipeline.yaml --scheduler tcp://10.0.0.1:8786
   synthflow run pipeline.yaml --scheduler scheduler.json --wait 3600
 

@@ -70,11 +70,22 @@ class FirstRollouts(Stage):
     def samplings(self) -> list[dict[str, Any]]:
         return [sampling_row(self.config.params(), self.config.template, "none")]
 
-    def draw(self, inputs: Inputs, services: Services, indices: Callable[[str], range]) -> dict[str, pa.Table]:
+    def draw(self, inputs: Inputs, services: Services, indices: Callable[[str], range]) -> pa.Table:
+        """The rows alone of what `sampled` gives.
+
+        Raises:
+            TemplateRefusal: if the policy's chat template refuses the messages of a problem.
+        """
+        made = self.sampled(inputs, services, indices)
+        for row in made["rejects"].to_pylist() if "rejects" in made else ():
+            raise TemplateRefusal(row["reason"])
+        return made["rollouts"]
+
+    def sampled(self, inputs: Inputs, services: Services, indices: Callable[[str], range]) -> dict[str, pa.Table]:
         """Sample the rollouts that `indices` says of each problem_id.
 
         Returns:
-            Their rows, and rejects for problems whose messages the policy's chat template refuses.
+            `rollouts`; and `rejects` of problems whose messages the policy's chat template refuses, if there are any.
         """
         problems = inputs.frame("problems", ["problem_id", "prompt"]).sort("problem_id")
         identity = services.identity(self.config.policy)
@@ -145,4 +156,4 @@ class Sample(FirstRollouts):
         )
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
-        return self.draw(inputs, services, lambda problem: range(self.config.n))
+        return self.sampled(inputs, services, lambda problem: range(self.config.n))

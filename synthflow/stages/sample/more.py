@@ -80,7 +80,7 @@ class SampleMore(FirstRollouts):
         extra = dict(asked.filter(pl.col("detail") > 0).iter_rows())
         start = self._next_indices(inputs, services)
         indices = {problem: range(start[problem], start[problem] + n) for problem, n in extra.items()}
-        made = self.draw(inputs, services, lambda problem: indices.get(problem, range(0)))
+        made = self.sampled(inputs, services, lambda problem: indices.get(problem, range(0)))
         problems = inputs.frame("problems", ["problem_id"], nearest=True)["problem_id"].unique().sort()
         left = [problem for problem in problems if problem not in indices]
         services.count(rows=made["rollouts"].num_rows, without=len(left))

@@ -43,6 +43,10 @@ def test_what_the_template_refuses_is_a_reject() -> None:
     check_coverage("rollouts", Sample.covers, inputs, made)  # type: ignore[arg-type]
     with pytest.raises(UserError):
         stage.run(inputs, ToyServices(Picky(UserError)))
+    with pytest.raises(TemplateRefusal, match="no robots"):
+        stage.draw(inputs, ToyServices(Picky(TemplateRefusal)), lambda problem: range(N))
+    rows = stage.draw(inputs, ToyServices(), lambda problem: range(N))
+    assert rows.num_rows == 3 * N
 
 
 @pytest.mark.parametrize(
