@@ -22,6 +22,7 @@ _READS = re.compile(r"\binput\s?\(|\bstdin\b|\bopen\(\s?0\b|\bos\.read\(\s?0\b|\
 _STATEMENT = re.compile(r"^(?:from|import|class|def|async|@\w|if __name__)\b", re.MULTILINE)
 _BODY = re.compile(
     r"\s*\n?[ \t]+\S|(?:return|yield|raise|for|while|if|try|with|def|import|from|class)\b|[\w., \[\]]{1,80}[-+*/|&]?="
+    r"|[\w.]{1,80}\("
 )
 _DEFINES = r"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^{name}[ \t]*(?::[^=\n]*)?=(?!=)"
 

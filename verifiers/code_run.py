@@ -56,10 +56,15 @@ class Result:
 
 @dataclass(slots=True)
 class _Asked:
-    """How far a test that is Python source has come: the calls it made, those answered, and who is next."""
+    """How far a test that is Python source has come: the calls it made, and those answered.
+
+    All calls are asked for anew in each round, since a program may keep something from one to the next; but for `kept`
+    ones, where the answers to all would not fit.
+    """
 
     known: list[Any] = field(default_factory=list)
     calls: list[Any] = field(default_factory=list)
+    kept: int = 0
     died: tuple[Any, Result] | None = None
 
 
@@ -173,7 +178,7 @@ class Run:
     def _next(self, test: SourceTest, state: _Asked) -> Program:
         """Tests and program in turn: what the tests call, then what the program returns."""
         if len(state.known) < len(state.calls):
-            return Program(self._program.texts, calls=state.calls, keep=True)
+            return Program(self._program.texts, calls=state.calls[state.kept :], keep=True)
         setup = [text for text in (self._before, test.setup) if text]
         return Program(test.source, asking={"known": state.known, "name": test.name, "setup": setup})
 
@@ -187,16 +192,16 @@ class Run:
             told = parse(ran.answers[0])
         end = told.get("end", "failed" if state.known else "unreadable")
         why = str(told.get("why", f"the tests themselves did not end: {_ending(ran)}"))
-        calls = told.get("calls", [])
+        agreed, calls = told.get("agreed", 0), told.get("calls", [])
         if end in ("passed", "failed"):
             self._results[at] = Result(end == "passed", why)
         elif end == "unreadable":
             self._results[at] = Result(False, why, "tests_unreadable")
-        elif state.died is not None and state.died[0] == calls[: len(state.known) + 1]:
+        elif state.died is not None and agreed == len(state.known) and state.died[0] == calls[0]:
             self._results[at] = state.died[1]  # that call is really made, and it was its last
         else:
-            state.known = _agreed(state.known, calls)
-            state.calls = calls
+            state.known = state.known[:agreed]
+            state.calls, state.kept = [*(call for call, _ in state.known), *calls], 0
 
     def _answered(self, at: int, state: _Asked, ran: Ran) -> None:
         if ran.compiled == -1 and not self._program.fenced:
@@ -204,7 +209,8 @@ class Run:
             return
         answers = []
         lines = self._answers(ran)
-        for line in lines[1 : len(state.calls) + 1]:
+        asked = state.calls[state.kept :]
+        for line in lines[1 : len(asked) + 1]:
             try:
                 answer = parse(line)
                 for value in (answer.get("value"), *answer.get("args", ())):
@@ -215,15 +221,17 @@ class Run:
                 self._results[at] = missing
                 return
             answers.append(answer)
-        state.known = [[call, answer] for call, answer in zip(state.calls, answers, strict=False)]
-        if len(answers) < len(state.calls):
-            problem = self._ended(ran) or Result(False, "the program ended before it answered")
-            if problem.unknown or not ran.answers:
-                self._results[at] = problem
-                return
-            more = ran.ended == "full" and len(lines) == len(ran.answers)
-            state.died = None if more else (state.calls[: len(answers) + 1], problem)
-            state.calls = state.calls[: len(answers)]
+        state.known = [*state.known[: state.kept], *([c, a] for c, a in zip(asked, answers, strict=False))]
+        if len(answers) == len(asked):
+            return
+        problem = self._ended(ran) or Result(False, "the program ended before it answered")
+        if problem.unknown or not ran.answers:
+            self._results[at] = problem
+        elif ran.ended == "full" and answers and len(lines) == len(ran.answers):
+            state.kept = len(state.known)
+        else:
+            state.died = asked[len(answers)], problem
+            state.calls = state.calls[: len(state.known)]
 
     def _answers(self, ran: Ran) -> list[str]:
         """The lines that it answered, up to one that is too long."""
@@ -303,14 +311,6 @@ def passes(test: CallTest, got: Any, tolerance: float) -> bool:
         allowed = test.tolerance * (abs(test.expected) if test.how == "close" else 1)
         return abs(got - test.expected) <= max(allowed, 1e-12)
     return any(same_value(got, expected, tolerance, test.lenient) for expected in (test.expected, *test.also))
-
-
-def _agreed(known: list[Any], calls: list[Any]) -> list[Any]:
-    """The answers that are still to the calls that are made."""
-    for at, (call, _) in enumerate(known):
-        if at >= len(calls) or call != calls[at]:
-            return known[:at]
-    return known
 
 
 def _shown(got: Any) -> str:

@@ -36,7 +36,9 @@ class JsonConfig(VerifierConfig):
     malformed: Literal["unknown", "wrong"] = Field("unknown", description="what text that is no JSON counts as")
     max_chars: int = Field(100_000, ge=1, le=10_000_000, description="longest JSON text")
     max_depth: int = Field(64, ge=1, le=500, description="deepest nesting of objects and lists")
-    timeout_s: float = Field(3.0, gt=0, le=600, description="wall-clock seconds one completion may take")
+    timeout_s: float = Field(
+        3.0, gt=0, le=600, description="CPU seconds one completion may take; ten times as much on the wall"
+    )
     memory_mb: int = Field(512, ge=256, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 

@@ -2,8 +2,8 @@ r"""`math`: is the final answer of a completion mathematically equal to the gold
 
 Invariants: one judgement a question, in order; whatever could hang runs in a killable worker, so a timeout, a crash or
 a memory limit is `unknown`, never `wrong`; the answer is found in one place (`extract`); `detail` is the answer that
-was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), words
-(`words`), exact forms (`quick`), and only then algebra (`compare`). Pairs of gold and answer that cost more than
+was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), exact forms
+(`quick`), and only then what reads both sides, in a worker (`compare`). Pairs of gold and answer that cost more than
 comparing two numbers are remembered, because rollouts repeat answers.
 """
 
@@ -35,7 +35,7 @@ from synthflow.verifiers.workers.pooled import PooledVerifier
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
-_OTHER_NUMBER = re.compile(r"\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
+_OTHER_NUMBER = re.compile(r"^\([A-H]\)|\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
 _LETTERS_BEHIND = re.compile(r"[^a-zA-Z]*[\d})] ?([a-zA-Z][a-zA-Z0-9/*^{} +-]{0,30})")
 _PERCENT_ENDS = frozenset("%t}")
 
@@ -48,7 +48,9 @@ class MathConfig(VerifierConfig):
     extract: Extraction = Field("any", description="any: all rules; boxed: the box alone; whole: all that was said")
     bare: bool = Field(True, description="read a completion of one short line without prose whole")
     cut_run_on: bool = Field(True, description="cut a completion where it runs on into another question or turn")
-    timeout_s: float = Field(1.5, gt=0, le=600, description="wall-clock seconds a comparison may take")
+    timeout_s: float = Field(
+        1.5, gt=0, le=600, description="CPU seconds a comparison may take; ten times as much on the wall"
+    )
     memory_mb: int = Field(1024, ge=384, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 
@@ -56,8 +58,8 @@ class MathConfig(VerifierConfig):
 class MathVerifier(PooledVerifier):
     """Math-Verify on SymPy behind exact shortcuts, hard limits and killable workers.
 
-    Unknown reasons: empty, parse_failure, guessed, gold_unparsable, too_large, text_differs, timeout, memory,
-    verifier_error.
+    Unknown reasons: empty, parse_failure, guessed, gold_unparsable, too_large, text_differs, undecided, timeout,
+    memory, verifier_error.
     """
 
     name = "math"
@@ -205,7 +207,7 @@ def decide_exactly(gold: str, answer: str) -> bool | None:
 
 
 def _may_be_words(text: str) -> bool:
-    """Whether a text is a run of letters, or holds a number in another spelling: `cat`, `1e-5`, `0x1f`, `2 (two)`."""
+    """Whether a text is a run of letters, or holds a number in another spelling: `cat`, `1e-5`, `2 (two)`, `(B) 12`."""
     return (text.isalpha() and len(text) > 2) or _OTHER_NUMBER.search(text) is not None
 
 

@@ -21,7 +21,7 @@ _SHOWN = 200
 _LONGEST = 2000  # characters of a text that is read here, where nothing would kill what hangs
 _KINDS = {
     "Amount": "an expression", "Based": "digits in a base", "Bound": "a bound", "Cases": "a function by cases",
-    "Clock": "a time of day", "Collection": "a collection", "Congruence": "a congruence",
+    "Clock": "a time of day", "Collection": "a collection", "Congruence": "a congruence", "Date": "a day",
     "Family": "a family of values", "Interval": "an interval", "Matrix": "a matrix", "Ratio": "a ratio",
     "Region": "a set of real numbers", "Relation": "a relation", "Words": "words",
 }  # fmt: skip

@@ -41,7 +41,9 @@ class ReasoningGymConfig(VerifierConfig):
         "all: the whole text after thinking",
     )
     correct_from: float = Field(1.0, gt=0, le=1, description="correct where the scorer's value is this or more")
-    timeout_s: float = Field(5.0, gt=0, le=600, description="wall-clock seconds one answer may take")
+    timeout_s: float = Field(
+        5.0, gt=0, le=600, description="CPU seconds one answer may take; ten times as much on the wall"
+    )
     memory_mb: int = Field(2048, ge=512, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 

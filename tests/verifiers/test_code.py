@@ -92,6 +92,14 @@ def test_detail_says_what_failed(verifier: CodeVerifier) -> None:
     assert "ZeroDivisionError" in str(judge(verifier, "def f(x): return 1 / 0", DOUBLE).detail)
 
 
+def test_a_judgement_says_which_text_was_judged(verifier: CodeVerifier) -> None:
+    found = judge(verifier, "def f(x): return 2 * x", DOUBLE)
+    assert (found.extracted, found.rule) == ("def f(x): return 2 * x\n", "block")
+    bare = Question("r", "p", "def f(x):\n    return 2 * x", None, json.dumps(DOUBLE))
+    (found,) = verifier.judge([bare])
+    assert (found.verdict, found.rule) == ("correct", "no block")
+
+
 def test_all_or_nothing_stops_at_the_first_failure() -> None:
     made = CodeVerifier(CodeConfig(timeout_s=1, wall_s=5))
     found = judge(made, "print('no')", {"inputs": ["1"] * 50, "outputs": ["2"] * 50})

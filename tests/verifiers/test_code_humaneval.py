@@ -382,6 +382,11 @@ def test_without_the_code_before_it_a_body_is_no_program() -> None:
         ("for x in range(5):\n    assert f(x) == x", "def f(x) return x", "wrong"),
         ("for x in range(5):\n    assert f(x) == x", "def f(x):\n    while True: pass", "wrong"),
         ("while f(1):\n    pass", "f = lambda x: True", "wrong"),
+        # more calls, and larger ones, than are asked for at once
+        ("assert sum(f(i) for i in range(5000)) == 5000", "f = lambda x: 1", "correct"),
+        ("for i in range(90):\n    assert f([i] * 3000) == i", "f = lambda xs: xs[0]", "correct"),
+        ("for i in range(90):\n    assert f([i] * 3000) == i", "f = lambda xs: min(xs[0], 88)", "wrong"),
+        ("for i in range(40):\n    print('x' * 50_000)\n    assert f('x' * i) == 'x' * i * 1000", "f = lambda s: s * 1000", "correct"),
         # what cannot be asked
         ("s = Stack()\ns.push(1)\nassert s.pop() == 1", "class Stack: pass", "unknown"),
         ("import no_such_package\nassert f([i for i in range(3)])", "f = len", "unknown"),
@@ -392,7 +397,7 @@ def test_without_the_code_before_it_a_body_is_no_program() -> None:
     ],
 )  # fmt: skip
 def test_tests_that_are_code(verifier: CodeVerifier, source: str, code: str, verdict: str) -> None:
-    quick = CodeVerifier(CodeConfig(timeout_s=1, program_s=3)) if "while" in source + code else verifier
+    quick = CodeVerifier(CodeConfig(timeout_s=1, program_s=1)) if "while" in source + code else verifier
     (found,) = quick.judge([Question("r", "p", f"```python\n{code}\n```", json.dumps({"tests": source}))])
     assert found.verdict == verdict, found
     if quick is not verifier:

@@ -204,7 +204,7 @@ def test_hidden_bombs_cost_at_most_the_limit_each() -> None:
     ask(made, ("x+1", r"\boxed{1+x}"))
     found = ask(made, *((gold, f"\\boxed{{{answer}}}") for gold, answer in PAST_THE_LIMITS), ("x+2", r"\boxed{2+x}"))
     assert found[-1].verdict == "correct"
-    assert all(j.elapsed_s < 4 for j in found)
+    assert all(j.elapsed_s < 11 for j in found), "the ceiling on the wall; idle, each ends after a second of CPU"
     assert "timeout" in {j.reason for j in found[:-1]}
     assert all(j.verdict != "correct" for j in found[:-1])
     made.close()

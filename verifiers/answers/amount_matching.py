@@ -5,6 +5,7 @@ Invariant: a missing unit or thing is accepted; two units of one dimension are c
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 from synthflow.verifiers.answers.atoms import Tree, number
@@ -154,11 +155,12 @@ def _names_a_number(tree: Tree, names: frozenset[str]) -> bool:
 
 def _constant_of_integration(tree: Tree, names: frozenset[str]) -> str | None:
     """The letter that is added to the rest, if it is a usual name of a constant."""
+    terms = []
     while tree[0] == "add":
-        if tree[2][0] == "sym" and tree[2][1] in _CONSTANTS and tree[2][1] in names:
-            return str(tree[2][1])
+        terms.append(tree[2])
         tree = tree[1]
-    return str(tree[1]) if tree[0] == "sym" and tree[1] in _CONSTANTS and tree[1] in names else None
+    added = [term[1] for term in (*terms, tree) if term[0] == "sym" and term[1] in _CONSTANTS and term[1] in names]
+    return str(added[0]) if terms and added else None
 
 
 def _folded(gold: Tree, answer: Tree, wanted: frozenset[str], given: frozenset[str]) -> bool:
@@ -171,12 +173,16 @@ def _folded(gold: Tree, answer: Tree, wanted: frozenset[str], given: frozenset[s
 
 
 def _renamed(gold: Tree, answer: Tree, wanted: frozenset[str], given: frozenset[str], found: Found) -> Found:
-    """One letter of another name may be the same quantity."""
+    """Letters of other names may be the same quantities."""
     ours, theirs = sorted(wanted - given), sorted(given - wanted)
-    if len(ours) == len(theirs) == 1:
-        same = identity(gold, with_letter(answer, theirs[0], ("sym", ours[0])))
-        if same.verdict == "equal":
-            return Found("unsure", f"it is in {theirs[0]}, not {ours[0]}")
+    if len(ours) != len(theirs) or len(ours) > 3:
+        return found
+    for order in permutations(ours):
+        renamed = answer
+        for old, new in zip(theirs, order, strict=True):
+            renamed = with_letter(renamed, old, ("sym", new))
+        if identity(gold, renamed).verdict == "equal":
+            return Found("unsure", f"it is in {', '.join(theirs)}, not {', '.join(ours)}")
     return found
 
 

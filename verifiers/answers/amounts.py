@@ -115,7 +115,9 @@ def _may_start_unit(tokens: list[Token], place: int) -> bool:
         return True
     if token.kind == "run":
         head = tokens[:place]
-        if any(one.value in "+-" and at for at, one in enumerate(head)) or any(one.kind == "run" for one in head):
+        if any(one.value in "+-" and at and head[at - 1].value not in "^{" for at, one in enumerate(head)) or any(
+            one.kind == "run" and one.value.lower().rstrip("s") not in MAGNITUDES for one in head
+        ):
             return False  # 2 + 2pt and 3 xt are no amounts in pints and tonnes
         lone = all(one.kind == "num" or one.value in ("-", "+") for one in head)
         glued = before.kind == "num" and lone and (len(token.value) > 1 or place + 1 < len(tokens))

@@ -20,7 +20,7 @@ import math_verify
 import sympy
 
 from synthflow.verifiers.answers.latex import parse_latex
-from synthflow.verifiers.answers.lettered import same_letter
+from synthflow.verifiers.answers.lettered import same_code, same_letter
 from synthflow.verifiers.answers.prose import read_gold
 from synthflow.verifiers.answers.text import to_latex, unwrap_text
 from synthflow.verifiers.answers.tokens import Unread
@@ -31,8 +31,9 @@ logging.disable(logging.CRITICAL)  # it logs a warning an item; nothing reads it
 _RELATIVE = 1e-5
 _NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
 _DECIMAL = re.compile(r"[-+]?\d*\.\d+")
+_AROUND = re.compile(r"\\[()\[\]]|\$|^\s?[Aa]nswer:")
 _WORDS = re.compile(  # and what it would mend (\frac123) or drop
-    r"\\(?:text|mathrm|operatorname)|(?<![\\a-zA-Z{])[a-zA-Z]{4,}|\\frac ?\d|dots|\.\.\.|[?$#@]"
+    r"\\(?:text|mathrm|operatorname)|(?<![\\a-zA-Z{])[a-zA-Z]{4,}|\\frac ?\d|[a-zA-Z]\d|\d'|dots|\.\.\.|[?$#@]"
 )
 _INEQUALITY = re.compile(r"<|>|\\[lg]e(?![a-zA-Z])")
 _NAME = re.compile(r" ?[a-zA-Z] ?")
@@ -42,9 +43,10 @@ _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swa
 def compare(pair: list[str]) -> dict[str, Any]:
     """`[gold, answer]`, canonical, to `{"equal": bool, "note": str}` or `{"reason": ..., "detail": ...}`."""
     gold_text, answer_text = pair
-    letter = same_letter(_plain(gold_text), _plain(answer_text))
-    if letter is not None:
-        return {"equal": letter}
+    plain = _plain(gold_text), _plain(answer_text)
+    same = same_letter(*plain) if same_code(*plain) is None else same_code(*plain)
+    if same is not None:
+        return {"equal": same}
     try:
         golds = read_gold(gold_text)
     except Unread as unread:
@@ -64,7 +66,7 @@ def compare(pair: list[str]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(unwrap_text(text).split()).strip(" *")
+    return " ".join(_AROUND.sub(" ", unwrap_text(text)).split()).strip(" *")
 
 
 def _by_algebra(gold: str, answer: str, reason: str, told: str) -> dict[str, Any]:

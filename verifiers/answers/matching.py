@@ -13,9 +13,17 @@ from typing import Any
 from synthflow.verifiers.answers.amount_matching import compare_amounts, expanded
 from synthflow.verifiers.answers.atoms import number
 from synthflow.verifiers.answers.identity import DIFFERENT, EQUAL, UNSURE, Found
-from synthflow.verifiers.answers.naming import Mapping, mapping, named_value, plain_value
+from synthflow.verifiers.answers.naming import (
+    Mapping,
+    approximated,
+    exact_and_rounded,
+    mapping,
+    named_value,
+    plain_value,
+)
 from synthflow.verifiers.answers.number_matching import (
     based_beside,
+    beside_based,
     clock_beside,
     compare_based,
     compare_clocks,
@@ -60,7 +68,7 @@ def compare(gold: Reading, answer: Reading) -> Found:
     gold, answer = plain_value(expanded(gold)), plain_value(expanded(answer))
     if isinstance(gold, Words) or isinstance(answer, Words):
         return with_words(gold, answer)
-    if _approximated(answer) or _approximated(gold):
+    if approximated(answer) or approximated(gold):
         return _with_approximation(gold, answer)
     if isinstance(answer, Collection) and not isinstance(gold, Collection) and _all_one(answer):
         return compare(gold, answer.members[0])
@@ -70,6 +78,8 @@ def compare(gold: Reading, answer: Reading) -> Found:
         return _families(gold, answer)
     if isinstance(gold, Ratio) and isinstance(answer, Clock):
         return ratio_beside_clock(gold, answer)
+    if isinstance(gold, Amount) and isinstance(answer, Based):
+        return beside_based(gold, answer)
     for kinds, own_way in _WAYS:
         if isinstance(gold, kinds[0]) and isinstance(answer, kinds[1]):
             return own_way(gold, answer)
@@ -160,20 +170,9 @@ def _relation_letters(relation: Relation) -> frozenset[str]:
     return found
 
 
-def _approximated(reading: Reading) -> bool:
-    r"""Whether it is `a \approx b`: a value and a rounded one."""
-    return (
-        isinstance(reading, Collection)
-        and reading.joint == "or"
-        and len(reading.members) == 2
-        and isinstance(reading.members[1], Bound)
-        and reading.members[1].mark == "~"
-    )
-
-
 def _with_approximation(gold: Reading, answer: Reading) -> Found:
     """The exact value counts, and the rounded one where it is equal."""
-    pairs = [_exact_and_rounded(side) for side in (gold, answer)]
+    pairs = [exact_and_rounded(side) for side in (gold, answer)]
     found = compare(pairs[0][0], pairs[1][0])
     if found.verdict == "equal":
         return found
@@ -182,13 +181,6 @@ def _with_approximation(gold: Reading, answer: Reading) -> Found:
             if compare(one, other).verdict == "equal":
                 return Found("equal", "as rounded")
     return found
-
-
-def _exact_and_rounded(reading: Reading) -> list[Reading]:
-    if not _approximated(reading):
-        return [reading]
-    assert isinstance(reading, Collection) and isinstance(reading.members[1], Bound)
-    return [reading.members[0], reading.members[1].amount]
 
 
 # ---------------------------------------------------------------- collections
@@ -285,6 +277,11 @@ def _as_mappings(gold: Reading, answer: Reading) -> Found | None:
     if isinstance(other, Relation):
         return DIFFERENT
     items = items_of(other)
+    if isinstance(other, Amount) and known is not None:
+        each = {compare(value, other).verdict for value in known.values.values()}
+        return DIFFERENT if each == {"different"} else Found("unsure", "several names have values")
+    if isinstance(other, Collection) and other.joint == "or":
+        return DIFFERENT
     if known is None or items is None or len(items[1]) != len(known.values):
         return None
     values = known.in_order()

@@ -93,7 +93,7 @@ _PLAIN = {
     "1", "dB"),
     "Btu": ("BTU btu", "105505585262/100000000", "kg m2 s-2"), "ppm": ("", "1", "ppm"), "%": ("percent", "1", "%"),
 }  # fmt: skip
-_PENNIES = {"penny": "cent", "pennies": "cent", "feet": "ft"}
+_OTHERS = {"penny": "cent", "pennies": "cent", "feet": "ft", "gm": "g", "gms": "g", "mtr": "m", "ltr": "L", "secs": "s"}
 _CASELESS_SHORT = frozenset(
     ["km", "cm", "mm", "kg", "mg", "ml", "hz", "kw", "kwh", "ev", "kev", "mev", "gev", "pa", "kpa", "mol", "sec"]
 )
@@ -153,7 +153,7 @@ def _table() -> dict[str, Unit]:
             units[name] = base
             if name.isalpha() and len(name) > 2:
                 units.setdefault(name + "s", base)
-    units |= {name: units[same] for name, same in _PENNIES.items()}
+    units |= {name: units[same] for name, same in _OTHERS.items()}
     units |= {name: units[_SPELLED.get(name, name)] for name in _CASELESS_SHORT}
     return units
 

@@ -156,5 +156,25 @@ def plain_value(reading: Reading) -> Reading:
     if len(names) == 1 and len(values) >= 1:
         rest = [member for member in reading.members[len(values) :] if not isinstance(member, Relation)]
         if len(values) + len(rest) == len(reading.members):
-            return Collection("list", (*values, *rest), reading.joint)
+            indexed = len({_symbol(m.sides[0]) for m in reading.members if isinstance(m, Relation)}) > 1
+            return Collection("list", (*values, *rest), reading.joint if indexed else "or")
     return reading
+
+
+def approximated(reading: Reading) -> bool:
+    r"""Whether it is `a \approx b`: a value and a rounded one."""
+    return (
+        isinstance(reading, Collection)
+        and reading.joint == "or"
+        and len(reading.members) == 2
+        and isinstance(reading.members[1], Bound)
+        and reading.members[1].mark == "~"
+    )
+
+
+def exact_and_rounded(reading: Reading) -> list[Reading]:
+    """The value, and the rounded one that stands beside it, if one does."""
+    if not approximated(reading):
+        return [reading]
+    assert isinstance(reading, Collection) and isinstance(reading.members[1], Bound)
+    return [reading.members[0], reading.members[1].amount]

@@ -34,6 +34,13 @@ def based_beside(based: Based, other: Amount) -> Found:
     return DIFFERENT
 
 
+def beside_based(gold: Amount, based: Based) -> Found:
+    """A gold answer without a base beside digits in one: equal digits, or an equal value, may or may not be meant."""
+    assert based.base is not None
+    same = _written_in_letters(gold.tree) == based.digits.lower() or gold.tree == number(int(based.digits, based.base))
+    return Found("unsure", "only one names a number base") if same else DIFFERENT
+
+
 def _written_in_letters(tree: Tree) -> str:
     """`2A`, which is read as a product."""
     if tree[0] == "mul":
@@ -67,7 +74,10 @@ def clock_beside(clock: Clock, other: Amount | Ratio) -> Found:
         same = _ratio(clock) == other
         return found if same or found.verdict != "equal" else Found("unsure", "it may be a time or a ratio")
     if other.unit is not None and other.unit.dimension == (("s", 1),):
-        return identity(number(clock.seconds), ("mul", other.tree, number(other.unit.factor)))
+        span: Tree = ("mul", other.tree, number(other.unit.factor))
+        if len(clock.written) == 2 and identity(number(clock.seconds // 60), span).verdict == "equal":
+            return Found("unsure", "hours and minutes, or minutes and seconds")
+        return identity(number(clock.seconds), span)
     hours, minutes = divmod(clock.seconds // 60, 60)
     if other.tree in (number(hours), number((hours - 1) % 12 + 1), number(minutes)):
         return Found("unsure", "only one is a time of day")

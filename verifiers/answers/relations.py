@@ -35,11 +35,11 @@ def difference(relation: Relation) -> Tree | None:
 
 def compare_relations(gold: Relation, answer: Relation) -> Found:
     """Whether two relations between expressions hold at the same points."""
+    if ("=" in gold.marks) != ("=" in answer.marks):
+        return DIFFERENT
     wanted, given = difference(gold), difference(answer)
     if wanted is None or given is None:
         return UNSURE
-    if ("=" in gold.marks) != ("=" in answer.marks):
-        return DIFFERENT
     if gold.marks != answer.marks:
         if _FLIPPED.get(gold.marks[0]) != answer.marks[0]:
             return _at_samples(gold, answer, wanted, given)

@@ -66,7 +66,11 @@ _ORDINAL = re.compile(r"\d.{0,12}(?:st|nd|rd|th)\s?\}{0,2}$")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){1,12}")
 _EMPTY = re.compile(r"(?<!\\)\{\}")
 _PYTHON_COMPLEX = re.compile(r"\(?[-+]?[\d.]+ ?[-+] ?[\d.]+j\)?")
-_LABEL = re.compile(r"(?:\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?)?\(([A-H])\)(?: ?\})? ?(?=[^\s^_'+*/=<>,-])")
+_LABEL = re.compile(
+    r"\\(?:text|textbf|mathbf|mathrm|textrm) ?\{ ?\([A-H]\) ?\} ?(?=[^\s^_'+*/=<>,-])"
+    r"|\([A-H]\)(?=\d|\\frac|\\sqrt|\\\$)"
+)
+_BOLD = re.compile(r"^\*\*(?=[^*])|\*\*[!.]?$")
 _DOLLARS = re.compile(r"\$((?:[^$\\]|\\.)+)\$")
 _MATH = re.compile(r"(?<!\\)\\[()\[\]]")
 _HEX = re.compile(r"(-?)0([xbo])([0-9a-fA-F]{1,60})")
@@ -123,6 +127,7 @@ def read_text(text: str, way: Way) -> Reading:
 def _unwrapped(text: str) -> str:
     """Without what stands around the whole: a text command, braces, a label such as `Answer:`."""
     text = _MATH.sub(" ", text).strip() if "\\" in text else text.strip()
+    text = _BOLD.sub("", text)
     if match := _DOLLARS.fullmatch(text):
         text = match.group(1).strip()
     for _ in range(4):

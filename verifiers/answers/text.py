@@ -58,6 +58,7 @@ _UNICODE |= (
         for name in ["Gamma", "Delta", "Theta", "Xi", "Sigma", "Phi", "Psi"]
     }
 )
+_MARKS = " \n\t\u2713\u2714\u2705\u2611\ufe0f\u2728\U0001f389\U0001f44d\U0001f3af"  # ticks and the like at the ends
 _SCRIPTS = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a\u207f"
                          "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u2099",
                          "0123456789-+n0123456789n")  # fmt: skip
@@ -144,6 +145,7 @@ def _settled(answer: str) -> str:
 def _settle(answer: str) -> str:
     text, previous = clean(answer), None
     if not text.isascii():
+        text = text.strip(_MARKS)
         text = _RAISED.sub(lambda m: "^{" + m.group().translate(_SCRIPTS) + "}", text)
         text = _LOWERED.sub(lambda m: "_{" + m.group().translate(_SCRIPTS) + "}", text)
         text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text).translate(_UNICODE)

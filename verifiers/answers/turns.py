@@ -7,6 +7,7 @@ line such as `Question:` cuts only outside a thought; work is linear in the leng
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from synthflow.verifiers.answers.thoughts import thoughts
@@ -60,12 +61,15 @@ def first_turn(text: str) -> Turn:
 def _first_asked(text: str, begin: int, end: int) -> tuple[int, str] | None:
     if not _names_a_question(text) or _STARTS_WITH_PARTS.match(text, begin):
         return None  # several questions are answered in turn
-    spans: list[tuple[int, int]] | None = None
+    spans: Iterator[tuple[int, int]] | None = None
+    opening = closing = -1  # the last thought that opens before the match
+    said = begin
     for match in _ASKED.finditer(text, begin, end):
-        spans = thoughts(text[:end]) if spans is None else spans
-        inside = any(opening <= match.start() < closing for opening, closing in spans)
-        said = max([begin, *(closing for _, closing in spans if closing <= match.start())])
-        if not inside and text[said : match.start()].strip():
+        spans = iter([*thoughts(text[:end]), (end, end)]) if spans is None else spans
+        while closing <= match.start() and closing < end:
+            said = max(said, closing)
+            opening, closing = next(spans)
+        if match.start() < opening and text[said : match.start()].strip():
             return match.start(), match.group().strip(" \n>*#:：")
     return None
 

@@ -35,9 +35,11 @@ def with_words(gold: Reading, answer: Reading) -> Found:
             _infinite(other) or (isinstance(other, Collection) and not other.members)
         )
         return Found("unsure", f"{words.meaning}, or no value") if doubtful else DIFFERENT
-    if closed(words) and not isinstance(other, Relation) and not (words.parts & _TRUTHS and _may_be_truth(other)):
+    truth = bool(words.parts & _TRUTHS)
+    if closed(words) and (truth or not isinstance(other, Relation)) and not (truth and _may_be_truth(other)):
         formula = isinstance(other, Family) or (isinstance(other, Amount) and letters(other.tree))
-        return Found("unsure", "words beside a formula") if formula and words.parts & _PARITY else DIFFERENT
+        parity = _PARITY & {word for part in words.parts for word in part.split()}
+        return Found("unsure", "words beside a formula") if formula and parity else DIFFERENT
     named = isinstance(other, Collection | Interval | Matrix | Region) or (
         isinstance(other, Amount) and other.tree[0] != "sym"
     )

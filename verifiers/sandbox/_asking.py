@@ -11,12 +11,15 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import io
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from synthflow.verifiers.sandbox import _values
 
 _MAX_CALLS = 2_000
+_ROOM = 600_000  # characters of calls that are told at once, but for the last
 _ARITHMETIC = (
     "add",
     "radd",
@@ -84,11 +87,13 @@ class Asker:
     def __init__(self, known: list[Any]) -> None:
         self._known = known
         self.calls: list[Any] = []
+        self.agreed = 0
         self.open = False
+        self._room = _ROOM
         self.raised: BaseException | None = None
 
     def ask(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if len(self.calls) - len(self._known) >= _MAX_CALLS:
+        if len(self.calls) - self.agreed >= _MAX_CALLS or self._room < 0:
             raise Reached
         try:
             call = [name, [_values.encode(a) for a in args], {k: _values.encode(v) for k, v in kwargs.items()}]
@@ -100,7 +105,9 @@ class Asker:
         self.calls.append(call)
         if self.open or at >= len(self._known) or self._known[at][0] != call:
             self.open = True
+            self._room -= len(json.dumps(call))
             return Placeholder()
+        self.agreed = at + 1
         return self._result(self._known[at][1], args)
 
     def _result(self, answer: dict[str, Any], args: tuple[Any, ...]) -> Any:
@@ -121,6 +128,13 @@ def _change(mine: Any, now: Any) -> None:
     elif isinstance(mine, dict | set) and isinstance(now, dict | set):
         mine.clear()
         mine.update(now)
+
+
+class _Nowhere(io.TextIOBase):
+    """Where tests print to."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 class Function:
@@ -180,10 +194,14 @@ class _Rewriting(ast.NodeTransformer):
 
 
 def run(asking: dict[str, Any], source: str, site: dict[str, Any]) -> dict[str, Any]:
-    """What became of the tests: `end` is asked, passed, failed or unreadable, `calls` are all that were made."""
+    """What became of the tests: `end` is asked, passed, failed or unreadable.
+
+    `agreed` is how many of the known calls were made again; `calls` are those that were made after them.
+    """
     asker = Asker(asking["known"])
-    end, why = _end(asker, asking, source, site)
-    return {"end": end, "why": why[:200], "calls": asker.calls}
+    with contextlib.redirect_stdout(_Nowhere()), contextlib.redirect_stderr(_Nowhere()):
+        end, why = _end(asker, asking, source, site)
+    return {"end": end, "why": why[:200], "agreed": asker.agreed, "calls": asker.calls[asker.agreed :]}
 
 
 def _end(asker: Asker, asking: dict[str, Any], source: str, site: dict[str, Any]) -> tuple[str, str]:

@@ -286,12 +286,17 @@ class Supervisor:
                     return None
 
     def _over(self, wall: float, cpu: float, waited: float, whole: float) -> bool:
-        """Whether a limit is passed. Time for which it was ready and had no core is the machine's."""
+        """Whether a limit is passed. Time for which it was ready and had no core is the machine's.
+
+        Only a program of several processes can take cores from itself for long: for it there is an end to that.
+        """
         limits = self._limits
         if self._ends is None:
             if cpu > limits["cpu_s"] or wall - waited > limits["wall_s"]:
                 self._ends = "timeout"
-            elif whole - self._waited > limits["program_s"]:
+            elif whole - self._waited > limits["program_s"] or (
+                limits["processes"] > 1 and whole > 5 * limits["program_s"]
+            ):
                 self._ends = "program_timeout"
             elif self._too_big():
                 self._ends = "memory"

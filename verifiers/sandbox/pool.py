@@ -27,6 +27,7 @@ from synthflow.verifiers.workers.pool import Outcome, WorkerPool
 from synthflow.verifiers.workers.worker import Worker
 
 _GRACE_S = 20.0  # what the supervisor, which has clocks of its own, may be late by before its worker is killed
+_ASKED_KB = 1024  # what tests may tell of calls at once
 _PATIENCE = 10  # a program on a crowded machine may take so many times its limit, which counts its own time only
 _ENV = {"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"}  # what a fork would bind anew for itself is bound before
 _started = count()
@@ -192,7 +193,7 @@ def _request(program: Program, limits: dict[str, Any]) -> dict[str, Any]:
         request["calls"] = [[name, list(args), dict(kwargs)] for name, args, kwargs in program.calls]
         request["keep"] = program.keep
     if program.asking is not None:
-        request["asking"] = program.asking
+        request |= {"asking": program.asking, "limits": {**limits, "output_kb": _ASKED_KB}}
     return request
 
 

@@ -20,7 +20,7 @@ def _spell_integer(rng: Rng, value: int) -> str:
     ways = [str(value)] * 6 + [f"{value}.0", f"{value}.00", f"({value})", f"{2 * value}/2", f"{value:,}"]
     ways += [f"{value:,}".replace(",", "{,}"), f"{value:,}".replace(",", "\\,"), f"\\mathbf{{{value}}}"]
     if value < 0:
-        ways += [f"\u2212{-value}", f"- {-value}"]
+        ways.append(f"\u2212{-value}")
     else:
         ways += [f"+{value}", f"0{value}" if value > 9 else str(value), f"\\text{{{value}}}"]
     if value in _SMALL_WORDS:

@@ -94,7 +94,8 @@ def test_balanced_contents_come_back_whole(content: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["\\boxed{" * 300_000, "{" * 2_000_000, "$" * 2_000_001, "answer is " * 200_000, "9" * 3_000_000, "\\(" * 10**6,
-     "\\[" * 500_000, "1," * 10**6, "<think>" * 300_000, " " * 5_000_000, "\\boxed{" + "{}" * 10**6],
+     "\\[" * 500_000, "1," * 10**6, "<think>" * 300_000, " " * 5_000_000, "\\boxed{" + "{}" * 10**6,
+     "\nQ: a<think>b</think>" * 50_000, "so it is 5 " * 100_000, "\\boxed{1}, " * 100_000, "$1 " * 500_000],
 )  # fmt: skip
 def test_degenerate_texts_take_linear_time(text: str) -> None:
     started = time.process_time()
