@@ -85,7 +85,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "journal", "newest_record_counts", "stores/journal.py",
-        "known is None or at < known[0]", "known is None or at > known[0]",
+        "known is None or order < known[0]", "known is None or order > known[0]",
+        (JOURNAL,),
+    ),
+    Fault(
+        "journal", "a_refusal_counts_before_a_later_answer", "stores/journal.py",
+        "(result.finish_reason in UNANSWERED, at)", "(False, at)",
         (JOURNAL,),
     ),
     Fault(
@@ -227,7 +232,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "masks", "texts_show_what_a_mask_hides", "synthflow/stages/export/sft.py",
-        'take(chosen, "rollout_id", [MASKED])', 'take(chosen, "rollout_id", [])',
+        'take(chosen, "rollout_id", [MASKED, *(', 'take(chosen, "rollout_id", [*(',
         (PROJECTIONS,),
     ),
     Fault(
@@ -314,7 +319,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "pairs", "pairs_lose_their_prefix", "synthflow/stages/export/preference.py",
-        '(pl.col("prefix") + pl.col("chosen"))', 'pl.col("chosen")',
+        '(pl.col("prefix") + pl.col("chosen"), thinking)', '(pl.col("chosen"), thinking)',
         (PROJECTIONS,),
     ),
     Fault(

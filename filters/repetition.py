@@ -48,6 +48,7 @@ class RepetitionFilter(Filter):
     name = "repetition"
     version = "1"
     Config = RepetitionConfig
+    needs_packages = {"datatrove": "synthflow[datatrove]", "spacy": "synthflow[datatrove]"}  # noqa: RUF012 - a constant
 
     @cached_property
     def _gopher(self) -> Any:

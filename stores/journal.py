@@ -4,7 +4,8 @@ Append-only segments, one a writer, each named by the range of problem ids it wa
 the rollouts of some problems reads only the segments whose range overlaps theirs: no index, no memory-mapped
 database, and partitions may be regrouped between attempts. A line is a CRC-32 of its JSON, a space, the JSON. A line
 that does not check is owed again, never an error. Records are matched by rollout_id; of two records of one rollout
-the earlier in time counts, so what was read once is read again.
+the earlier in time counts, so what was read once is read again. Only what was asked again after a refusal has two that
+differ: there an answer counts before what is none.
 
 A record reaches the kernel before `append` returns, which survives `kill -9`; it reaches the disk within a second,
 or when the segment is closed.
@@ -17,7 +18,8 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,7 +27,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from synthflow.contracts import SampleResult
+from synthflow.contracts import UNANSWERED, SampleResult
 from synthflow.stores.files import no_space_is_clear
 
 _FSYNC_EVERY_S = 1.0
@@ -42,7 +44,7 @@ def _unpack(text: str | None, dtype: str) -> tuple[int, ...] | tuple[float, ...]
 def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
     """One journal line. Token ids are little-endian int32 and logprobs float32, in base64: exact and short.
 
-    Entropies, which only scored tokens have, stand in lines that have some: older journals have no such field.
+    What few results have (entropies of scored tokens, notes, where the answer begins) stands in lines that have it.
     """
     entropies = {"entropies": _pack(result.entropies, "<f4"), "exact": result.entropies_exact}
     body = orjson.dumps(
@@ -61,6 +63,8 @@ def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
             "reason": result.reason,
             "elapsed_s": result.elapsed_s,
             **(entropies if result.entropies is not None else {}),
+            **({"notes": result.notes} if result.notes else {}),
+            **({"answer": result.answer_start} if result.answer_start is not None else {}),
         }
     )
     return b"%08x %s\n" % (zlib.crc32(body), body)
@@ -87,6 +91,8 @@ def decode(line: bytes) -> tuple[int, SampleResult] | None:
         elapsed_s=record["elapsed_s"],
         entropies=_unpack(record.get("entropies"), "<f4"),
         entropies_exact=record.get("exact"),
+        notes=tuple(record.get("notes", ())),
+        answer_start=record.get("answer"),
     )
 
 
@@ -125,16 +131,44 @@ def _lines(path: Path) -> Iterator[bytes]:
             yield line.rstrip(b"\n")
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which records without an answer (`UNANSWERED`) count for an attempt, and which are asked again.
+
+    What an earlier attempt recorded counts if that attempt has ended, and nobody asked for it again since.
+
+    Attributes:
+        attempt: the one that looks.
+        ended: the last one before it that ended.
+        again: the latest one that asked again for what ended so, by finish_reason.
+    """
+
+    attempt: int
+    ended: int
+    again: Mapping[str, int] = field(default_factory=dict)
+
+    def counts(self, finish_reason: str, attempt: int) -> bool:
+        """Whether the record of an attempt counts."""
+        if finish_reason not in UNANSWERED or attempt >= self.attempt:
+            return True
+        return self.again.get(finish_reason, 0) <= attempt <= self.ended
+
+
 def lookup(
-    folder: Path, problem_ids: Collection[str], wanted: Collection[str], skip: Collection[str] = ()
+    folder: Path,
+    problem_ids: Collection[str],
+    wanted: Collection[str],
+    skip: Collection[str] = (),
+    standing: Standing | None = None,
 ) -> tuple[dict[str, SampleResult], list[str]]:
     """Journaled results of the `wanted` rollouts, and the names of the segments that were read.
 
     Args:
         skip: names of segments known to hold nothing new.
+        standing: which records without an answer count; None counts all.
     """
     want = set(wanted)
-    best: dict[str, tuple[int, SampleResult]] = {}
+    best: dict[str, tuple[tuple[bool, int], SampleResult]] = {}
     read = []
     for path in segments(folder, problem_ids):
         if path.name in skip:
@@ -147,21 +181,32 @@ def lookup(
             if found is None or found[1].rollout_id not in want:
                 continue
             at, result = found
-            known = best.get(result.rollout_id)
-            if known is None or at < known[0]:
-                best[result.rollout_id] = (at, result)
+            if standing is not None and not standing.counts(result.finish_reason, attempt_of(path.name)):
+                continue
+            known, order = best.get(result.rollout_id), (result.finish_reason in UNANSWERED, at)
+            if known is None or order < known[0]:
+                best[result.rollout_id] = (order, result)
     return {rollout: result for rollout, (_, result) in best.items()}, read
 
 
-def answered(folder: Path, problem_ids: Collection[str]) -> NDArray[np.uint64]:
-    """Places (`place`) of all ids that have a whole record in the segments of some problems, sorted: 8 bytes each."""
-    found = [
-        place(line[16:42].decode("ascii", "replace"))
-        for path in segments(folder, problem_ids)
-        for line in _lines(path)
-        if line[9:16] == b'{"id":"' and line[42:43] == b'"' and _is_whole(line)
-    ]
+def answered(folder: Path, problem_ids: Collection[str], standing: Standing) -> NDArray[np.uint64]:
+    """Places (`place`) of all ids that have a whole record that counts in the segments of some problems, sorted."""
+    found: list[int] = []
+    for path in segments(folder, problem_ids):
+        attempt = attempt_of(path.name)
+        found += [
+            place(line[16:42].decode("ascii", "replace"))
+            for line in _lines(path)
+            if line[9:16] == b'{"id":"' and line[42:43] == b'"' and _is_whole(line)
+            and standing.counts(_finish_of(line), attempt)
+        ]  # fmt: skip
     return np.unique(np.asarray(found, np.uint64))
+
+
+def _finish_of(line: bytes) -> str:
+    """The finish_reason of a line as `encode` writes it: no field before it holds a quotation mark."""
+    start = line.find(b'"finish":"') + 10
+    return line[start : line.find(b'"', start)].decode("ascii", "replace")
 
 
 def tokens_spent(folder: Path) -> int:

@@ -1,20 +1,20 @@
 """The manifest: which work is done, by whom, from what. Append-only lines; the only proof of completion.
 
-Six kinds of lines. `attempt` opens an attempt with its plan (stages, fingerprints, parents). `partitions` says which
+Seven kinds of lines. `attempt` opens an attempt with its plan (stages, fingerprints, parents). `partitions` says which
 partitions of problems a source has in that attempt, and what its files held (`content`, where that is known). `commit`
-says that a stage has finished a unit of work and lists its shards. `done` says that an attempt has written everything,
-the catalog included. `set_aside` says that the release of a stage that is gone was moved. `forgotten` lists commits
-that count no more, since their files were removed. A commit is found again by (stage, fingerprint, key), so the commits
-of an earlier spec stay and count again when the spec changes back. Only the process that holds the run's lock appends.
-A torn last line is work that is owed again.
+says that a stage has finished a unit of work and lists its shards. `withdrawn` takes a commit back: that unit is owed
+again. `done` says that an attempt has written everything, the catalog included. `set_aside` says that the release of a
+stage that is gone was moved. `forgotten` lists commits that count no more, since their files were removed. A commit is
+found again by (stage, fingerprint, key), so the commits of an earlier spec stay and count again when the spec changes
+back. Only the process that holds the run's lock appends. A torn last line is work that is owed again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """The unit of a stage of whole scope."""
-KINDS = ("attempt", "partitions", "commit", "done", "set_aside", "forgotten")
+KINDS = ("attempt", "partitions", "commit", "withdrawn", "done", "set_aside", "forgotten")
+SAMPLED = ("rollouts", "artifacts")
+"""Tables whose rows policies write."""
 _LISTS = ("parents", "writes", "capabilities")
 
 
@@ -80,7 +82,8 @@ class StageRecord:
 class Commit:
     """A finished unit of work: one stage over one partition (`unit`), or over everything (`unit` is `all`).
 
-    `files` are those of an export: relative path -> sha256.
+    `files` are those of an export: relative path -> sha256. `unanswered` counts what was asked and has no answer, by
+    finish_reason.
     """
 
     stage: str
@@ -91,16 +94,25 @@ class Commit:
     attempt: int
     shards: tuple[Shard, ...]
     files: Mapping[str, str]
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sampled(self) -> int:
+        """Rows of this unit that a policy was asked for."""
+        return sum(shard.rows for shard in self.shards if shard.table in SAMPLED)
 
     def to_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         record["shards"] = [shard.to_json() for shard in self.shards]
+        if not self.unanswered:
+            del record["unanswered"]
         return {"kind": "commit", **record}
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Commit:
-        fields = {name: record[name] for name in Commit.__slots__ if name != "shards"}
-        return Commit(**fields, shards=tuple(Shard.from_json(s) for s in record["shards"]))
+        fields = {name: record[name] for name in Commit.__slots__ if name not in ("shards", "unanswered")}
+        shards = tuple(Shard.from_json(s) for s in record["shards"])
+        return Commit(**fields, shards=shards, unanswered=record.get("unanswered", {}))
 
 
 class Graph:
@@ -166,7 +178,12 @@ class Graph:
 
 
 class Manifest:
-    """The manifest of a run directory, read once and appended to."""
+    """The manifest of a run directory, read once and appended to.
+
+    Attributes:
+        again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
+        withdrawn: commits that were taken back; their files say what is no longer so.
+    """
 
     def __init__(self, root: Path) -> None:
         self.path = root / "manifest.jsonl"
@@ -181,8 +198,11 @@ class Manifest:
         self._left_out: dict[str, str] = {}
         self._contents: dict[str, str] = {}
         self._held: dict[tuple[str, str], tuple[tuple[str, ...], str | None]] = {}
-        self._published: dict[str, tuple[str, str]] = {}
+        self._published: dict[str, Commit] = {}
+        self._lineage: dict[str, tuple[str, tuple[str, ...]]] = {}  # fingerprint -> scope, fingerprints of parents
         self._work: set[tuple[str, str]] | None = None
+        self.again: dict[str, dict[str, int]] = {}
+        self.withdrawn: list[Commit] = []
         self._read()
 
     def _read(self) -> None:
@@ -205,7 +225,11 @@ class Manifest:
         if record["kind"] == "attempt":
             self.attempt = int(record["attempt"])
             self.latest_attempt = record
+            for policy, endings in record.get("again", {}).items():
+                self.again.setdefault(policy, {}).update(dict.fromkeys(endings, self.attempt))
             stages = [StageRecord.from_json(s) for s in record["stages"]]
+            of = {s.name: s.fingerprint for s in stages}
+            self._lineage |= {s.fingerprint: (s.scope, tuple(of[p] for p in s.parents)) for s in stages}
             sources = {s.name for s in stages if s.scope == "source"}
             self._partitions = {k: v for k, v in self._partitions.items() if k in sources}
             self._left_out = {k: v for k, v in self._left_out.items() if k in sources}
@@ -229,14 +253,20 @@ class Manifest:
             self.set_aside.append((str(record["stage"]), str(record["to"])))
         elif record["kind"] == "forgotten":
             for stage, fingerprint, key in record["commits"]:
-                self._commits.pop((stage, fingerprint, key), None)
-            self._work = None
+                self._take_back(stage, fingerprint, key)
+        elif record["kind"] == "withdrawn":
+            taken_back = self._take_back(record["stage"], record["fingerprint"], record["key"])
+            self.withdrawn.extend([taken_back] if taken_back is not None else [])
         elif record["kind"] == "commit":
             commit = Commit.from_json(record)
             self._commits[commit.stage, commit.fingerprint, commit.key] = commit
             self._work = None
             if commit.files:
-                self._published[commit.stage] = (commit.fingerprint, commit.key)
+                self._published[commit.stage] = commit
+
+    def _take_back(self, stage: str, fingerprint: str, key: str) -> Commit | None:
+        self._work = None
+        return self._commits.pop((stage, fingerprint, key), None)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Append a line and flush it to the disk before returning."""
@@ -282,28 +312,45 @@ class Manifest:
     def commit(self, commit: Commit) -> None:
         self.append(commit.to_json())
 
+    def made_of(self, graph: Graph, units: Mapping[str, Collection[str]]) -> list[Commit]:
+        """The commits of units of a plan (stage -> units), and of all that was made of them under any plan and name."""
+        taken: dict[str, set[str]] = {}
+        for name, each in units.items():
+            taken.setdefault(graph.stages[name].fingerprint, set()).update(each)
+        for fingerprint, (scope, parents) in self._lineage.items():
+            read = {unit for parent in parents for unit in taken.get(parent, ())}
+            if read:
+                taken.setdefault(fingerprint, set()).update({ALL} if ALL in read or scope == "whole" else read)
+        return [c for c in self._commits.values() if not {ALL, c.unit}.isdisjoint(taken.get(c.fingerprint, ()))]
+
+    def withdraw(self, units: Mapping[str, Collection[str]]) -> None:
+        """Take back the commits of units (stage -> units) of the latest plan, and of all that was made of them."""
+        for commit in self.made_of(self.graph, units):
+            fields = {name: getattr(commit, name) for name in ("stage", "fingerprint", "key")}
+            self.append({"kind": "withdrawn", **fields})
+
     def find(self, stage: str, unit: str, graph: Graph | None = None) -> Commit | None:
         """The commit of a unit of work, if it is done.
 
         An export has one place for all its fingerprints, so only the release published last is there.
         """
         graph = graph or self.graph
-        fingerprint, key = graph.stages[stage].fingerprint, graph.key(stage, unit)
-        commit = self._commits.get((stage, fingerprint, key))
-        if commit is not None and commit.files and self._published.get(stage) != (fingerprint, key):
+        commit = self._commits.get((stage, graph.stages[stage].fingerprint, graph.key(stage, unit)))
+        if commit is not None and commit.files and self._published.get(stage) is not commit:
             return None
         return commit
 
     def was_done(self, fingerprint: str, key: str) -> bool:
-        """Whether some attempt did this work, under whatever name of the stage: then nothing of it is sampled again."""
+        """Whether some attempt did this work, under whatever name of the stage, and all that it asked was answered:
+        then nothing of it is sampled again.
+        """
         if self._work is None:
-            self._work = {(f, k) for _, f, k in self._commits}
+            self._work = {(c.fingerprint, c.key) for c in self._commits.values() if not c.unanswered}
         return (fingerprint, key) in self._work
 
     def released(self, stage: str) -> Commit | None:
-        """The commit of the release that lies in `exports/` under a stage's name."""
-        of = self._published.get(stage)
-        return None if of is None else self._commits.get((stage, *of))
+        """The commit of the release that lies in `exports/` under a stage's name, though it may have been withdrawn."""
+        return self._published.get(stage)
 
     def earlier(self, stage: str, fingerprint: str) -> list[Commit]:
         """All commits of a stage under a fingerprint, whatever their units."""
@@ -311,8 +358,7 @@ class Manifest:
 
     def published(self) -> list[Commit]:
         """The releases that lie in `exports/` now, one a stage."""
-        found = (self.released(stage) for stage in self._published)
-        return [commit for commit in found if commit is not None]
+        return list(self._published.values())
 
     def all_commits(self) -> list[Commit]:
         """Every commit that counts for some plan: the last one of each (stage, fingerprint, key)."""

@@ -79,7 +79,10 @@ def read_shard(
     file = pq.ParquetFile(root / shard.path)
     groups = [g for g in range(file.num_row_groups) if problems is None or _may_hold(file, g, *problems)]
     table = in_todays_words(shard.table, file.read_row_groups(groups, columns=columns))
-    return table.select(columns) if columns is not None else table.select(list(spec.names)).cast(spec.schema)
+    if columns is None:
+        return table.select(list(spec.names)).cast(spec.schema)
+    # An older shard may forbid a null that is allowed since.
+    return table.select(columns).cast(pa.schema([spec.schema.field(name) for name in columns]))
 
 
 def _may_hold(file: pq.ParquetFile, group: int, first: str, last: str) -> bool:

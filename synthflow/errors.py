@@ -41,6 +41,10 @@ class UserError(SynthflowError):
     exit_code = ExitCode.USAGE
 
 
+class TemplateRefusal(UserError):
+    """The policy's chat template does not take these messages: a fault of one row, not of the run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One mistake in a spec or an input file.

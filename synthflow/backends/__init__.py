@@ -15,6 +15,7 @@ from synthflow.errors import Mistake, Mistakes, suggest
 
 if TYPE_CHECKING:
     from synthflow.backends.renderer import PolicyRenderer
+    from synthflow.backends.template_options import TemplateOptions
 
 
 def open_backend(policy: PolicyConfig) -> Backend:
@@ -51,7 +52,15 @@ def load_renderer(policy: PolicyConfig) -> PolicyRenderer | None:
     from synthflow.backends.renderer import PolicyRenderer
 
     directory = _tokenizer_source(policy)
-    return None if directory is None else PolicyRenderer.load(directory)
+    return None if directory is None else PolicyRenderer.load(directory, _template_options(policy))
+
+
+def _template_options(policy: PolicyConfig) -> TemplateOptions:
+    """How a policy wants its chat template to be rendered; of a backend that says nothing of it, as it is."""
+    from synthflow.backends.template_options import TemplateOptions
+
+    fields = TemplateOptions.model_fields
+    return TemplateOptions.model_validate({k: v for k, v in policy.options.items() if k in fields})
 
 
 def _tokenizer_source(policy: PolicyConfig) -> Any:

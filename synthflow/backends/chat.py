@@ -1,17 +1,22 @@
 """Chat templates: from messages to the text the policy was trained on.
 
 Invariant: the same messages give the same text today and in a year. So the environment is the one transformers
-gives its templates, but for the clock: `strftime_now` is left undefined, and templates that print the date fall
-back on the one they hold.
+gives its templates, but for the clock: `strftime_now` tells the date that the policy names. Where it names none,
+templates that can do without fall back on the date they hold, and the others are told one that never changes.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
-from synthflow.errors import UserError
+from synthflow.errors import TemplateRefusal, UserError
+
+A_DATE = date(2024, 7, 26)
+"""The date of a template that asks for today's and holds none: the one that Llama 3.1's falls back on."""
+_TESTS_FOR_A_CLOCK = ("strftime_now is defined", "strftime_now is not defined")
 
 Messages = Sequence[Mapping[str, str] | tuple[str, str]]
 
@@ -27,9 +32,20 @@ def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, 
 
 
 class ChatTemplate:
-    """A compiled template. Rendering runs sandboxed: a model's template is somebody else's program."""
+    """A compiled template. Rendering runs sandboxed: a model's template is somebody else's program.
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+    Args:
+        switches: variables that the template is given besides the messages, such as enable_thinking.
+        today: the date that it is told, if it asks.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        special_tokens: Mapping[str, str],
+        switches: Mapping[str, Any] | None = None,
+        today: date | None = None,
+    ) -> None:
         import jinja2
         import jinja2.ext
         from jinja2 import nodes
@@ -53,7 +69,9 @@ class ChatTemplate:
         )
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = refuse
-        self._special_tokens = dict(special_tokens)
+        if today is not None or not any(test in source for test in _TESTS_FOR_A_CLOCK):
+            environment.globals["strftime_now"] = (today or A_DATE).strftime
+        self._special_tokens = {**special_tokens, **(switches or {})}
         self._failure = jinja2.TemplateError
         try:
             self._template = environment.from_string(source)
@@ -64,7 +82,7 @@ class ChatTemplate:
         """Text of `messages` with the generation prompt.
 
         Raises:
-            UserError: if the template refuses the messages (an unknown role, say).
+            TemplateRefusal: if the template refuses the messages (an unknown role, say).
         """
         try:
             return self._template.render(
@@ -75,4 +93,4 @@ class ChatTemplate:
                 **self._special_tokens,
             )
         except (self._failure, TypeError, ValueError, KeyError) as error:
-            raise UserError(f"the model's chat template refuses the messages: {error}") from error
+            raise TemplateRefusal(f"the model's chat template refuses the messages: {error}") from error

@@ -14,12 +14,15 @@ from typing import Any
 
 from synthflow.backends.chat import ChatTemplate, Messages
 from synthflow.backends.detokenize import ByteDetokenizer, Detokenizer, Stream, WindowDetokenizer
+from synthflow.backends.template_options import TemplateOptions
 from synthflow.errors import UserError
 from synthflow.models import directories
 
 UNKNOWN_CONTEXT = 1 << 30
 """`max_context` of a directory that tells none (a tokenizer alone): the server that runs the model knows."""
 
+TOKENIZING = {"tokenizers": "synthflow[transformers]", "jinja2": "synthflow[transformers]"}
+"""Packages that a policy's tokenizer takes, each with what to install for it."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx", "seq_length")
@@ -54,8 +57,11 @@ class PolicyRenderer:
         self._detokenizer = _detokenizer(tokenizer, stop_token_ids)
 
     @classmethod
-    def load(cls, directory: Path | str) -> PolicyRenderer:
+    def load(cls, directory: Path | str, options: TemplateOptions | None = None) -> PolicyRenderer:
         """Read tokenizer, template, stop tokens and context length of a model directory.
+
+        Args:
+            options: how the policy wants the template to be rendered; None as it is.
 
         Raises:
             UserError: if tokenizer.json is missing or damaged, or `tokenizers` is not installed.
@@ -83,9 +89,10 @@ class PolicyRenderer:
         source = directories.chat_template(directory)
         eos = tokenizer.token_to_id(special["eos_token"]) if "eos_token" in special else None
         stop = directories.stop_token_ids(directory) | (frozenset() if eos is None else {eos})
+        options = options or TemplateOptions.model_validate({})
         return cls(
             tokenizer,
-            ChatTemplate(source, special) if source else None,
+            ChatTemplate(source, special, options.switches(), options.template_date) if source else None,
             stop,
             _max_context(directories.read_json(directory / "config.json"), config),
             str(directory),
@@ -97,7 +104,7 @@ class PolicyRenderer:
         A lone surrogate in a message, which no tokenizer takes, becomes U+FFFD.
 
         Raises:
-            UserError: if the model has no chat template, or the template refuses the messages.
+            UserError: if the model has no chat template; TemplateRefusal if it refuses the messages.
         """
         if self._template is None:
             raise UserError(f"{self._source}: the model has no chat template; add chat_template.jinja beside it")

@@ -28,6 +28,7 @@ from synthflow.check import (
     shards,
     statistics,
     steps,
+    tokens,
     values,
 )
 from synthflow.check.database import Rows
@@ -50,6 +51,7 @@ ROW_CHECKS: tuple[tuple[str, RowCheck], ...] = (
     ("verdicts", scores.check_scores),
     ("problem statistics", statistics.check_statistics),
     ("rollouts", rollouts.check_rollouts),
+    ("tokens and texts", tokens.check_tokens),
     ("steps", steps.check_steps),
     ("step values", values.check_values),
     ("pairs", pairs.check_pairs),
@@ -80,7 +82,8 @@ def check_run(root: Path, *, deep: bool = True, progress: Callable[[str], None] 
     intact = shards.check_shards(run.root, placed, deep, found, tell)
     of_releases, released = folders.check_releases(run.root, manifest, deep, found)
     folders.check_set_aside(run.root, manifest, found)
-    named = {p.shard.path for p in placed} | of_releases
+    withdrawn = {shard.path for commit in manifest.withdrawn for shard in commit.shards}
+    named = {p.shard.path for p in placed} | of_releases | withdrawn
     folders.check_orphans(run.root, named, manifest.attempt, found)
     if deep:
         missing = _missing(manifest, placed, intact, is_current)

@@ -1,6 +1,7 @@
 """What was journaled is what stands in the tables.
 
-Invariants: of the records of one rollout the earliest counts, and its text, tokens, log probabilities and ending are
+Invariants: of the records of one rollout the earliest counts (before one without an answer, that was asked again, any
+with one), and its text, tokens, log probabilities and ending are
 those of the rollout's row, or of the artifact's that was sampled under that id, bit for bit; lone surrogates, which
 Parquet cannot hold, are replaced there. Rows that were put together of others (a tree's paths, splices) have no record
 of their own. A line whose CRC does not fit is no record: its rollout is owed again unless another line has it, so it is
@@ -19,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from synthflow.check.database import Rows
+from synthflow.check.database import Rows, quoted
 from synthflow.check.recompute import batches
-from synthflow.contracts import SampleResult
+from synthflow.contracts import UNANSWERED, SampleResult
 from synthflow.ids import digest, text_hash
 from synthflow.stores.journal import decode
 
@@ -29,6 +30,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _BATCH = 10_000
 _COLUMNS = ("rollout_id", "t", "segment", "line", "text", "other_text", "tokens", "logprobs", "finish", "n_tokens")
 _NUMBERS = ("t", "line", "n_tokens")
+_UNANSWERED = f"({', '.join(map(quoted, sorted(UNANSWERED)))})"
 PUT_TOGETHER = ("tree", "spliced")
 """Conditions of rollouts that were made of others, and have no record of their own."""
 
@@ -49,7 +51,7 @@ def check_journal(folder: Path, rows: Rows) -> None:
     rows.found.checked["journal_changed"] += sum(p.shard.rows for p in sampled)
     rows.connection.execute(
         "CREATE OR REPLACE VIEW earliest AS SELECT * FROM journaled "
-        "QUALIFY row_number() OVER (PARTITION BY rollout_id ORDER BY t, segment, line) = 1"
+        f"QUALIFY row_number() OVER (PARTITION BY rollout_id ORDER BY finish IN {_UNANSWERED}, t, segment, line) = 1"
     )
     rows.faults(
         "journal_changed",

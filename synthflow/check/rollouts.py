@@ -30,7 +30,7 @@ def check_rollouts(rows: Rows) -> None:
               WHEN len(prompt) = 0 THEN 'has no prompt'
               WHEN round < 0 OR turn < 0 OR "index" < 0 THEN 'round, turn or index is negative'
               WHEN condition NOT IN {_CONDITIONS} THEN 'has the unknown condition ' || condition
-              WHEN finish_reason NOT IN ('stop', 'length', 'refused', 'poison')
+              WHEN finish_reason NOT IN ('stop', 'length', 'refused', 'failed', 'poison')
                 THEN 'finish_reason is ' || finish_reason
               WHEN condition = 'none' AND coalesce(parent_rollout_id, artifact_id) IS NOT NULL
                 THEN 'is a first rollout (condition none), but names what it continues'

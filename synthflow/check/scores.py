@@ -88,7 +88,7 @@ def _check_endings(rows: Rows, record: StageRecord) -> None:
             JOIN {rows.view("rollouts")} r ON s.target_kind = 'rollout' AND s.target_id = r.rollout_id
             WHERE s.kind = 'verdict'
               AND ((r.finish_reason = 'length' AND {truncated})
-                OR (r.finish_reason IN ('refused', 'poison') AND s.verdict <> 'unknown'))""",
+                OR (r.finish_reason IN ('refused', 'failed', 'poison') AND s.verdict <> 'unknown'))""",
         _BUG,
     )
 

@@ -17,7 +17,7 @@ from synthflow.cli.text import count, duration, money
 from synthflow.execute.progress import Tracker
 
 _LINE_EVERY_S = 10.0
-_TOLD_IF_ANY = ("unknown", "dropped", "refused", "poison", "retries", "engine_deaths")
+_TOLD_IF_ANY = ("unknown", "dropped", "refused", "failed", "poison", "retries", "engine_deaths")
 
 
 def facts(stage: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ Examples:
   synthflow run pipeline.yaml --out runs/first
   synthflow run pipeline.yaml --out s3://bucket/first      shards and releases there too
   synthflow run pipeline.yaml -o stages.rollouts.n=64      48 more, if there were 16
+  synthflow run pipeline.yaml --retry refused     ask again for what a server refused
   synthflow run pipeline.yaml --scheduler tcp://10.0.0.1:8786
   synthflow run pipeline.yaml --scheduler scheduler.json --wait 3600
 
@@ -49,6 +50,12 @@ Exit codes: 0 done, 2 a mistake in the spec or input, 3 work is owed (run again)
     metavar="SECONDS",
     help="How long to wait for the scheduler's workers.",
 )
+@click.option(
+    "--retry",
+    multiple=True,
+    type=click.Choice(["refused", "failed", "poison"]),
+    help="Ask again for rollouts that ended so; may be given several times.",
+)
 @click.option("--prometheus", type=click.IntRange(1, 65535), metavar="PORT", help="Serve metrics at /metrics.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON summary on standard output at the end.")
@@ -59,6 +66,7 @@ def run(
     overrides: tuple[str, ...],
     scheduler: str | None,
     wait: float,
+    retry: tuple[str, ...],
     prometheus: int | None,
     quiet: bool,
     as_json: bool,
@@ -99,6 +107,7 @@ def run(
         scheduler=scheduler,
         wait_s=wait,
         stopper=stopper,
+        retry=retry,
         display=lambda tracker: nullcontext() if quiet else display_for(tracker, screen),
         replace=replace,
         told=told if as_json or not quiet else None,

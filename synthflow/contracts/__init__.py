@@ -1,6 +1,7 @@
 """The contracts that stages, backends and verifiers are written against. Frozen: see docs/contracts.md."""
 
 from synthflow.contracts.backend import (
+    UNANSWERED,
     Backend,
     FinishReason,
     PolicyConfig,
@@ -36,6 +37,7 @@ from synthflow.contracts.verifier import (
 )
 
 __all__ = [
+    "UNANSWERED",
     "Account",
     "Backend",
     "Candidate",

@@ -10,7 +10,7 @@ request's tokens depend on its own seed only, up to the floating-point effects o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FinishReason = Literal["stop", "length", "refused", "poison"]
-"""Its own end, the token limit, a request that the engine or server declined, one that kills the engine."""
+FinishReason = Literal["stop", "length", "refused", "failed", "poison"]
+"""Its own end, the token limit, a request that the engine or server declined, one that it never answered while it
+answered others, one that kills the engine."""
+UNANSWERED: frozenset[str] = frozenset(("refused", "failed", "poison"))
+"""Endings that are none of the policy's: nothing was sampled, and the result's `reason` says why."""
 
 
 class SamplingParams(BaseModel):
@@ -86,7 +89,10 @@ class SampleResult:
     """One completion, one scoring, or a refusal.
 
     `token_ids` keeps the stop token; `text` does not hold it. `logprobs` are nats at temperature 1 before any
-    truncation, one a token. A refusal has an empty text and its `reason`.
+    truncation, one a token. `n_tokens` is None where the server tells neither tokens nor their number. What is
+    `UNANSWERED` has its `reason`, and no text but the words in which a model itself refuses. `notes` say what was not
+    as it was asked for, such as a seed that the server does not take. `answer_start` is where the text's answer begins,
+    where the policy's thought before it (with its markers) was told apart.
 
     Of scored tokens the result holds `logprobs`, one a token (NaN and infinities as the model gives them), and, where
     they were asked for and can be told, `entropies` in nats, of the distribution that each token was drawn from;
@@ -100,12 +106,14 @@ class SampleResult:
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     sampling_logprobs: tuple[float, ...] | None = None
-    n_tokens: int = 0
-    prompt_tokens: int = 0
+    n_tokens: int | None = 0
+    prompt_tokens: int | None = 0
     reason: str | None = None
     elapsed_s: float = 0.0
     entropies: tuple[float, ...] | None = None
     entropies_exact: bool | None = None
+    notes: tuple[str, ...] = ()
+    answer_start: int | None = None
 
 
 class Backend(ABC):
@@ -149,6 +157,27 @@ class Backend(ABC):
         Asked when a spec is read: starts and loads nothing.
         """
         return f"backend {policy.backend!r} cannot score given tokens"
+
+    @classmethod
+    def cannot_sample(cls, policy: PolicyConfig, params: SamplingParams) -> str | None:
+        """Why this policy's backend cannot draw tokens so, whatever the prompt; None if it can, or nobody knows yet.
+
+        Asked when a spec is read: starts and loads nothing.
+        """
+        return None
+
+    @classmethod
+    def packages(cls, policy: PolicyConfig) -> Mapping[str, str]:
+        """Packages that its engine imports, each with what to install for it. Imports none of them."""
+        return {}
+
+    @classmethod
+    def tells_no_tokens(cls, policy: PolicyConfig) -> str | None:
+        """Why nobody knows which tokens this policy is given and samples; None if somebody does.
+
+        Asked when a spec is read: starts and loads nothing.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -6,6 +6,7 @@ Invariant: `judge` returns a frame of the same height and order as its input.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +30,8 @@ class Filter(ABC):
     name: ClassVar[str]
     version: ClassVar[str]
     Config: ClassVar[type[FilterConfig]] = FilterConfig
+    needs_packages: ClassVar[Mapping[str, str]] = {}
+    """Packages that it imports when it runs, each with what to install for it."""
 
     def __init__(self, config: Any = None) -> None:
         self.config: Any = config if config is not None else self.Config()

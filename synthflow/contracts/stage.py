@@ -149,6 +149,14 @@ class Stage(ABC):
     summary: ClassVar[str] = ""
     identity_excludes: ClassVar[tuple[str, ...]] = ()
     """Configuration fields that are no part of the stage's fingerprint, such as the path of a source."""
+    added: ClassVar[tuple[str, ...]] = ()
+    """Fields that finished runs do not know: no part of the fingerprint while they have their default values, which
+    mean what was done before there were such fields."""
+
+    needs_tokens: ClassVar[bool] = False
+    """It reads or continues the tokens that its `policy` sampled; a policy whose tokens nobody knows will not do."""
+    needs_packages: ClassVar[Mapping[str, str]] = {}
+    """Packages that it imports when it runs, each with what to install for it, such as synthflow[datatrove]."""
 
     # What other stages, the plan and the check may ask of it: see `stage_info`.
     gives_verdicts: ClassVar[bool] = False
@@ -184,6 +192,11 @@ class Stage(ABC):
     def capabilities(cls) -> frozenset[str]:
         """Names of the capabilities that the class declares."""
         return frozenset(name for name in CAPABILITIES if getattr(cls, name))
+
+    @classmethod
+    def packages(cls) -> Mapping[str, str]:
+        """Packages that it imports when it runs, each with what to install for it."""
+        return cls.needs_packages
 
     @classmethod
     def policies(cls, config: Any) -> tuple[str, ...]:

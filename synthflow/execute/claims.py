@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synthflow.contracts import SampleResult
-from synthflow.stores.journal import lookup, segments
+from synthflow.stores.journal import Standing, lookup, segments
 
 CLOCKS_DIFFER_S = 60.0
 """How far the clock of a network disk may be behind ours: our default."""
@@ -37,7 +37,12 @@ def claimed(root: Path, rollouts: Collection[str]) -> Iterator[None]:
 
 
 def journaled_first(
-    folder: Path, problem_ids: Collection[str], rollouts: Collection[str], own: Path, since: float
+    folder: Path,
+    problem_ids: Collection[str],
+    rollouts: Collection[str],
+    own: Path,
+    since: float,
+    standing: Standing | None = None,
 ) -> dict[str, SampleResult]:
     """The first record of each rollout, where another process may have journaled some; empty where none did.
 
@@ -50,4 +55,4 @@ def journaled_first(
     if not others:
         return {}
     unchanged = {p.name for p in overlapping} - others - {own.name}
-    return lookup(folder, problem_ids, rollouts, unchanged)[0]
+    return lookup(folder, problem_ids, rollouts, unchanged, standing)[0]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from synthflow.errors import Incomplete, InfrastructureError, InvariantBroken
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import CPU, PROGRESS, RunContext, UnitTask
+from synthflow.execute.unanswered import check_answers
 from synthflow.execute.unit import run_unit
 from synthflow.stores.manifest import ALL, Commit, Graph, Manifest
 
@@ -62,7 +63,8 @@ class Driver:
 
         Raises:
             Stopped: if the run was asked to stop before its end.
-            Incomplete: if units failed for reasons of infrastructure; the others are committed.
+            Incomplete: if units failed for reasons of infrastructure, or too much of a stage has no answer; the others
+                are committed.
             InvariantBroken: if a unit was neither committed nor failed, so that no run ends as done and owes work.
             SynthflowError: the first error that is a user's to mend, or a broken invariant of a stage.
         """
@@ -72,6 +74,7 @@ class Driver:
                 self._run_group(stages)
                 if self.failures or self.stopper.asked:
                     break
+                check_answers(self.manifest, stages, self.context.root, self.context.max_error_rate)
         finally:
             self.client.unsubscribe_topic(PROGRESS)
         if self.stopper.asked and self.manifest.owed():
@@ -136,7 +139,7 @@ class Driver:
                 run_unit,
                 task,
                 *running,
-                key=f"{stage}-{task.key}-{self.context.attempt}",
+                key=f"{stage}-{task.key}-{self.context.attempt}-{self.context.token}",
                 resources={CPU: 1},
                 pure=False,
             )

@@ -71,7 +71,11 @@ class Slots:
 
 
 class EngineHost:
-    """A started backend, the bound on its open requests, and the order in which tasks hand theirs in."""
+    """A started backend, the bound on its open requests, and the order in which tasks hand theirs in.
+
+    Attributes:
+        answered: a request that was answered lately; None before the first.
+    """
 
     def __init__(self, policy: PolicyConfig, in_flight: int | None, logs: Path | None = None) -> None:
         self._policy, self._logs = policy, logs
@@ -80,6 +84,7 @@ class EngineHost:
         started = time.monotonic()
         self.backend = self._start()
         self.start_s = time.monotonic() - started
+        self.answered: SampleRequest | None = None
         self.slots = Slots(in_flight or self.backend.max_in_flight)
         self.turns = Turns()
 
@@ -102,9 +107,10 @@ class EngineHost:
                 self._start_again()
             return self.backend.submit(request)
 
-    def finished(self) -> None:
-        """A request has a result: what died before was not in vain."""
+    def finished(self, answered: SampleRequest | None) -> None:
+        """A request has a result: what died before was not in vain. `answered` is the request, if it has an answer."""
         self._deaths = 0
+        self.answered = answered or self.answered
 
     def _start_again(self) -> None:
         self._deaths += 1

@@ -10,17 +10,15 @@ import threading
 from concurrent.futures import Future
 from contextlib import suppress
 
-from synthflow.contracts import SampleRequest, SampleResult
+from synthflow.contracts import UNANSWERED, SampleRequest, SampleResult
 from synthflow.errors import EngineFailed, InfrastructureError, NoSpace, SynthflowError
 from synthflow.execute.engines import EngineHost
+from synthflow.execute.error_rate import ErrorRate
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.stopping import StopWatch
 from synthflow.execute.suspects import Group
 from synthflow.stores.in_flight import InFlightLog
 from synthflow.stores.journal import JournalWriter
-
-MIN_ERRORS = 20
-"""Fewer failures than this never stop a task early, whatever their rate: our default."""
 
 Failed = tuple[SampleRequest, InfrastructureError]
 
@@ -36,20 +34,15 @@ class Pass:
         reporter: Reporter,
         group: Group,
         watch: StopWatch,
-        max_error_rate: float = 1.0,
+        rate: ErrorRate,
     ) -> None:
         self.results: dict[str, SampleResult] = {}
         self.owed: list[Failed] = []
         self.felled: list[Failed] = []
         self.fatal: BaseException | None = None
         self._host, self._writer, self._log, self._reporter = host, writer, log, reporter
-        self._group, self._watch, self._most = group, watch, max_error_rate
+        self._group, self._watch, self._rate = group, watch, rate
         self._lock, self._ended = threading.Lock(), threading.Semaphore(0)
-
-    def fails_too_often(self, most: float) -> bool:
-        """Whether so many requests failed by themselves that no more should be tried."""
-        failed = len(self.owed)
-        return failed >= MIN_ERRORS and failed > most * (failed + len(self.results))
 
     def run(self) -> Pass:
         """Hand in the requests, and wait for all that were handed in."""
@@ -70,7 +63,7 @@ class Pass:
         """How many requests the engine took."""
         for number, request in enumerate(self._group.requests):
             self._host.slots.take()
-            if self.fatal is not None or self._watch.asked() or self.fails_too_often(self._most):
+            if self.fatal is not None or self._watch.asked() or self._rate.exceeded:
                 self._host.slots.release()
                 return number
             try:
@@ -90,6 +83,7 @@ class Pass:
             with self._lock:
                 self.felled.append((request, error))
         except InfrastructureError as error:
+            self._rate.failed(request, str(error))
             with self._lock:
                 self.owed.append((request, error))
             with suppress(NoSpace):  # without the note it counts as in flight if the process dies: a second try
@@ -103,9 +97,11 @@ class Pass:
 
     def _keep(self, request: SampleRequest, result: SampleResult) -> None:
         self._writer.append(result, request.problem_id)
-        refused = {"refused": 1} if result.finish_reason == "refused" else {}
+        self._rate.ended(request, result)
+        unanswered = result.finish_reason in UNANSWERED
         what = {"sampled": 1} if request.score is None else {"scored": 1}
-        self._reporter.count(**what, tokens=result.n_tokens, prompt_tokens=result.prompt_tokens, **refused)
-        self._host.finished()
+        what |= {result.finish_reason: 1} if unanswered else {}
+        self._reporter.count(**what, tokens=result.n_tokens or 0, prompt_tokens=result.prompt_tokens or 0)
+        self._host.finished(None if unanswered else request)
         with self._lock:
             self.results[request.rollout_id] = result

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity
 from synthflow.errors import Incomplete, UserError
@@ -30,7 +31,9 @@ from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
 from synthflow.models.directories import SHIPPED
+from synthflow.plan.again import asked_again, units_without_answers
 from synthflow.plan.costs import Change, cost_of_change
+from synthflow.plan.installed import check_installed
 from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
 from synthflow.stores.files import write_text
@@ -86,6 +89,7 @@ def run_pipeline(
     stopper: Stopper | None = None,
     identities: Mapping[str, PolicyIdentity] | None = None,
     journal_only: bool = False,
+    retry: Collection[str] = (),
     told: Callable[[Change], None] | None = None,
     replace: bool = False,
 ) -> RunResult:
@@ -99,6 +103,7 @@ def run_pipeline(
         stopper: lets a signal handler ask the run to stop once what is in flight is finished.
         identities: of the policies, where they are known; None asks the backends, which need the models for it.
         journal_only: sample nothing: a stage that needs what is not journaled is owed.
+        retry: finish_reasons, of those without an answer, whose rollouts are asked for again.
         told: is told what the run will cost, before it begins.
         replace: go on in a directory whose run is another pipeline's.
 
@@ -124,14 +129,20 @@ def run_pipeline(
         units = {name: each.units for name, each in now.items()}
         planned = planned.with_sources(units)
         set_aside(manifest, run.root, planned.graph.stages)
-        if _is_done(planned, run):
+        again = {} if journal_only else asked_again(planned, retry)
+        withdrawn = units_without_answers(planned, again)
+        if _is_done(planned, run) and not withdrawn:
             _record_units(manifest, units)
             return RunResult(run.root, None, time.monotonic() - started)
+        if scheduler is None and not journal_only:  # elsewhere workers may have what this machine has not
+            remade = {commit.stage for commit in manifest.made_of(planned.graph, withdrawn)}
+            check_installed(pipeline, remade.union(planned.open_stages()))
         if told is not None:
-            told(cost_of_change(planned, now, run.root))
-        attempt = _open(planned, run, units)
+            told(cost_of_change(planned, now, run.root, again))
+        attempt = _open(planned, run, units, again)
+        manifest.withdraw(withdrawn)
         cap = SpendCap(pipeline.execution, run.journal, stopper)
-        context = _context(planned, run, attempt, journal_only or cap.reached)
+        context = _context(planned, run, attempt, settled=journal_only, capped=cap.reached)
         stopper.begin(run.root, attempt)
         tracker = _tracker(planned, run, attempt)
         with (
@@ -164,7 +175,9 @@ def _is_done(planned: PlannedRun, run: RunDirectory) -> bool:
     return planned.is_latest() and not planned.pending() and has_ended
 
 
-def _open(planned: PlannedRun, run: RunDirectory, units: Mapping[str, SourceUnits]) -> int:
+def _open(
+    planned: PlannedRun, run: RunDirectory, units: Mapping[str, SourceUnits], again: Mapping[str, Sequence[str]]
+) -> int:
     pipeline, manifest = planned.pipeline, planned.manifest
     write_text(run.root / "spec.yaml", pipeline.spec_text)
     write_text(run.root / "resolved.yaml", pipeline.to_yaml())
@@ -175,6 +188,7 @@ def _open(planned: PlannedRun, run: RunDirectory, units: Mapping[str, SourceUnit
         "synthflow": version("synthflow"),
         "versions": library_versions(),
         "spec": json.loads(json.dumps(pipeline.resolved(), default=str)),
+        **({"again": again} if again else {}),
     }
     attempt = manifest.open_attempt(planned.records, details)
     _record_units(manifest, units)
@@ -186,8 +200,9 @@ def _record_units(manifest: Manifest, units: Mapping[str, SourceUnits]) -> None:
         manifest.set_partitions(source, each.partitions, each.left_out, each.content)
 
 
-def _context(planned: PlannedRun, run: RunDirectory, attempt: int, journal_only: bool) -> RunContext:
-    pipeline = planned.pipeline
+def _context(planned: PlannedRun, run: RunDirectory, attempt: int, *, settled: bool, capped: bool) -> RunContext:
+    """What units of an attempt share; where it is settled, every record of the journal counts, answer or none."""
+    pipeline, manifest = planned.pipeline, planned.manifest
     return RunContext(
         root=run.root.resolve(),
         attempt=attempt,
@@ -196,9 +211,12 @@ def _context(planned: PlannedRun, run: RunDirectory, attempt: int, journal_only:
         policies=_absolute(pipeline.policies),
         identities=planned.identities,
         retries=pipeline.execution.retries,
-        max_error_rate=pipeline.execution.max_error_rate,
+        max_error_rate=1.0 if settled else pipeline.execution.max_error_rate,
         requests_in_flight=pipeline.execution.requests_in_flight,
-        journal_only=journal_only,
+        token=uuid4().hex[:8],
+        journal_only=settled or capped,
+        ended=attempt if settled else manifest.done_attempt,
+        again={} if settled else manifest.again,
     )
 
 

@@ -1,9 +1,10 @@
 """An engine task: sample what is not journaled yet, and let no failure cost more than it must.
 
 A result is journaled in the thread that produced it, before anyone sees it. Failures are of four kinds. A request that
-fails for reasons of infrastructure is retried with back-off; when too many fail, the task stops early with the last
-words of the server. One that is refused, or truncated, has a result like any other. One that was in flight when the
-engine died is sampled again, and `suspects` finds the one that kills it.
+fails for reasons of infrastructure is retried with back-off; one that still fails while the engine answers others is
+recorded as `failed`, and the rest goes on. One that is refused, or truncated, has a result like any other. When too
+many fail or are refused, the task stops early with the server's words. One that was in flight when the engine died is
+sampled again, and `suspects` finds the one that kills it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from synthflow.contracts import SampleRequest, SampleResult
+from synthflow.contracts import UNANSWERED, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, SynthflowError
 from synthflow.execute.claims import claimed, journaled_first
 from synthflow.execute.engines import MOST_DEATHS, EngineHost, host_for, is_open
-from synthflow.execute.one_pass import MIN_ERRORS, Pass
+from synthflow.execute.error_rate import MIN_ERRORS, ErrorRate
+from synthflow.execute.one_pass import Pass
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.stopping import Stopped, StopWatch, logs_of
 from synthflow.execute.suspects import Group, is_poison, next_group, poison, probe
@@ -26,6 +28,8 @@ from synthflow.stores.in_flight import Deaths, InFlightLog, deaths
 from synthflow.stores.journal import JournalWriter, lookup
 
 BACKOFF_S = (0.5, 2.0, 8.0, 20.0)
+PROBES_S = (0.0, 6.0)
+"""Pauses before an engine is asked whether it is well: the second is longer than one rests that has given up."""
 MOST_LOADS = 4
 """Times that a worker may die while it loads a model."""
 
@@ -44,12 +48,13 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
 def _run_claimed(task: EngineTask) -> list[SampleResult]:
     context, folder, began = task.context, task.context.root / "journal", time.time()
     problem_ids = {r.problem_id for r in task.requests}
-    results, _ = lookup(folder, problem_ids, [r.rollout_id for r in task.requests], task.read_segments)
+    wanted = [r.rollout_id for r in task.requests]
+    results, _ = lookup(folder, problem_ids, wanted, task.read_segments, task.standing)
     owed = [r for r in task.requests if r.rollout_id not in results]
     if owed:
         known = deaths(folder, problem_ids, [r.rollout_id for r in owed], context.attempt)
         writer = JournalWriter(folder, problem_ids, context.attempt)
-        answered = next((r for r in task.requests if r.rollout_id in results), None)
+        answered = [r for r in task.requests if r.rollout_id in results]
         sampler = Sampler(task, writer, Reporter(task.stage), known, answered)
         try:
             results.update(sampler.sample(owed))
@@ -60,7 +65,8 @@ def _run_claimed(task: EngineTask) -> list[SampleResult]:
             raise
         finally:
             sampler.close()
-        results.update(journaled_first(folder, problem_ids, [r.rollout_id for r in owed], writer.path, began))
+        first = journaled_first(folder, problem_ids, [r.rollout_id for r in owed], writer.path, began, task.standing)
+        results.update(first)
     return [results[r.rollout_id] for r in task.requests]
 
 
@@ -73,13 +79,14 @@ class Sampler:
         writer: JournalWriter,
         reporter: Reporter,
         known: Deaths,
-        answered: SampleRequest | None = None,
+        answered: Sequence[SampleRequest] = (),
     ) -> None:
         self._task, self._writer, self._reporter, self._deaths = task, writer, reporter, known
+        self._rate = ErrorRate(task.requests, task.context.max_error_rate, len(answered))
         self._log = InFlightLog(writer.path)
         self._watch = StopWatch(task.context.root, task.context.attempt)
         self._results: dict[str, SampleResult] = {}
-        self._poisoned, self._answered = 0, answered
+        self._poisoned, self._answered = 0, next(iter(answered), task.answered)
         self._words = "it died with its process"
 
     def close(self) -> None:
@@ -100,11 +107,17 @@ class Sampler:
             left = [r for r in left if r.rollout_id not in self._results]
             if done.fatal is not None:
                 raise done.fatal
+            if self._rate.exceeded:
+                raise InfrastructureError(f"stage {self._task.stage!r}: {self._rate.words()}")
             if left and self._watch.asked():
                 raise Stopped(f"stage {self._task.stage!r}: stopped on request with requests owed")
             if done.owed:
                 tries += 1
-                self._give_up_or_wait(done, tries)
+                if tries > self._task.context.retries:
+                    self._record_failed(host, done, tries)
+                    left = [r for r in left if r.rollout_id not in self._results]
+                else:
+                    self._wait(done, tries)
         return self._results
 
     def _host(self) -> EngineHost:
@@ -135,7 +148,8 @@ class Sampler:
             done = self._alone(host, group)
         self._results.update(done.results)
         if self._answered is None:
-            self._answered = next((r for r in group.requests if r.rollout_id in done.results), None)
+            ended = (r for r in group.requests if r.rollout_id in done.results)
+            self._answered = next((r for r in ended if _has_answer(done.results[r.rollout_id])), None)
         for request, error in done.felled:
             self._deaths.seen[request.rollout_id] += 1
             self._deaths.alone[request.rollout_id] += group.single
@@ -148,10 +162,6 @@ class Sampler:
                     f"stage {self._task.stage!r}: the engine dies again and again; its last words: {self._words}"
                 )
         return done
-
-    @property
-    def _rate(self) -> float:
-        return self._task.context.max_error_rate
 
     def _open(self, host: EngineHost, group: Group) -> Pass:
         return Pass(host, self._writer, self._log, self._reporter, group, self._watch, self._rate)
@@ -170,7 +180,8 @@ class Sampler:
 
     def _record_poison(self, request: SampleRequest) -> None:
         self._poisoned += 1
-        if self._poisoned >= MIN_ERRORS and self._poisoned > self._rate * (len(self._results) + 1):
+        most = self._task.context.max_error_rate
+        if self._poisoned >= MIN_ERRORS and self._poisoned > most * (len(self._results) + 1):
             raise InfrastructureError(
                 f"stage {self._task.stage!r}: {self._poisoned} requests kill the engine; its last words: {self._words}"
             )
@@ -179,18 +190,46 @@ class Sampler:
         self._results[request.rollout_id] = result
         self._reporter.count(sampled=1, poison=1)
 
-    def _give_up_or_wait(self, done: Pass, tries: int) -> None:
-        retries, last, stage = self._task.context.retries, done.owed[-1][1], self._task.stage
-        if done.fails_too_often(self._rate):
+    def _record_failed(self, host: EngineHost, done: Pass, tries: int) -> None:
+        """What failed every time, while the engine answers another request, has failed by itself: it is recorded.
+
+        Raises:
+            InfrastructureError: if the engine answers nothing: then these requests are owed.
+        """
+        if not self._is_well(host, done.owed[-1][0]):
             raise InfrastructureError(
-                f"stage {stage!r}: {len(done.owed)} of {len(done.owed) + len(done.results)} requests failed, more than "
-                f"max_error_rate {self._rate:g}; the last said: {last}"
+                f"stage {self._task.stage!r}: {len(done.owed)} requests are owed after {tries - 1} retries; "
+                f"the last said: {done.owed[-1][1]}"
             )
-        if tries > retries:
-            raise InfrastructureError(
-                f"stage {stage!r}: {len(done.owed)} requests are owed after {retries} retries; the last said: {last}"
-            )
+        for request, error in done.owed:
+            prompt = len(request.prompt_token_ids or ())
+            reason = f"no answer in {tries} attempts, while others were answered; the last: {error}"
+            result = SampleResult(request.rollout_id, "", "failed", prompt_tokens=prompt, reason=reason)
+            self._writer.append(result, request.problem_id)
+            self._results[request.rollout_id] = result
+            self._reporter.count(sampled=1, failed=1)
+
+    def _is_well(self, host: EngineHost, suspect: SampleRequest) -> bool:
+        """Whether the engine answers another request; asked twice, since one that has given up rests for a while."""
+        for pause in PROBES_S:
+            self._sleep(pause)
+            try:
+                found = host.submit(probe(suspect, self._answered or host.answered)).result()
+            except InfrastructureError:
+                continue
+            if _has_answer(found):
+                return True
+        return False
+
+    def _wait(self, done: Pass, tries: int) -> None:
         self._reporter.count(retries=len(done.owed))
-        until = time.monotonic() + BACKOFF_S[min(tries, len(BACKOFF_S)) - 1]
+        self._sleep(BACKOFF_S[min(tries, len(BACKOFF_S)) - 1])
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         while time.monotonic() < until and not self._watch.asked():
             time.sleep(0.1)
+
+
+def _has_answer(result: SampleResult) -> bool:
+    return result.finish_reason not in UNANSWERED

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import Judgement, PolicyIdentity, Question, Renderer, SampleRequest, SampleResult
+from synthflow.contracts import UNANSWERED, Judgement, PolicyIdentity, Question, Renderer, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
+from synthflow.execute.unanswered import Heard
 from synthflow.ids import canonical, content_id
 from synthflow.stores.journal import attempt_of, lookup
 
@@ -44,6 +45,7 @@ class WorkerServices:
         self.round = context.round
         self.attempt = context.attempt
         self.counts_rows = False
+        self.heard = Heard()
         self._context, self._stage = context, stage
         self._reporter = Reporter(stage)
 
@@ -63,7 +65,8 @@ class WorkerServices:
     def sample(self, requests: Sequence[SampleRequest], policy: str) -> list[SampleResult]:
         problem_ids = {r.problem_id for r in requests}
         ids = [r.rollout_id for r in requests]
-        known, read = lookup(self._context.root / "journal", problem_ids, ids)
+        standing = self._context.standing(policy)
+        known, read = lookup(self._context.root / "journal", problem_ids, ids, standing=standing)
         owed = tuple(r for r in requests if r.rollout_id not in known)
         if known:
             self._reporter.count(from_journal=len(known))
@@ -73,10 +76,14 @@ class WorkerServices:
         if owed:
             # Segments of this attempt may still be written to, by a stage that samples the same at the same time.
             old = frozenset(name for name in read if attempt_of(name) < self.attempt)
-            task = EngineTask(self._context, policy, self._stage, owed, old)
+            answered = (r for r in requests if r.rollout_id in known)
+            has_answer = next((r for r in answered if known[r.rollout_id].finish_reason not in UNANSWERED), None)
+            task = EngineTask(self._context, policy, self._stage, owed, old, has_answer)
             known.update((r.rollout_id, r) for r in self._on_engine(task))
         self._reporter.flush()
-        return [known[rollout] for rollout in ids]
+        results = [known[rollout] for rollout in ids]
+        self.heard.add(requests, results)
+        return results
 
     def _on_engine(self, task: EngineTask) -> list[SampleResult]:
         from distributed import KilledWorker, get_worker, worker_client
@@ -85,7 +92,8 @@ class WorkerServices:
             get_worker()
         except ValueError:
             return run_engine_task(task)
-        key = f"engine-{content_id('t', [r.rollout_id for r in task.requests], task.context.attempt)}"
+        of = ([r.rollout_id for r in task.requests], task.context.attempt, task.context.token)
+        key = f"engine-{content_id('t', *of)}"
         # The stage steps aside while it waits: its worker's thread serves other units meanwhile.
         with worker_client() as client:
             for hand_over in range(_HAND_OVERS):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
 from synthflow.stores.in_flight import Deaths
 
+_GREETING = (("user", "Hello"),)
 ALONE = 2
 """Deaths with one request alone in flight that make it poison."""
 
@@ -61,10 +62,9 @@ def probe(suspect: SampleRequest, finished: SampleRequest | None) -> SampleReque
     """A request for one token: an engine that answers it is well.
 
     It asks as `finished` did, which had an answer; without one, after the first tokens of the suspect's prompt, but not
-    after one token alone, which itself kills vLLM 0.32 on a CPU.
+    after one token alone, which itself kills vLLM 0.32 on a CPU; or, where messages are sent, with a greeting.
     """
     tokens = suspect.prompt_token_ids
-    asked = finished or replace(
-        suspect, prompt_token_ids=None if tokens is None else tokens[: max(2, len(tokens) // 2)]
-    )
+    cut = None if tokens is None else tokens[: max(2, len(tokens) // 2)]
+    asked = finished or replace(suspect, prompt_token_ids=cut, messages=_GREETING if cut is None else suspect.messages)
     return replace(asked, rollout_id="r_probe", params=SamplingParams(max_tokens=1), seed=0, score=None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity, SampleRequest, StageInfo
+from synthflow.stores.journal import Standing
 from synthflow.stores.manifest import Commit, StageRecord
 
 ENGINE = "synthflow_engine"
@@ -21,7 +22,14 @@ PROGRESS = "synthflow-progress"
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every unit of work of an attempt shares. `journal_only` forbids to sample what is not journaled."""
+    """What every unit of work of an attempt shares.
+
+    Attributes:
+        token: tells this attempt from others on the same scheduler, whatever their directories and specs.
+        journal_only: what is not journaled may not be sampled.
+        ended: the last attempt before this one that ended, or whose records without an answer count as if it had.
+        again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
+    """
 
     root: Path
     attempt: int
@@ -32,7 +40,14 @@ class RunContext:
     retries: int = 3
     max_error_rate: float = 0.25
     requests_in_flight: int | None = None
+    token: str = ""
     journal_only: bool = False
+    ended: int = 0
+    again: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def standing(self, policy: str) -> Standing:
+        """Which records of the journal without an answer count for this policy."""
+        return Standing(self.attempt, self.ended, self.again.get(policy, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,7 @@ class EngineTask:
     """Requests for one policy's engine, journaled as they finish.
 
     `read_segments` are journal segments of earlier attempts, which the sender has read: nothing new can be in them.
+    `answered` is one that the journal has an answer to, if the sender knows any.
     """
 
     context: RunContext
@@ -60,3 +76,8 @@ class EngineTask:
     stage: str
     requests: tuple[SampleRequest, ...]
     read_segments: frozenset[str]
+    answered: SampleRequest | None = None
+
+    @property
+    def standing(self) -> Standing:
+        return self.context.standing(self.policy)

@@ -21,8 +21,9 @@ from synthflow.execute.releases import publish
 from synthflow.execute.services import WorkerServices
 from synthflow.execute.shard_inputs import ShardInputs
 from synthflow.execute.tasks import UnitTask
+from synthflow.execute.unanswered import endings
 from synthflow.ids import digest
-from synthflow.rollouts.telemetry import elapsed_row
+from synthflow.rollouts.telemetry import NOTE, elapsed_row
 from synthflow.schema import TELEMETRY
 from synthflow.stages.adapters import stage_class
 from synthflow.stores.manifest import ALL, Commit
@@ -63,14 +64,15 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
         outputs: dict[str, pa.Table] = {"rejects": rejects}
     else:
         outputs = dict(stage.run(inputs, services))
+    _append(outputs, "rejects", services.heard.rejects(outputs, record.stage_id))
     _check_outputs(record.name, stage, inputs, outputs)
     if not services.counts_rows:
         services.wrote(sum(t.num_rows for n, t in outputs.items() if n != "telemetry"))
     services.flush()
-    elapsed = _elapsed(task, time.monotonic() - started)
-    outputs["telemetry"] = pa.concat_tables([outputs["telemetry"], elapsed]) if "telemetry" in outputs else elapsed
+    _append(outputs, "telemetry", _telemetry(task, time.monotonic() - started, services.heard.notes))
     shards = _write(context.root, outputs, record.folder, name)
-    return Commit(record.name, record.fingerprint, record.stage_id, task.unit, task.key, context.attempt, shards, files)
+    made_of = (record.name, record.fingerprint, record.stage_id, task.unit, task.key)
+    return Commit(*made_of, context.attempt, shards, files, endings(outputs))
 
 
 def _check_outputs(name: str, stage: Stage, inputs: ShardInputs, outputs: Mapping[str, pa.Table]) -> None:
@@ -98,8 +100,13 @@ def _worker_name() -> str:
         return socket.gethostname()
 
 
-def _elapsed(task: UnitTask, seconds: float) -> pa.Table:
+def _append(outputs: dict[str, pa.Table], table: str, rows: pa.Table) -> None:
+    if rows.num_rows:
+        outputs[table] = pa.concat_tables([outputs[table], rows]) if table in outputs else rows
+
+
+def _telemetry(task: UnitTask, seconds: float, notes: Mapping[str, int]) -> pa.Table:
     target, attempt = f"{task.record.name}/{task.unit}", task.context.attempt
-    return TELEMETRY.from_rows(
-        [elapsed_row("", "task", target, seconds, _worker_name(), attempt, task.record.stage_id)]
-    )
+    elapsed = elapsed_row("", "task", target, seconds, _worker_name(), attempt, task.record.stage_id)
+    told = [{**elapsed, "metric": f"{NOTE}{note}", "value": float(n)} for note, n in sorted(notes.items())]
+    return TELEMETRY.from_rows([elapsed, *told])

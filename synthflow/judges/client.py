@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from synthflow import ids
-from synthflow.contracts import SampleRequest, SampleResult, Services
+from synthflow.contracts import UNANSWERED, SampleRequest, SampleResult, Services
 from synthflow.judges.config import CONDITION, AskConfig
 from synthflow.judges.parsing import ParsedJudgement
 from synthflow.judges.prompts import Prompt
@@ -151,12 +151,12 @@ class JudgeClient:
 
 
 def _heard(result: SampleResult, answer: Form) -> Heard:
-    cost = (result.elapsed_s, result.n_tokens, result.rollout_id)
-    if result.finish_reason in ("refused", "poison"):
+    cost = (result.elapsed_s, result.n_tokens or 0, result.rollout_id)
+    if result.finish_reason in UNANSWERED:
         return Heard(ParsedJudgement(None, result.reason or "refused"), "judge_refused", *cost)
     if result.finish_reason == "length":
         return Heard(ParsedJudgement(None, "the judge ran into its token limit"), "parse_failure", *cost)
-    reading = answer.read(result.text)
+    reading = answer.read(result.text[result.answer_start or 0 :])  # a thought that was told apart is no judgement
     return Heard(reading, "parse_failure" if reading.value is None else None, *cost)
 
 

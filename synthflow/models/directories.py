@@ -175,14 +175,22 @@ def weights_hash(directory: Path) -> str:
     return _sha(ids.canonical([hash_files(weight_files(directory)), architecture]))
 
 
-def identify(directory: Path) -> PolicyIdentity:
+def switched(template_hash: str, switches: Mapping[str, Any]) -> str:
+    """Hash of a chat template with its switches; without any that of the template itself."""
+    return _sha(ids.canonical([template_hash, dict(switches)])) if switches else template_hash
+
+
+def identify(directory: Path, switches: Mapping[str, Any] | None = None) -> PolicyIdentity:
     """Identity of the model in `directory`.
+
+    Args:
+        switches: what its chat template is given besides the messages.
 
     Raises:
         UserError: if weights or tokenizer are missing.
     """
     config = read_json(directory / "config.json")
     weights, tokenizer = weights_hash(directory), tokenizer_hash(directory)
-    template = _sha(chat_template(directory))
+    template = switched(_sha(chat_template(directory)), switches or {})
     details = {"model_type": config.get("model_type"), "dtype": config.get("dtype") or config.get("torch_dtype")}
     return PolicyIdentity(ids.policy_id(weights, tokenizer, template), weights, tokenizer, template, details)

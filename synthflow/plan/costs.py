@@ -1,13 +1,14 @@
 """What a change costs: of every stage what is kept, what is owed and why, what becomes stale, and what will be asked.
 
 Invariants: requests that depend on nothing sampled (the first rollouts of a group) are counted to the last one, against
-the journal; work that some attempt did before, under whatever name of the stage, asks for nothing; for every other
-stage the number is the most that there can be (`at_most`). Nothing is written, and no model is loaded.
+the journal; work that some attempt did before, under whatever name of the stage, asks for nothing, unless what had no
+answer is asked again; for every other stage the number is the most that there can be (`at_most`). Nothing is written,
+and no model is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from synthflow import ids
+from synthflow.plan.again import standing_of, units_without_answers
 from synthflow.plan.earlier import Pace, pace_of
 from synthflow.plan.planned import PlannedRun
 from synthflow.plan.reasons import gone_stages, why_owed
@@ -97,15 +99,18 @@ class Change:
         }
 
 
-def cost_of_change(planned: PlannedRun, now: Mapping[str, SourceNow], root: Path) -> Change:
+def cost_of_change(
+    planned: PlannedRun, now: Mapping[str, SourceNow], root: Path, again: Mapping[str, Collection[str]]
+) -> Change:
     """What a run of this plan will cost.
 
     Args:
         planned: over what the sources hold now.
         now: the sources.
+        again: what is asked again if it had no answer (`asked_again`).
     """
     latest = planned.manifest.graph
-    asked = _Asked(planned, now, root)
+    asked = _Asked(planned, now, root, again)
     stages = tuple(_stage(planned, node, asked, pace_of(root, planned.manifest.attempt, node.name))
                    for node in planned.pipeline.nodes)  # fmt: skip
     return Change(
@@ -120,8 +125,8 @@ def cost_of_change(planned: PlannedRun, now: Mapping[str, SourceNow], root: Path
 def _stage(planned: PlannedRun, node: Node, asked: _Asked, pace: Pace | None) -> StageCost:
     graph, manifest = planned.graph, planned.manifest
     units = graph.units(node.name)
-    owed = [unit for unit in units if manifest.find(node.name, unit, graph) is None]
-    work = [unit for unit in owed if not manifest.was_done(*_work(graph, node.name, unit))]
+    owed = [u for u in units if asked.is_again(node.name, u) or manifest.find(node.name, u, graph) is None]
+    work = [u for u in owed if asked.is_again(node.name, u) or not manifest.was_done(*_work(graph, node.name, u))]
     requests, journaled, tokens, at_most = asked.of(node, work)
     expected = None if pace is None else requests * pace.tokens_per_request
     return StageCost(
@@ -130,7 +135,7 @@ def _stage(planned: PlannedRun, node: Node, asked: _Asked, pace: Pace | None) ->
         kept=len(units) - len(owed),
         owed=len(owed),
         stale=_stale(planned, node.name),
-        why=why_owed(planned, node.name, owed) if owed else "",
+        why=why_owed(planned, node.name, owed, asked.again) if owed else "",
         requests=requests,
         at_most=at_most and requests > 0,
         journaled=journaled,
@@ -156,9 +161,18 @@ def _work(graph: Graph, name: str, unit: str) -> tuple[str, str]:
 class _Asked:
     """Requests of stages, each counted once though two stages ask for it."""
 
-    def __init__(self, planned: PlannedRun, now: Mapping[str, SourceNow], root: Path) -> None:
-        self._planned, self._now, self._root = planned, now, root
+    def __init__(
+        self, planned: PlannedRun, now: Mapping[str, SourceNow], root: Path, again: Mapping[str, Collection[str]]
+    ) -> None:
+        self._planned, self._now, self._root, self._endings = planned, now, root, again
+        self.again = units_without_answers(planned, again)
+        taken_back = planned.manifest.made_of(planned.graph, self.again)
+        self._taken_back = {(commit.fingerprint, commit.key) for commit in taken_back}
         self._claimed = np.empty(0, np.uint64)
+
+    def is_again(self, stage: str, unit: str) -> bool:
+        """Whether a unit is done, and made again for what is asked again."""
+        return _work(self._planned.graph, stage, unit) in self._taken_back
 
     def of(self, node: Node, work: Sequence[str]) -> tuple[int, int, float, bool]:
         """(requests, journaled ones, most tokens, whether that is a bound) of some units of a stage."""
@@ -187,7 +201,8 @@ class _Asked:
              for problem in problems for index in range(n)),
             np.uint64,
         )  # fmt: skip
-        known = np.union1d(answered(self._root / "journal", problems), self._claimed)
+        standing = standing_of(planned, policies[0], self._endings)
+        known = np.union1d(answered(self._root / "journal", problems, standing), self._claimed)
         owed = np.setdiff1d(wanted, known)
         self._claimed = np.union1d(self._claimed, owed)
         return len(owed), len(wanted) - len(owed)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Estimate
+from synthflow.plan.again import asked_again
 from synthflow.plan.costs import Change, StageCost, cost_of_change
 from synthflow.plan.golds import Golds, GoldSample, golds_of, reads_golds_of
+from synthflow.plan.installed import check_installed
 from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import plan_run
 from synthflow.plan.sources import partition_sizes, read_sources, recorded_batches
@@ -78,16 +80,17 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
     """Plan a pipeline against what a run directory holds already.
 
     Raises:
-        UserError: if an input cannot be read or a model cannot be found.
+        UserError: if an input cannot be read, a model cannot be found or a package that is needed is missing.
     """
     planned = plan_run(pipeline, Manifest(root))
     samples = {name: GoldSample() for name in planned.graph.stages}
     now = read_sources(planned, root, lambda name: samples[name].add)
     planned = planned.with_sources({name: each.units for name, each in now.items()})
     problems = {name: sum(partition_sizes(planned, name, each).values()) for name, each in now.items()}
-    flow, change = volumes(pipeline, problems), cost_of_change(planned, now, root)
+    flow, change = volumes(pipeline, problems), cost_of_change(planned, now, root, asked_again(planned))
     stages = [_stage_plan(cost, flow[cost.stage]) for cost in change.stages]
     owed = {cost.stage for cost in change.stages if cost.owed}
+    check_installed(pipeline, owed)
     golds = {}
     for name, each in now.items():
         if not owed.isdisjoint(reads_golds_of(pipeline, name)):

@@ -74,6 +74,12 @@ class PlannedRun:
         counts = {name: len(self.graph.units(name)) - self.units_done(name) for name in self.graph.stages}
         return {name: n for name, n in counts.items() if n}
 
+    def open_stages(self) -> list[str]:
+        """Stages that have work left, as far as is known: those whose units are not cut yet have."""
+        return [
+            name for name in self.graph.stages if not (n := len(self.graph.units(name))) or self.units_done(name) < n
+        ]
+
     def is_latest(self) -> bool:
         """Whether the latest attempt has this plan and these units, so that a run need not open another."""
         latest = self.manifest.graph

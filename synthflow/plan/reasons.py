@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from synthflow.plan.planned import PlannedRun
@@ -11,8 +11,12 @@ from synthflow.stores.manifest import ALL, Graph, Manifest, StageRecord
 _MOST_FIELDS = 3
 
 
-def why_owed(planned: PlannedRun, name: str, owed: Sequence[str]) -> str:
-    """What made these units of a stage owed; empty if no attempt was there before."""
+def why_owed(planned: PlannedRun, name: str, owed: Sequence[str], again: Collection[str]) -> str:
+    """What made these units of a stage owed; empty if no attempt was there before.
+
+    Args:
+        again: stages that ask again for what had no answer.
+    """
     latest, record = planned.manifest.graph, planned.graph.stages[name]
     if not latest.stages:
         return ""
@@ -25,6 +29,10 @@ def why_owed(planned: PlannedRun, name: str, owed: Sequence[str]) -> str:
         return _changed(planned, before, record)
     known = {latest.key(name, unit) for unit in latest.units(name)}
     if all(planned.graph.key(name, unit) in known for unit in owed):
+        if name in again:
+            return "no answer, asked again"
+        if above := [a for a in planned.graph.ancestors_of(name) if a in again]:
+            return f"follows {above[0]}"
         return "release to be written again" if record.scope == "whole" and _was_done(planned, name) else "not finished"
     above = [a for a in planned.graph.ancestors_of(name) if _is_other_whole(planned, a)]
     return f"follows {above[0]}" if above else "other problems"

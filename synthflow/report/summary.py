@@ -26,6 +26,20 @@ _QUERIES: dict[str, str] = {
     "unknown_reasons": """SELECT stage, reason, count(*) AS rollouts FROM verdicts
         WHERE verdict = 'unknown' AND condition = 'none' GROUP BY stage, reason ORDER BY rollouts DESC, stage, reason
         LIMIT 10""",
+    "unanswered": """SELECT coalesce(st.name, r.stage_id) AS stage, count(*) AS rollouts,
+            count(*) FILTER (WHERE finish_reason = 'refused') AS refused,
+            count(*) FILTER (WHERE finish_reason = 'failed') AS failed,
+            count(*) FILTER (WHERE finish_reason = 'poison') AS poison, any_value(x.reason) AS words
+        FROM rollouts r LEFT JOIN stages st USING (stage_id)
+        LEFT JOIN (SELECT stage_id, target_id, min(reason) AS reason FROM rejects WHERE target_kind = 'rollout'
+            GROUP BY ALL) x ON x.stage_id = r.stage_id AND x.target_id = r.rollout_id
+            AND r.finish_reason IN ('refused', 'failed', 'poison')
+        GROUP BY 1 HAVING refused + failed + poison > 0 ORDER BY 1""",
+    "notes": """SELECT coalesce(st.name, t.stage_id) AS stage, substr(metric, 7) AS note, sum(value)::BIGINT AS rollouts
+        FROM telemetry t LEFT JOIN stages st USING (stage_id) WHERE metric LIKE 'note: %'
+        GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2""",
+    "without_labels": """SELECT coalesce(st.name, r.stage_id) AS stage, count(*) AS rollouts
+        FROM rejects r LEFT JOIN stages st USING (stage_id) WHERE reason = 'no_token_ids' GROUP BY 1 ORDER BY 1""",
     "pass_rate": """SELECT stage, domain, n_ops, difficulty_bin, n_groups, n_judged, pass_rate, pass_low, pass_high
         FROM pass_rate_by_difficulty ORDER BY ALL""",
     "groups": """SELECT stage, group_state, count(*) AS groups FROM groups GROUP BY stage, group_state ORDER BY ALL""",
@@ -107,9 +121,10 @@ def summary_lines(summary: Summary) -> list[str]:
     first = [row for row in summary["rollouts"] if row["condition"] == "none"]
     if first:
         total, more = sum(r["rollouts"] for r in first), sum(r["rollouts"] for r in summary["rollouts"])
-        tokens = sum(r["tokens"] or 0 for r in summary["rollouts"])
+        counted = [r["tokens"] for r in summary["rollouts"] if r["tokens"] is not None]
+        tokens = f"{sum(counted):,} tokens" if counted else "tokens that nobody counted"
         rest = f", {more - total:,} continuations" if more > total else ""
-        lines.append(f"{total:,} rollouts of {max(r['problems'] for r in first):,} problems{rest}, {tokens:,} tokens")
+        lines.append(f"{total:,} rollouts of {max(r['problems'] for r in first):,} problems{rest}, {tokens}")
     for row in summary["verdicts"]:
         judged = row["correct"] + row["wrong"]
         rate = f", pass rate {row['correct'] / judged:.3f}" if judged else ""
@@ -122,10 +137,36 @@ def summary_lines(summary: Summary) -> list[str]:
         mean = f", mean advantage {row['mean_advantage']:+.3f}" if row["mean_advantage"] is not None else ""
         lines.append(f"{row['labeler']}: {row['steps']:,} steps of {row['rollouts']:,} rollouts{mean}")
     lines.extend(f"{r['pairs']:,} {r['level']} pairs ({r['rule']})" for r in summary["pairs"])
-    lines.extend(f"export {r['export']}: {r['rows']:,} rows" for r in summary["exports"])
+    lines.extend(f"export {r['export']}: {r['rows']:,} rows" for r in summary["exports"] if r["rows"])
     gone = "the spec has this export no more"
     lines.extend(f"set-aside/{r['export']}: {r['rows']:,} rows, {gone}" for r in summary.get("set_aside", ()))
-    return lines or ["nothing was sampled yet"]
+    return [*lines, *_warnings(summary)] or ["nothing was sampled yet"]
+
+
+def _warnings(summary: Summary) -> list[str]:
+    """What a person should not overlook: empty releases, requests without an answer, what was not as asked."""
+    from synthflow.stores.catalog.sql_formats import cell
+
+    lines = []
+    for row in summary["exports"]:
+        if not row["rows"]:
+            left_out = [r for r in summary["rejects"] if r["stage"] == row["export"]]
+            why = (
+                "; left out: " + ", ".join(f"{r['rows']:,} {cell(r['reason'])}" for r in left_out[:3])
+                if left_out
+                else ""
+            )
+            lines.append(f"export {row['export']} is EMPTY{why}")
+    for row in summary["unanswered"]:
+        ended = ", ".join(f"{row[name]:,} {name}" for name in ("refused", "failed", "poison") if row[name])
+        lines.append(f"{row['stage']}: {ended} of {row['rollouts']:,} requests, such as {cell(row['words'])}")
+    lines.extend(f"{row['stage']}: {row['note']} ({row['rollouts']:,} rollouts)" for row in summary["notes"])
+    lines.extend(
+        f"{row['stage']}: {row['rollouts']:,} rollouts have no token ids, so that no step of theirs is labelled; name "
+        "the model's tokenizer with weights: PATH, and a server that tells token ids (docs/servers.md)"
+        for row in summary["without_labels"]
+    )
+    return lines
 
 
 def qdc_table(summary: Summary) -> tuple[list[str], list[list[str]]]:

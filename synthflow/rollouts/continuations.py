@@ -46,7 +46,7 @@ class Tally:
     def of(cls, judgement: Judgement, continuation: Continuation | None = None) -> Tally:
         """One continuation; None where its tokens are booked on another prefix."""
         known = judgement.verdict != "unknown"
-        tokens = 0 if continuation is None else continuation.result.n_tokens
+        tokens = 0 if continuation is None else continuation.result.n_tokens or 0
         return cls(int(judgement.verdict == "correct"), int(known), int(not known), tokens)
 
     def __add__(self, other: Tally) -> Tally:

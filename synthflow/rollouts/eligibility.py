@@ -1,7 +1,8 @@
 """What every stage that judges rollouts knows before it asks anybody.
 
 Invariant: a rollout that continues a prefix is no answer by itself: whoever samples continuations judges them, so here
-it is a reject. One that has no end of its own (refused, poison, truncated) is judged by how it ended, everywhere alike.
+it is a reject. One that has no end of its own (refused, failed, poison, truncated) is judged by how it ended,
+everywhere alike.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 
-from synthflow.contracts import Judgement
+from synthflow.contracts import UNANSWERED, Judgement
 from synthflow.schema import REJECTS
 
 
@@ -33,7 +34,7 @@ def verdict_from_finish_reason(finish_reason: str | None, truncated: str) -> Jud
     Args:
         truncated: what one is that ended at the token limit: `unknown`, `wrong`, or `judge`, as if it had ended.
     """
-    if finish_reason in ("refused", "poison"):
+    if finish_reason in UNANSWERED:
         return Judgement.unknown(finish_reason)
     if finish_reason != "length" or truncated == "judge":
         return None

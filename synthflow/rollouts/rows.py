@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow as pa
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
 from synthflow.ids import canonical, sampling_id, text_hash
 from synthflow.schema import ROLLOUTS
+from synthflow.verifiers.answers.finding.thoughts import thoughts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,17 @@ def _messages(messages: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 def utf8(text: str) -> str:
     """Text that Arrow can hold: a lone surrogate, which hostile output may bring, becomes a question mark."""
     return text.encode("utf-8", "replace").decode()
+
+
+def thought_and_answer(completion: str, result: SampleResult) -> list[dict[str, Any]] | None:
+    """Thoughts and what is said between and after them, tiling the text; None where there is no thought."""
+    told = result.answer_start
+    ends = [end for span in ([(0, told)] if told is not None else thoughts(completion)) for end in span]
+    if not ends:
+        return None
+    edges = [0, *ends, len(completion)]
+    parts = ((("answer", "thought")[i % 2], start, end) for i, (start, end) in enumerate(pairwise(edges)))
+    return [{"author": author, "start": start, "end": end} for author, start, end in parts if start < end]
 
 
 def rollout_rows(
@@ -90,6 +103,7 @@ def rollout_rows(
                 "token_ids": result.token_ids,
                 "logprobs": result.logprobs,
                 "sampling_logprobs": result.sampling_logprobs,
+                "author_spans": thought_and_answer(completion, result),
                 "finish_reason": result.finish_reason,
                 "n_tokens": result.n_tokens,
                 "on_policy": ask.on_policy,

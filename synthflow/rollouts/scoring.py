@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthflow import ids
-from synthflow.contracts import SampleRequest, SampleResult, SamplingParams, Services
+from synthflow.contracts import UNANSWERED, SampleRequest, SampleResult, SamplingParams, Services
 from synthflow.rollouts.requests import ask
 
 Floats = NDArray[np.float64]
@@ -89,8 +89,8 @@ def same_vocabulary(one: str, other: str, services: Services) -> bool:
 
 
 def _scored(result: SampleResult, n: int) -> Scored:
-    if result.finish_reason in ("refused", "poison"):
-        reason = "score_refused" if result.finish_reason == "refused" else "poison"
+    if result.finish_reason in UNANSWERED:
+        reason = "poison" if result.finish_reason == "poison" else f"score_{result.finish_reason}"
         return Scored(None, reason=reason, words=result.reason)
     if result.logprobs is None or len(result.logprobs) != n:
         return Scored(None, reason="no_scores", words=f"{len(result.logprobs or ())} log probabilities of {n} tokens")

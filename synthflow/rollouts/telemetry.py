@@ -11,6 +11,9 @@ import pyarrow as pa
 from synthflow.contracts import Services
 from synthflow.schema import TELEMETRY
 
+NOTE = "note: "
+"""How the metric begins that counts rollouts of which something was not as asked; the rest says what."""
+
 
 def elapsed_table(times: Iterable[tuple[str, str, float]], services: Services) -> pa.Table:
     """Seconds that each judgement took, as (problem_id, id of what was judged, seconds)."""

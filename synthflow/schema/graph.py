@@ -76,10 +76,20 @@ ROLLOUTS = TableSpec(
         ),
         Column("logprobs", F32S, "log p of each token at temperature 1 before any truncation, in nats", True),
         Column("sampling_logprobs", F32S, "log p under the sampling distribution, where it differs", True),
-        Column("author_spans", SPANS, "who wrote which characters, where not all is the policy's", True),
+        Column(
+            "author_spans",
+            SPANS,
+            "who wrote which characters, where not all is the policy's; thought and answer, where it thought first",
+            True,
+        ),
         Column("loss_mask", pa.list_(BOOL), "tokens to be trained on, where not all are", True),
-        Column("finish_reason", STRING, "stop, length (truncated), refused, or poison (it kills the engine)"),
-        Column("n_tokens", I32, "tokens of the completion"),
+        Column(
+            "finish_reason",
+            STRING,
+            "stop, length (truncated), refused, failed (never answered, while others were), or poison (it kills the "
+            "engine)",
+        ),
+        Column("n_tokens", I32, "tokens of the completion; null if the server tells neither tokens nor a count", True),
         Column("on_policy", BOOL, "sampled by the policy and prompt it is to train"),
     ),
 )
@@ -117,7 +127,7 @@ ARTIFACTS = TableSpec(
         Column("sample_id", STRING, "the id it was sampled and journaled under; null if nobody sampled it", True),
         Column("sampling_id", STRING, "how it was sampled", True),
         Column("prompt", MESSAGES, "the prompt as sampled", True),
-        Column("finish_reason", STRING, "stop, length (truncated), or refused", True),
+        Column("finish_reason", STRING, "stop, length (truncated), refused, failed or poison", True),
         Column("n_tokens", I32, "tokens of the text, as sampled", True),
         Column("details", STRING, "what it is about and what was read in it: one JSON object", True),
         STAGE_ID,

@@ -71,7 +71,7 @@ TELEMETRY = TableSpec(
         PROBLEM_ID,
         Column("target_kind", STRING, "task, rollout or score"),
         Column("target_id", STRING, "id of the target"),
-        Column("metric", STRING, "such as elapsed_s"),
+        Column("metric", STRING, "such as elapsed_s; `note: ...` counts rollouts of which something was not as asked"),
         Column("value", F64, "value of the metric"),
         Column("worker", STRING, "who measured"),
         Column("attempt", I32, "attempt of the run, from 1"),

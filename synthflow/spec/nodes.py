@@ -248,3 +248,31 @@ def check_scorers(document: Document, nodes: Mapping[str, Node], policies: Mappi
                 what = f"policy {name!r} is to score given tokens: {why}"
                 fields = [key for key, value in node.given.items() if value == name]
                 document.mistake(("stages", node.name, *fields[:1]), what, "the transformers and vllm backends can")
+
+
+def check_tokens(document: Document, nodes: Mapping[str, Node], policies: Mapping[str, PolicyConfig]) -> None:
+    """Policies whose tokens nobody knows, under stages that need them (those that are to score are told already)."""
+    for node in nodes.values():
+        name = str(getattr(node.config, "policy", None))
+        is_told = name in type(node.stage).scorers(node.config)
+        if not node.stage.needs_tokens or name not in policies or is_told:
+            continue
+        why = registry.load("backends", policies[name].backend).tells_no_tokens(policies[name])
+        if why is not None:
+            what = f"{node.use} works on tokens, and those of policy {name!r} are not known: {why}"
+            fix = "name the model's tokenizer in the policy with weights: PATH, and leave endpoint: chat out"
+            document.mistake(("stages", node.name, "policy"), what, fix)
+
+
+def check_params(document: Document, nodes: Mapping[str, Node], policies: Mapping[str, PolicyConfig]) -> None:
+    """Ways of sampling that a policy's backend does not have."""
+    for node in nodes.values():
+        params = getattr(node.config, "params", None)
+        if params is None or not callable(params):
+            continue
+        for name in type(node.stage).policies(node.config):
+            if name not in policies:
+                continue
+            why = registry.load("backends", policies[name].backend).cannot_sample(policies[name], params())
+            if why is not None:
+                document.mistake(("stages", node.name), f"policy {name!r} cannot sample so: {why}", "")

@@ -19,7 +19,7 @@ from synthflow.spec import graph
 from synthflow.spec.document import Document, check_values, plain
 from synthflow.spec.explain import check_bools, explain
 from synthflow.spec.models import ExecutionSpec, PipelineSpec
-from synthflow.spec.nodes import Node, check_scorers, read_nodes
+from synthflow.spec.nodes import Node, check_params, check_scorers, check_tokens, read_nodes
 from synthflow.spec.policies import read_policies
 from synthflow.spec.yaml_text import scalar
 
@@ -73,6 +73,8 @@ class Pipeline:
         policies, written_out, declared = read_policies(document, base_dir)
         nodes = read_nodes(document, declared, base_dir)
         check_scorers(document, nodes, policies)
+        check_tokens(document, nodes, policies)
+        check_params(document, nodes, policies)
         if document.found or spec is None:
             raise Mistakes(document.in_order(), document.label)
         text = spec_text if spec_text is not None else _dump(document.data)

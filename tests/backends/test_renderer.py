@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from synthflow.backends.detokenize import ByteDetokenizer, WindowDetokenizer
 from synthflow.backends.renderer import UNKNOWN_CONTEXT, PolicyRenderer
+from synthflow.backends.template_options import TemplateOptions
 from synthflow.errors import UserError
 
 RELAXED = settings(
@@ -133,6 +134,29 @@ def test_a_template_gets_no_clock_and_no_way_out(byte_dir: Path, tmp_path: Path)
     template.write_text("{% for %}")
     with pytest.raises(UserError, match="does not compile"):
         PolicyRenderer.load(tmp_path)
+
+
+def rendered(directory: Path, template: str, **options: object) -> str:
+    (directory / "chat_template.jinja").write_text(template)
+    renderer = PolicyRenderer.load(directory, TemplateOptions.model_validate(options))
+    return renderer.decode(renderer.render([("user", "x")]))
+
+
+def test_a_template_that_asks_for_today_is_told_one_date(byte_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((byte_dir / "tokenizer.json").read_bytes())
+    asks = "{{ strftime_now('%d %b %Y') }}"
+    falls_back = "{% if strftime_now is defined %}" + asks + "{% else %}its own{% endif %}"
+    assert rendered(tmp_path, asks) == "26 Jul 2024"
+    assert rendered(tmp_path, falls_back) == "its own"
+    for template in (asks, falls_back):
+        assert rendered(tmp_path, template, template_date="2026-11-30") == "30 Nov 2026"
+
+
+def test_switches_reach_the_template(byte_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((byte_dir / "tokenizer.json").read_bytes())
+    template = "{{ enable_thinking is defined and enable_thinking }} {{ style }}"
+    assert rendered(tmp_path, template) == "False "
+    assert rendered(tmp_path, template, enable_thinking=True, chat_template_kwargs={"style": "terse"}) == "True terse"
 
 
 def test_generation_marks_render_as_their_body(byte_dir: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from synthflow.contracts import PolicyConfig, SampleRequest, SampleResult
 from synthflow.contracts.backend import FinishReason
 from synthflow.errors import InfrastructureError
 from synthflow.execute import engines, sampling
+from synthflow.execute.error_rate import ErrorRate
 from synthflow.execute.one_pass import Pass
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task
@@ -38,6 +39,7 @@ POLICY = PolicyConfig(backend="fake", model="fake")
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "BACKOFF_S", 0.0)
     monkeypatch.setattr(sampling, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(sampling, "PROBES_S", (0.0,))
 
 
 def run(root: Path, engine: FakeEngine, asked: list[SampleRequest], slots: int = 16, **context: Any) -> Any:
@@ -55,7 +57,8 @@ def one_pass(host: Any, root: Path, asked: list[SampleRequest]) -> Any:
     writer = JournalWriter(root / "journal", {r.problem_id for r in asked}, 1)
     log = InFlightLog(writer.path)
     try:
-        return Pass(host, writer, log, Reporter("rollouts"), Group(asked, False), StopWatch(root, 1)).run()
+        rate = ErrorRate(asked, 1.0)
+        return Pass(host, writer, log, Reporter("rollouts"), Group(asked, False), StopWatch(root, 1), rate).run()
     finally:
         writer.close()
         log.close()
@@ -159,25 +162,69 @@ def test_a_stop_leaves_the_task_with_requests_owed(tmp_path: Path) -> None:
         run(tmp_path, FakeEngine(), requests(0, 4))
 
 
+def of_problems(asked: list[SampleRequest], n: int) -> list[SampleRequest]:
+    """The same requests, one after the other about n problems."""
+    return [replace(r, problem_id=f"p_{i * n // len(asked):08x}") for i, r in enumerate(asked)]
+
+
 def test_a_high_error_rate_stops_early_with_the_last_words(tmp_path: Path) -> None:
-    asked = requests(0, 2000)
+    asked = [replace(r, problem_id=f"p_{i % 40:08x}") for i, r in enumerate(requests(0, 2000))]
     engine = FakeEngine(fails=frozenset(r.rollout_id for r in asked[100:]))
     with pytest.raises(
         InfrastructureError, match=r"requests failed, more than max_error_rate 0.25; the last said: gone"
     ):
         run(tmp_path, engine, asked)
     assert len(engine.asked) < 300, "it stops during the pass, not after it"
-    journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
+    ids = [r.rollout_id for r in asked]
+    journaled, _ = lookup(tmp_path / "journal", {r.problem_id for r in asked}, ids)
     assert len(journaled) >= 100
 
 
-def test_a_few_failures_are_retried_and_then_owed(tmp_path: Path) -> None:
+def test_refusals_count_in_the_error_rate_and_the_first_reason_is_told(tmp_path: Path) -> None:
+    asked = of_problems(requests(0, 400), 20)
+    engine = FakeEngine(refuses=frozenset(r.rollout_id for r in asked))
+    with pytest.raises(
+        InfrastructureError, match=r"(\d+) of \1 requests were refused, more .* 0.25; the first said: no"
+    ):
+        run(tmp_path, engine, asked)
+    assert len(engine.asked) < 200
+
+
+@pytest.mark.parametrize("how", ["fails", "refuses"])
+@pytest.mark.parametrize("n", [60, 600])
+def test_one_problem_of_twenty_never_stops_the_rest(how: str, n: int, tmp_path: Path) -> None:
+    """Its requests come first, and are more than any least number of errors."""
+    asked = of_problems(requests(0, n), 20)
+    bad = frozenset(r.rollout_id for r in asked if r.problem_id == asked[0].problem_id)
+    results = run(tmp_path, FakeEngine(**{how: bad}), asked)
+    ended = "failed" if how == "fails" else "refused"
+    assert [r.finish_reason for r in results] == [ended if r.rollout_id in bad else "stop" for r in results]
+    assert {r.reason for r in results if r.rollout_id in bad} != {None}
+    journaled, _ = lookup(tmp_path / "journal", {r.problem_id for r in asked}, [r.rollout_id for r in asked])
+    assert [journaled[r.rollout_id] for r in asked] == results
+
+
+def test_a_request_that_fails_again_and_again_while_others_are_answered_is_recorded(tmp_path: Path) -> None:
     asked = requests(0, 50)
     engine = FakeEngine(fails=frozenset([asked[7].rollout_id]))
-    with pytest.raises(InfrastructureError, match="1 requests are owed after 3 retries; the last said: gone"):
-        run(tmp_path, engine, asked)
+    results = run(tmp_path, engine, asked)
+    assert (results[7].finish_reason, results[7].reason) == (
+        "failed",
+        "no answer in 4 attempts, while others were answered; the last: gone",
+    )
+    assert [r for i, r in enumerate(results) if i != 7] == [answer(r) for i, r in enumerate(asked) if i != 7]
     assert engine.asked.count(asked[7].rollout_id) == 4
-    assert len(engine.asked) == 53
+    assert len(engine.asked) == 54, "one more asks whether the engine is well"
+
+
+def test_requests_that_fail_when_nothing_is_answered_are_owed(tmp_path: Path) -> None:
+    """The engine answered some and then none, the one that asks whether it is well included."""
+    asked = requests(0, 50)
+    engine = FakeEngine(fails=frozenset([*(r.rollout_id for r in asked[45:]), "r_probe"]))
+    with pytest.raises(InfrastructureError, match="5 requests are owed after 3 retries; the last said: gone"):
+        run(tmp_path, engine, asked)
+    journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
+    assert len(journaled) == 45
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from synthflow.backends import load_renderer, open_backend
-from synthflow.contracts import PolicyConfig
+from synthflow.contracts import PolicyConfig, PolicyIdentity
 from synthflow.errors import Mistakes, UserError
 from synthflow.models import hashes
 from synthflow.models.directories import identify, resolve_model
@@ -42,6 +42,26 @@ def test_every_backend_names_the_same_policy(policy_dir: Path) -> None:
         ]
     }
     assert found == {identify(policy_dir).policy_id}
+
+
+@pytest.mark.parametrize(
+    "switches", [{"enable_thinking": False}, {"chat_template_kwargs": {"a": 1}}, {"template_date": "2026-11-30"}]
+)
+@pytest.mark.parametrize("backend", ["transformers", "vllm", "openai"])
+def test_a_switch_of_the_template_makes_another_policy(
+    backend: str, switches: dict[str, object], policy_dir: Path
+) -> None:
+    served = {"base_url": "http://x/v1", "weights": str(policy_dir)} if backend == "openai" else {}
+
+    def identity(**options: object) -> PolicyIdentity:
+        return open_backend(
+            PolicyConfig(backend=backend, model=str(policy_dir), options={**served, **options})
+        ).identity()
+
+    plain, switched = identity(), identity(**switches)
+    assert (switched.weights_hash, switched.tokenizer_hash) == (plain.weights_hash, plain.tokenizer_hash)
+    assert switched.template_hash != plain.template_hash and switched.policy_id != plain.policy_id
+    assert plain == identify(policy_dir) == identity(chat_template_kwargs={}, enable_thinking=None)
 
 
 def _set(file: Path, **values: object) -> None:

@@ -60,6 +60,7 @@ def test_it_is_drawn(run: Path) -> None:
 def test_hostile_names_are_drawn_as_they_are() -> None:
     summary = {name: [] for name in ("rollouts", "verdicts", "groups", "steps", "pairs", "exports", "qdc")}
     summary |= {name: [] for name in ("pass_rate_by_n_ops", "pass_rate_by_domain", "unknown_reasons")}
+    summary |= {name: [] for name in ("unanswered", "notes", "without_labels")}
     summary["rejects"] = [{"stage": "[bold]x[/nope]", "reason": "\x1b[2J\n", "rows": 1}]
     console = Console(file=io.StringIO(), width=100, record=True)
     render(console, summary)
@@ -72,3 +73,26 @@ def test_an_empty_run_says_so(tmp_path: Path) -> None:
         summary = run_summary(con, tmp_path)
     assert all(rows == [] for rows in summary.values())
     assert summary_lines(summary) == ["nothing was sampled yet"]
+
+
+def test_what_a_person_should_not_overlook_is_said_last() -> None:
+    summary = {name: [] for name in ("rollouts", "verdicts", "groups", "steps", "pairs")}
+    counts = {"rollouts": 40, "refused": 2, "failed": 1, "poison": 0}
+    lines = summary_lines(
+        {
+            **summary,
+            "exports": [{"export": "sft", "rows": 0}, {"export": "rl", "rows": 3}],
+            "rejects": [{"stage": "sft", "reason": "unknown: refused", "rows": 40}],
+            "unanswered": [{"stage": "rollouts", **counts, "words": "refused: no\x1b[2J"}],
+            "notes": [{"stage": "rollouts", "note": "seed was not sent", "rollouts": 37}],
+            "without_labels": [{"stage": "steps", "rollouts": 12}],
+        }
+    )
+    assert lines == [
+        "export rl: 3 rows",
+        "export sft is EMPTY; left out: 40 unknown: refused",
+        r"rollouts: 2 refused, 1 failed of 40 requests, such as refused: no\x1b[2J",
+        "rollouts: seed was not sent (37 rollouts)",
+        "steps: 12 rollouts have no token ids, so that no step of theirs is labelled; name the model's tokenizer with "
+        "weights: PATH, and a server that tells token ids (docs/servers.md)",
+    ]

@@ -21,6 +21,7 @@ def test_every_ending(truncated: str, cut: Judgement | None) -> None:
         "stop": None,
         "length": cut,
         "refused": Judgement.unknown("refused"),
+        "failed": Judgement.unknown("failed"),
         "poison": Judgement.unknown("poison"),
     }
     assert verdict_from_finish_reason(None, truncated) is None

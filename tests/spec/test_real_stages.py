@@ -86,3 +86,48 @@ def test_reading_a_spec_imports_no_engine(spec: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(spec)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+SERVED = {"backend": "openai", "model": "org/x", "base_url": "http://h/v1"}
+
+
+@pytest.mark.parametrize("use", ["label.monte_carlo", "label.tree", "mine.splices"])
+def test_a_stage_of_tokens_under_a_chat_server_is_a_mistake_that_names_weights(
+    use: str, policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    stages = {
+        "problems": {"use": "source.demo", "limit": 4},
+        "rollouts": {"use": "sample", "of": "problems"},
+        "verdicts": {"use": "verify.math", "of": "rollouts"},
+        "tokens": {"use": use, "of": "verdicts"},
+    }
+
+    def mistakes(policy: dict[str, object]) -> list[str]:
+        try:
+            Pipeline.build("p", stages, policy)
+        except Mistakes as error:
+            return [str(found) for found in error.found if "works on tokens" in found.what]
+        return []
+
+    [said] = mistakes(SERVED)
+    assert "stages.tokens.policy" in said and "weights: PATH" in said
+    assert mistakes({**SERVED, "weights": str(policy_dir), "endpoint": "chat"}) == [said]
+    assert mistakes({**SERVED, "weights": str(policy_dir)}) == []
+    assert mistakes({"backend": "transformers", "model": "demo"}) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [({"top_k": 5}, "top_k is no parameter"), ({"stop": ["a", "b", "c", "d", "e"]}, "at most four stop texts")],
+)
+def test_a_way_of_sampling_that_a_server_has_not_is_told_when_the_spec_is_read(
+    field: dict[str, object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    stages = {"problems": {"use": "source.demo"}, "rollouts": {"use": "sample", "of": "problems", **field}}
+    with pytest.raises(Mistakes) as found:
+        Pipeline.build("p", stages, SERVED)
+    [mistake] = found.value.found
+    assert mistake.where == "stages.rollouts" and words in mistake.what
+    Pipeline.build("p", stages, {**SERVED, "server": "vllm"})

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthflow.contracts import SampleResult
+from synthflow.contracts import FinishReason, SampleResult
 from synthflow.stores import journal
 from synthflow.stores.journal import (
     JournalWriter,
+    Standing,
     answered,
     decode,
     encode,
@@ -140,6 +142,45 @@ def test_of_two_records_of_one_rollout_the_earlier_counts(tmp_path: Path) -> Non
     assert found[result(1).rollout_id].text == "earlier"
 
 
+def test_an_answer_counts_before_an_earlier_refusal(tmp_path: Path) -> None:
+    """What was asked again after a refusal has two records."""
+    refused = replace(result(1, ""), finish_reason="refused", reason="no")
+    for name, at, record in (("a", 10, refused), ("b", 20, result(1, "said")), ("c", 30, result(1, "again"))):
+        (tmp_path / f"00000001-00000001.{name}.jsonl").write_bytes(encode(record, problem(1), at))
+    found, _ = lookup(tmp_path, [problem(1)], [refused.rollout_id])
+    assert found[refused.rollout_id].text == "said"
+
+
+@pytest.mark.parametrize("ending", ["refused", "failed", "poison"])
+def test_which_records_without_an_answer_count(ending: FinishReason, tmp_path: Path) -> None:
+    """Those of attempts that ended, if nobody asked again since, and those of the attempt that looks."""
+    for attempt in range(1, 6):
+        writer = JournalWriter(tmp_path, [problem(1)], attempt)
+        writer.append(replace(result(attempt, ""), finish_reason=ending, reason="no"), problem(1))
+        writer.append(result(10 + attempt), problem(1))
+        writer.close()
+    ids = [result(n).rollout_id for n in (*range(1, 6), *range(11, 16))]
+
+    def counted(standing: Standing) -> set[int]:
+        found, _ = lookup(tmp_path, [problem(1)], ids, standing=standing)
+        places = set(answered(tmp_path, [problem(1)], standing).tolist())
+        assert places == {place(rollout) for rollout in found}, "a plan counts what a run finds"
+        assert {result(n).rollout_id for n in range(11, 16)} <= set(found), "an answer always counts"
+        return {n for n in range(1, 6) if result(n).rollout_id in found}
+
+    assert counted(Standing(5, 4)) == {1, 2, 3, 4, 5}
+    assert counted(Standing(5, 2)) == {1, 2, 5}, "attempts 3 and 4 did not end"
+    assert counted(Standing(5, 4, {ending: 3})) == {3, 4, 5}, "attempt 3 asked again"
+    assert counted(Standing(5, 4, {"stop": 3})) == {1, 2, 3, 4, 5}
+
+
+def test_notes_and_where_an_answer_begins_come_back() -> None:
+    told = replace(result(1), notes=("seed was not sent",), answer_start=9, n_tokens=None, prompt_tokens=None)
+    assert decode(encode(told, problem(1), 5).rstrip(b"\n")) == (5, told)
+    plain = encode(result(1), problem(1), 5)
+    assert b"notes" not in plain and b"answer" not in plain
+
+
 def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, [problem(1)], 1)
 
@@ -195,8 +236,8 @@ def test_what_was_answered_is_counted_by_place_and_what_it_took_in_tokens(tmp_pa
     [_, last] = sorted(tmp_path.iterdir())
     torn = encode(SampleResult(f"r_{9:016x}{'0' * 8}", "x", "stop", n_tokens=10), problem(1), 1)[:-9]
     last.write_bytes(last.read_bytes() + torn)
-    found = answered(tmp_path, [problem(1)])
+    found = answered(tmp_path, [problem(1)], Standing(3, 2))
     assert set(found.tolist()) == {0, 1, 2, 3}, "0 is of both readings"
     assert place(f"r_{3:016x}{'f' * 8}") == 3
-    assert answered(tmp_path, [problem(2)]).size == 0, "another range of problems"
+    assert answered(tmp_path, [problem(2)], Standing(3, 2)).size == 0, "another range of problems"
     assert tokens_spent(tmp_path) == 4 * 10 + 2 * 5, "a record that was paid twice counts twice, a torn one not at all"

@@ -143,3 +143,61 @@ def test_units_of_what_a_source_held_are_found_again(tmp_path: Path) -> None:
         assert read.units_of("problems", "z_1") == (("q_1",), "q_left")
         assert read.units_of("problems", "z_2") == (("q_2",), None)
         assert read.units_of("problems", "z_3") is None
+
+
+def test_what_is_taken_back_is_owed_again_with_all_that_was_made_of_it(tmp_path: Path) -> None:
+    manifest = opened(tmp_path)
+    for name in manifest.graph.stages:
+        for unit in manifest.graph.units(name):
+            manifest.commit(commit(manifest.graph, name, unit))
+    made = manifest.made_of(manifest.graph, {"rollouts": ["q_2"]})
+    assert {(c.stage, c.unit) for c in made} == {
+        ("rollouts", "q_2"), ("dedup", ALL), ("pairs", "q_1"), ("pairs", "q_2"), ("sft", ALL),
+    }  # fmt: skip
+    manifest.withdraw({"rollouts": ["q_2"]})
+    for one in (manifest, Manifest(tmp_path)):
+        assert one.owed() == {"rollouts": 1, "dedup": 1, "pairs": 2, "sft": 1}
+        assert next((c.stage, c.unit) for c in one.withdrawn) == ("rollouts", "q_2")
+    manifest.commit(commit(manifest.graph, "rollouts", "q_2"))
+    assert "rollouts" not in Manifest(tmp_path).owed(), "made again it counts again"
+
+
+def test_what_is_taken_back_takes_with_it_what_other_plans_made_of_it(tmp_path: Path) -> None:
+    """A spec that changes back finds no work of before; the release stays in its place until there is another."""
+    manifest = opened(tmp_path)
+    renamed = [replace(s, name="drawn") if s.name == "rollouts" else s for s in STAGES]
+    others = [
+        replace(s, fingerprint=f"f_other_{s.name}") if s.name in ("dedup", "pairs", "sft") else s
+        for s in [replace(s, parents=tuple("drawn" if p == "rollouts" else p for p in s.parents)) for s in renamed]
+    ]
+    for plan in (STAGES, others):
+        manifest.open_attempt(plan, {})
+        for name in manifest.graph.stages:
+            for unit in manifest.graph.units(name):
+                made = commit(manifest.graph, name, unit)
+                manifest.commit(replace(made, files={"exports/sft/a": made.key}) if name == "sft" else made)
+    release = manifest.released("sft")
+    manifest.withdraw({"drawn": ["q_1"]})
+    for read in (manifest, Manifest(tmp_path)):
+        kept = {(c.stage, c.unit) for c in read.all_commits()}
+        assert kept == {("problems", "q_1"), ("problems", "q_2"), ("rollouts", "q_2"), ("drawn", "q_2")}
+        assert read.find("sft", ALL) is None and read.published() == [release]
+        assert not read.was_done("f_rollouts", commit(manifest.graph, "drawn", "q_1").key)
+
+
+def test_a_commit_tells_what_had_no_answer(tmp_path: Path) -> None:
+    manifest = opened(tmp_path)
+    manifest.commit(replace(commit(manifest.graph, "rollouts", "q_1"), unanswered={"refused": 3}))
+    manifest.commit(commit(manifest.graph, "rollouts", "q_2"))
+    found = {c.unit: c.unanswered for c in Manifest(tmp_path).active()}
+    assert found == {"q_1": {"refused": 3}, "q_2": {}}
+    done = {c.unit: manifest.was_done(c.fingerprint, c.key) for c in manifest.active()}
+    assert done == {"q_1": False, "q_2": True}, "a part of it may be asked again"
+    assert manifest.path.read_text().count("unanswered") == 1
+
+
+def test_the_latest_attempt_that_asked_again_is_known(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    for again in ({}, {"a": ["failed", "refused"]}, {"b": ["refused"]}, {"a": ["refused"]}):
+        manifest.open_attempt(STAGES, {"again": again} if again else {})
+    assert Manifest(tmp_path).again == {"a": {"failed": 2, "refused": 4}, "b": {"refused": 3}}

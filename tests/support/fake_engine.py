@@ -21,14 +21,20 @@ class NoOptions(BaseModel):
 
 
 class FakeEngine(Backend):
-    """Answers in a pool of threads. `poison` kills it, and all in flight with it; `fails` fail by themselves."""
+    """Answers in a pool of threads. `poison` kills it, and all in flight with it; `fails` fail by themselves, `refuses`
+    are refused."""
 
     name, Options = "fake", NoOptions
     max_in_flight = 64
 
-    def __init__(self, poison: frozenset[str] = frozenset(), fails: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        poison: frozenset[str] = frozenset(),
+        fails: frozenset[str] = frozenset(),
+        refuses: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(PolicyConfig(backend="fake", model="fake"))
-        self.poison, self.fails = poison, fails
+        self.poison, self.fails, self.refuses = poison, fails, refuses
         self.asked: list[str] = []
         self.starts = self.most_open = 0
         self.on_death: Callable[[], None] = lambda: None
@@ -76,6 +82,8 @@ class FakeEngine(Backend):
                 other.set_exception(EngineFailed("segmentation fault"))
         elif request.rollout_id in self.fails:
             future.set_exception(InfrastructureError("gone"))
+        elif request.rollout_id in self.refuses:
+            future.set_result(SampleResult(request.rollout_id, "", "refused", reason="no"))
         else:
             future.set_result(answer(request))
 

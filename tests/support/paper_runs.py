@@ -6,16 +6,20 @@ For whoever reads the manifest and the journal only, such as a plan.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from synthflow import ids
 from synthflow.contracts import PolicyIdentity, SampleResult
 from synthflow.execute.partition import cut_sources
+from synthflow.plan.again import asked_again
 from synthflow.plan.costs import Change, cost_of_change
 from synthflow.plan.planned import PlannedRun, plan_run
-from synthflow.plan.sources import SourceNow, read_sources
+from synthflow.plan.sources import SourceNow, read_sources, recorded_problems
 from synthflow.rollouts.requests import RolloutIds
 from synthflow.spec import Pipeline
 from synthflow.stores.journal import JournalWriter
@@ -43,66 +47,82 @@ class PaperRun:
         self.root, self.size, self.identities, self.seed = root, partition_size, identities, seed
         root.mkdir(exist_ok=True)
 
-    def planned(self, stages: Stages) -> PlannedRun:
+    def planned(self, stages: Stages, policy: Mapping[str, Any] = POLICY) -> PlannedRun:
         execution = {"partition_size": self.size}
-        pipeline = Pipeline.build("paper", stages, POLICY, seed=self.seed, execution=execution)
+        pipeline = Pipeline.build("paper", stages, dict(policy), seed=self.seed, execution=execution)
         return plan_run(pipeline, Manifest(self.root), self.identities)
 
-    def change(self, stages: Stages) -> Change:
+    def change(self, stages: Stages, policy: Mapping[str, Any] = POLICY, retry: Sequence[str] = ()) -> Change:
         """What a run of these stages would cost."""
-        planned = self.planned(stages)
+        planned = self.planned(stages, policy)
         now = read_sources(planned, self.root)
-        return cost_of_change(_over(planned, now), now, self.root)
+        planned = _over(planned, now)
+        return cost_of_change(planned, now, self.root, asked_again(planned, retry))
 
     def cut(self, stages: Stages) -> tuple[PlannedRun, dict[str, SourceNow]]:
         """Write the sources' partitions, and open an attempt."""
         planned = self.planned(stages)
         now = cut_sources(planned, self.root)
         planned = _over(planned, now)
-        planned.manifest.open_attempt(planned.records, {"name": "paper"})
+        planned.manifest.open_attempt(planned.records, {"name": "paper", "spec": planned.pipeline.resolved()})
         for name, each in now.items():
             units = each.units
             planned.manifest.set_partitions(name, units.partitions, units.left_out, units.content)
         return planned, now
 
-    def finish(self, stages: Stages, but: Sequence[str] = ()) -> None:
-        """An attempt that did all its work: rollouts are journaled and units committed, of `but` nothing."""
+    def finish(self, stages: Stages, but: Sequence[str] = (), refused: int = 0) -> None:
+        """An attempt that did all its work: rollouts are journaled and units committed; of stages in `but` no unit.
+
+        Args:
+            refused: problems of which the first rollout is refused.
+        """
         planned, _ = self.cut(stages)
+        manifest = planned.manifest
         for node in planned.pipeline.nodes:
-            if node.name in but:
-                continue
+            unanswered: Counter[str] = Counter()
             if node.stage.samples_groups:
-                self.journal(planned, node.name, node.config.n)  # type: ignore[attr-defined]
+                without = self._problems(planned, node.name).head(refused)
+                unanswered.update(without["partition"])
+                self.journal(planned, node.name, node.config.n, refused=set(without["problem_id"]))  # type: ignore[attr-defined]
             record = planned.graph.stages[node.name]
             shards = tuple(
                 Shard(table, f"tables/{table}/{record.folder}/part-0.parquet", 32, 20_000, "0" * 64)
                 for table in record.writes
             )
-            for unit in planned.graph.units(node.name):
-                if planned.manifest.find(node.name, unit) is None:
-                    key = planned.graph.key(node.name, unit)
-                    attempt = planned.manifest.attempt
-                    planned.manifest.commit(
-                        Commit(node.name, record.fingerprint, record.stage_id, unit, key, attempt, shards, {})
-                    )
+            for unit in planned.graph.units(node.name) if node.name not in but else ():
+                if manifest.find(node.name, unit) is None:
+                    work = (record.fingerprint, record.stage_id, unit, planned.graph.key(node.name, unit))
+                    ended = {"refused": unanswered[unit]} if unanswered[unit] else {}
+                    manifest.commit(Commit(node.name, *work, manifest.attempt, shards, {}, ended))
+        if not but:
+            manifest.append({"kind": "done", "attempt": manifest.attempt})
 
-    def journal(self, planned: PlannedRun, stage: str, n: int, problems: Sequence[str] | None = None) -> None:
-        """Answers to the first n rollouts of some problems, or of all."""
-        from synthflow.plan.sources import recorded_problems
-
-        graph = planned.graph
-        [source] = graph.sources_of(stage)
+    def journal(
+        self,
+        planned: PlannedRun,
+        stage: str,
+        n: int,
+        problems: Sequence[str] | None = None,
+        refused: Collection[str] = (),
+    ) -> None:
+        """Answers to the first n rollouts of some problems, or of all; to the first one of `refused`, a refusal."""
         if problems is None:
-            held = recorded_problems(self.root, planned.manifest, graph.stages[source], graph.partitions[source])
-            problems = held["problem_id"].to_list()
+            problems = self._problems(planned, stage)["problem_id"].to_list()
         [sampling] = planned.pipeline[stage].stage.samplings()
         rollouts = RolloutIds(self.identities["default"].policy_id, str(sampling["sampling_id"]), planned.pipeline.seed)
         writer = JournalWriter(self.root / "journal", problems, planned.manifest.attempt)
         for problem in problems:
             for index in range(n):
                 rollout = rollouts.rollout_id(problem, 0, ids.NO_PREFIX, index)
-                writer.append(SampleResult(rollout, "text", "stop", n_tokens=10), problem)
+                answer = SampleResult(rollout, "text", "stop", n_tokens=10)
+                refusal = SampleResult(rollout, "", "refused", reason="no")
+                writer.append(refusal if problem in refused and not index else answer, problem)
         writer.close()
+
+    def _problems(self, planned: PlannedRun, stage: str) -> pl.DataFrame:
+        graph = planned.graph
+        [source] = graph.sources_of(stage)
+        return recorded_problems(self.root, planned.manifest, graph.stages[source], graph.partitions[source])
 
 
 def _over(planned: PlannedRun, now: Mapping[str, SourceNow]) -> PlannedRun:

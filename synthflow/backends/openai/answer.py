@@ -3,18 +3,23 @@
 Invariant: bytes become a completion, a refusal, or `BadAnswer`, and nothing else, whatever they hold. A field that is
 absent or null is null in the result, never guessed; one that is there and cannot be true (of the wrong type, out of
 range, at odds with another) spoils the whole answer, because then nothing in it can be relied on. With a
-tokenizer at hand the text is what the answer's tokens decode to.
+tokenizer at hand the text is what the answer's tokens decode to, the thought that a server cut out of it included. Of
+more tokens than were asked for the first are what an obedient server would have sent.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from synthflow.backends.admission import cut_at_stop, refusal
+from synthflow.backends.openai.fields import BadAnswer, field, shown
+from synthflow.backends.openai.message import THINKING, Markers, Message, read_message
 from synthflow.backends.openai.protocol import Endpoint
 from synthflow.backends.renderer import PolicyRenderer, encodable
 from synthflow.contracts import SampleRequest, SampleResult
@@ -25,10 +30,7 @@ _FLOAT32 = 3.4e38
 ABOVE_ZERO = 1e-3
 """Rounding that may lift a log probability above zero."""
 _BYTES, _BYTES_PER_TOKEN = 1 << 20, 2048
-
-
-class BadAnswer(Exception):
-    """An answer that is no answer: the request is sent again."""
+OVER = "the server ignores the token limit"
 
 
 def most_bytes(tokens: int) -> int:
@@ -65,12 +67,15 @@ def parse(
     *,
     limit: int | None = None,
     vocabulary: int | None = None,
+    markers: Markers = THINKING,
 ) -> SampleResult:
     """The result that an answer (decoded JSON) holds.
 
     Args:
+        renderer: of the model that is served, if its tokenizer is here.
         limit: tokens that were asked for at most.
         vocabulary: token ids are below this.
+        markers: what opens and closes a thought.
 
     Raises:
         BadAnswer: if it holds no choice with a text, or anything in it cannot be true.
@@ -82,56 +87,90 @@ def parse(
     finish = field(choice, "finish_reason", str, "choice")
     usage = field(answer, "usage", dict, "the answer") or {}
     prompt_tokens, counted = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    if prompt_tokens is None:
-        prompt_tokens = len(request.prompt_token_ids or ())
+    if prompt_tokens is None and request.prompt_token_ids is not None:
+        prompt_tokens = len(request.prompt_token_ids)
     if finish == "content_filter":
-        return refusal(request, "the server's content filter ended the completion", prompt_tokens)
+        return _filtered(request, choice, endpoint, prompt_tokens, counted)
     if finish not in ("stop", "length"):
         raise BadAnswer(f"finish_reason {shown(finish)}; expected stop, length or content_filter")
-    text = _text(choice, endpoint)
+    said = _said(choice, finish, endpoint, markers)
+    if said.refusal:
+        return _refused(request, "the model refuses, in the words of its text", said.text, prompt_tokens, counted)
     tokens = _tokens(choice, _INT32 if vocabulary is None else vocabulary)
     logprobs = _logprobs(choice)
     if tokens is not None:
-        _agree(tokens, logprobs, counted, limit)
-    if (counted if tokens is None else len(tokens)) == 0 and (text or finish == "length"):
-        raise BadAnswer(f"no tokens, finish_reason {finish}, and a text of {len(text)} characters")
-    stopped, kept = finish == "stop", None if tokens is None else len(tokens)
-    if tokens is not None and renderer is not None:
-        text, kept, at_text = cut_at_stop(renderer, tokens, request.params.stop)
-        stopped = stopped or at_text
+        _agree(tokens, logprobs, counted)
+    told = len(tokens) if tokens is not None else counted
+    if told == 0 and (said.text or finish == "length"):
+        raise BadAnswer(f"no tokens, finish_reason {finish}, and a text of {len(said.text)} characters")
+    drawn = _Drawn(said.text, finish == "stop", tokens, logprobs, said.answer_start, said.notes)
+    if told is not None and limit is not None and told > limit:
+        drawn = drawn.cut(limit, renderer is not None, told)
+    if drawn.tokens is not None and renderer is not None:
+        drawn = drawn.decoded(renderer, request.params.stop)
+    n = len(drawn.tokens) if drawn.tokens is not None else counted
     return SampleResult(
         rollout_id=request.rollout_id,
-        text=text,
-        finish_reason="stop" if stopped else "length",
-        token_ids=None if tokens is None else tokens[:kept],
-        logprobs=None if logprobs is None else logprobs[:kept],
-        n_tokens=kept if kept is not None else counted if counted is not None else len(logprobs or ()),
+        text=drawn.text,
+        finish_reason="stop" if drawn.stopped else "length",
+        token_ids=drawn.tokens,
+        logprobs=drawn.logprobs,
+        n_tokens=len(logprobs) if n is None and logprobs is not None else n,
         prompt_tokens=prompt_tokens,
         elapsed_s=elapsed_s,
+        notes=drawn.notes,
+        answer_start=drawn.answer_start,
     )
 
 
-def field(value: Any, name: str, wanted: type, where: str) -> Any:
-    """A field of an object; None where it is absent or null."""
-    if not isinstance(value, dict):
-        raise BadAnswer(f"{where} is {kind(value)}; expected an object")
-    found = value.get(name)
-    if found is not None and not isinstance(found, wanted):
-        raise BadAnswer(f"{name} is {kind(found)}; expected {_NAMES[wanted]}")
-    return found
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What a server says was drawn."""
+
+    text: str
+    stopped: bool
+    tokens: tuple[int, ...] | None
+    logprobs: tuple[float, ...] | None
+    answer_start: int | None
+    notes: tuple[str, ...]
+
+    def cut(self, limit: int, is_decoded: bool, told: int) -> _Drawn:
+        """The first `limit` of `told` tokens; all, where the text is the server's own."""
+        notes = (*self.notes, OVER)
+        if self.tokens is None or not is_decoded:
+            return replace(self, notes=notes)
+        logprobs = None if self.logprobs is None else self.logprobs[:limit]
+        return replace(self, stopped=False, tokens=self.tokens[:limit], logprobs=logprobs, notes=notes)
+
+    def decoded(self, renderer: PolicyRenderer, stops: Sequence[str]) -> _Drawn:
+        """The text of the tokens themselves, up to where a stop text begins: no server's reading of it."""
+        assert self.tokens is not None
+        text, kept, at_text = cut_at_stop(renderer, self.tokens, stops)
+        return _Drawn(
+            text,
+            self.stopped or at_text,
+            self.tokens[:kept],
+            None if self.logprobs is None else self.logprobs[:kept],
+            None,
+            tuple(note for note in self.notes if note == OVER),
+        )
 
 
-_NAMES: dict[type, str] = {dict: "an object", list: "an array", str: "text", int: "an integer", bool: "a truth value"}
+def _filtered(
+    request: SampleRequest, choice: Any, endpoint: Endpoint, prompt_tokens: int | None, counted: int | None
+) -> SampleResult:
+    try:
+        text = _said(choice, "length", endpoint, THINKING).text
+    except BadAnswer:  # often nothing is left of it
+        text = ""
+    return _refused(request, "the server's content filter ended the completion", text, prompt_tokens, counted)
 
 
-def kind(value: Any) -> str:
-    """What kind of JSON a value is, in words."""
-    return "null" if value is None else _NAMES.get(type(value), "a number")
-
-
-def shown(value: Any) -> str:
-    """A value in a message: nothing that is long or deep."""
-    return repr(value)[:40] if value is None or isinstance(value, str | int | float) else kind(value)
+def _refused(
+    request: SampleRequest, reason: str, text: str, prompt_tokens: int | None, counted: int | None
+) -> SampleResult:
+    told = replace(refusal(request, reason), text=text, prompt_tokens=prompt_tokens)
+    return replace(told, n_tokens=counted if text else 0)
 
 
 def _is_integer(value: Any, most: int) -> bool:
@@ -145,17 +184,15 @@ def _count(usage: dict[str, Any], name: str) -> int | None:
     return found
 
 
-def _text(choice: Any, endpoint: Endpoint) -> str:
+def _said(choice: Any, finish: str, endpoint: Endpoint, markers: Markers) -> Message:
     if endpoint == "completions":
         text = field(choice, "text", str, "choice")
+        said = None if text is None else Message(encodable(text))
     else:
-        message = field(choice, "message", dict, "choice")
-        text = field(message, "content", str, "message")
-        if text is None and ("content" in message or message.get("role") == "assistant"):
-            text = ""  # a message that says nothing, by the protocol null
-    if text is None:
+        said = read_message(field(choice, "message", dict, "choice"), finish, markers)
+    if said is None:
         raise BadAnswer("no text")
-    return encodable(text)
+    return said
 
 
 def _tokens(choice: dict[str, Any], vocabulary: int) -> tuple[int, ...] | None:
@@ -191,11 +228,9 @@ def _logprobs(choice: dict[str, Any]) -> tuple[float, ...] | None:
     return tuple(float(x) for x in numbers) if whole else None
 
 
-def _agree(tokens: tuple[int, ...], logprobs: tuple[float, ...] | None, counted: int | None, limit: int | None) -> None:
+def _agree(tokens: tuple[int, ...], logprobs: tuple[float, ...] | None, counted: int | None) -> None:
     n = len(tokens)
     if logprobs is not None and len(logprobs) != n:
         raise BadAnswer(f"{n} token_ids and {len(logprobs)} log probabilities; expected one a token")
     if counted is not None and counted != n:
         raise BadAnswer(f"{n} token_ids and completion_tokens {counted}; expected the same number")
-    if limit is not None and n > limit:
-        raise BadAnswer(f"{n} token_ids, where at most {limit} were asked for")

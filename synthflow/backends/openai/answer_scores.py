@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from synthflow.backends.admission import refusal, scored
-from synthflow.backends.openai.answer import ABOVE_ZERO, BadAnswer, field, kind, shown
+from synthflow.backends.openai.answer import ABOVE_ZERO
+from synthflow.backends.openai.fields import BadAnswer, field, kind, shown
 from synthflow.backends.openai.protocol import Server, top_of
 from synthflow.backends.top_logprobs import entropy_floor
 from synthflow.contracts import SampleRequest, SampleResult

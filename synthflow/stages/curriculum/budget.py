@@ -154,6 +154,11 @@ class Budget(Stage):
         n, correct, wrong = (known[c].to_numpy().astype(np.int64) for c in ("n", "n_correct", "n_wrong"))
         per, cost = self.config.rollouts_per_problem, np.ones_like(n)
         if per is None:
+            if known["tokens"].null_count():
+                raise UserError(
+                    f"stage {self.name!r}: tokens_per_problem needs the number of tokens of every rollout, and a "
+                    "server told none; give rollouts_per_problem in its place"
+                )
             per, cost = self.config.tokens_per_problem, np.ceil(known["tokens"].to_numpy()).astype(np.int64)
         budget = int(per * known.height)
         cost = np.maximum(1, cost)  # empty completions cost something, too

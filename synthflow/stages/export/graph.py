@@ -48,7 +48,7 @@ FLAT = ConfigSpec(
         ExportColumn("verdict_value", F32, "1 correct, 0 wrong, null unknown", "if_any"),
         ExportColumn("verdict_reason", STRING, "why, always given for unknown", "if_any"),
         ExportColumn("finish_reason", STRING, "stop, length (truncated), refused, or poison (it kills the engine)"),
-        ExportColumn("n_tokens", I32, "tokens of the response"),
+        ExportColumn("n_tokens", I32, "tokens of the response", "if_any"),
         ExportColumn("pass_rate", F32, "of its (problem, policy, round, sampling)", "if_any"),
         ExportColumn("group_state", STRING, "all_correct, mixed, all_wrong or undecided", "if_any"),
         ExportColumn("labeler", STRING, "who valued the steps", "if_any"),

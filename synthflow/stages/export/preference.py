@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import polars as pl
 from pydantic import Field
@@ -45,6 +46,7 @@ from synthflow.stages.export.columns import (
     ExportColumn,
 )
 from synthflow.stages.export.sft import mined_rules, trainable_rules, unknown_rules
+from synthflow.stages.export.thoughts import Thinking, trained_on
 from synthflow.stages.export.views import (
     blank,
     candidates,
@@ -148,6 +150,9 @@ class PreferenceConfig(ExportConfig):
     only: str | None = Field(
         None, description="unpaired: the stage mine.unpaired that says what is positive and negative, where several are"
     )
+    thinking: Literal["keep", "drop"] = Field(
+        "keep", description="a policy's thought before its answer: keep it with both markers, or drop it"
+    )
     margin: bool = Field(True, description="write margin, which reward trainers add to their loss")
     min_margin: float | None = Field(None, ge=0, le=1, description="least margin of a pair")
     max_per_problem: int | None = Field(None, ge=1, description="most pairs of one problem: those of largest margin")
@@ -162,6 +167,7 @@ class ExportPreference(ParquetExport):
     version = "1"
     account = Account("preference", "sf_pair_id", "pairs", "pair_id")
     Config = PreferenceConfig
+    added = ("thinking",)
     reads = ("pairs",)
     summary = "Better answers against worse ones, for preference training."
 
@@ -189,7 +195,7 @@ class ExportPreference(ParquetExport):
             yield "TRL's and OpenRLHF's reward trainers put `margin` into their loss; `margin: false` leaves it out."
 
     def project(self, part: Inputs, services: Services) -> Iterable[Ledger]:
-        pairs = _pairs(part)
+        pairs = _pairs(part, self.config.thinking)
         kept, rejects = self._keep(pairs)
         yield Ledger("preference", "pair", pairs.get_column("pair_id"), _messages(kept), rejects)
         if self.config.text:
@@ -240,7 +246,7 @@ class ExportPreference(ParquetExport):
         kept, rejects = take(rollouts, "rollout_id", rules)
         rows = kept.select(
             pl.col("messages").alias("prompt"),
-            reply(pl.col("completion")).alias("completion"),
+            reply(trained_on(pl.col("completion"), self.config.thinking, pl.col("_thought_end"))).alias("completion"),
             label.alias("label"),
             pl.col("_weight").abs().alias("sf_weight"),
             *sidecars_of_rollout(),
@@ -253,7 +259,7 @@ def _without_margin(spec: ConfigSpec) -> ConfigSpec:
     return ConfigSpec(spec.name, spec.comment, columns, spec.usage, spec.shuffled)
 
 
-def _pairs(part: Inputs) -> pl.DataFrame:
+def _pairs(part: Inputs, thinking: Thinking) -> pl.DataFrame:
     """Pairs with the whole answers (`_chosen`, `_rejected`), the writer of chosen, and the problem's group."""
     wrote = (
         part.frame("rollouts", ["rollout_id", "policy_id", "round"])
@@ -265,9 +271,13 @@ def _pairs(part: Inputs) -> pl.DataFrame:
     return (
         part.frame("pairs")
         .with_columns(
-            (pl.col("prefix") + pl.col("chosen")).alias("_chosen"),
-            (pl.col("prefix") + pl.col("rejected")).alias("_rejected"),
-            pl.col("prefix").str.len_chars().cast(pl.Int32).alias("prefix_chars"),
+            trained_on(pl.col("prefix") + pl.col("chosen"), thinking).alias("_chosen"),
+            trained_on(pl.col("prefix") + pl.col("rejected"), thinking).alias("_rejected"),
+        )
+        .with_columns(
+            (pl.col("_chosen").str.len_chars().cast(pl.Int32) - pl.col("chosen").str.len_chars().cast(pl.Int32))
+            .clip(lower_bound=0)
+            .alias("prefix_chars")
         )
         .join(wrote, on="chosen_rollout_id", how="left")
         .join(group, on="problem_id", how="left")

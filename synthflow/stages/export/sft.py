@@ -36,6 +36,7 @@ from synthflow.stages.export.base import (
 )
 from synthflow.stages.export.columns import MESSAGES, OF_ROLLOUT, WEIGHT, ConfigSpec, ExportColumn
 from synthflow.stages.export.sft_tokens import MASKED, SFT_TOKENS, token_ledger
+from synthflow.stages.export.thoughts import HIDDEN, Thinking, trained_on
 from synthflow.stages.export.views import (
     UNSEEN,
     blank,
@@ -77,6 +78,11 @@ class SftConfig(ExportConfig):
         None, description="the stage mine.unpaired whose positives are written, where several are above"
     )
     deduplicate: bool = Field(True, description="drop answers that repeat another one of the same prompt word by word")
+    thinking: Thinking = Field(
+        "keep",
+        description="a policy's thought before its answer: keep it with both markers, drop it, or mask it: left out of "
+        "the loss, in sft_tokens alone",
+    )
     tokens: bool = Field(False, description="write sft_tokens too: input_ids, and labels that a loss mask leaves out")
     min_pass_rate: float | None = Field(None, ge=0, le=1, description="least pass rate of the problem's group")
     max_pass_rate: float | None = Field(None, ge=0, le=1, description="largest pass rate of the problem's group")
@@ -89,6 +95,7 @@ class ExportSft(ParquetExport):
     version = "1"
     account = Account("sft", "sf_rollout_id", "rollouts", "rollout_id", "c.condition <> 'prefix'")
     Config = SftConfig
+    added = ("thinking",)
     reads = ("rollouts", "scores")
     summary = "Conversations that end with an answer judged correct, for supervised fine-tuning."
 
@@ -110,26 +117,31 @@ class ExportSft(ParquetExport):
             rules = [*mined_rules(), Rule(pl.col("_weight") < 0, "a negative")]
         correct, wrong = take(rollouts, "rollout_id", [*rules, *self._rules()])
         chosen, surplus = self._choose(correct)
-        plain, masked = take(chosen, "rollout_id", [MASKED])
+        thinking = self.config.thinking
+        plain, masked = take(chosen, "rollout_id", [MASKED, *([HIDDEN] if thinking == "mask" else [])])
+        text = trained_on(pl.col("completion"), thinking, pl.col("_thought_end"))
         rows = plain.select(
-            pl.concat_list("messages", reply(pl.col("completion"))).alias("messages"),
+            pl.concat_list("messages", reply(text)).alias("messages"),
             pl.col("_weight").alias("sf_weight"),
             *sidecars_of_rollout(),
         )
         yield Ledger("sft", "rollout", rollouts.get_column("rollout_id"), rows, pl.concat([wrong, surplus, masked]))
         if self.config.tokens:
-            yield token_ledger(part, chosen)
+            yield token_ledger(part, chosen, services if thinking == "mask" else None)
 
     def _rules(self) -> list[Rule]:
         return [
             *filter_rules("rollout"),
             *_sound_rules(),
+            *([Rule(_says_nothing(), "no answer after its thought")] if self.config.thinking == "drop" else []),
             *pass_rate_rules(self.config.min_pass_rate, self.config.max_pass_rate),
         ]
 
     def _choose(self, correct: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         order = ["n_tokens", "rollout_id"] if self.config.prefer == "short" else ["rollout_id"]
-        ranked = correct.sort("problem_id", *order).with_columns(prompt_key("messages").alias("_prompt"))
+        ranked = correct.sort("problem_id", *order, nulls_last=True).with_columns(
+            prompt_key("messages").alias("_prompt")
+        )
         same = ["problem_id", "_prompt", "completion_hash"]
         first = pl.col("rollout_id").first().over(same)
         repeated = pl.lit(self.config.deduplicate) & (pl.col("rollout_id") != first)
@@ -140,6 +152,10 @@ class ExportSft(ParquetExport):
         place = pl.col("rollout_id").cum_count().over("problem_id")
         chosen, over = take(distinct, "rollout_id", [Rule(place > most, f"over max_per_problem {most}")])
         return chosen, pl.concat([duplicates, over])
+
+
+def _says_nothing() -> pl.Expr:
+    return trained_on(pl.col("completion"), "drop", pl.col("_thought_end")).str.strip_chars() == ""
 
 
 def unknown_rules() -> list[Rule]:

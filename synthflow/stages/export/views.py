@@ -116,10 +116,13 @@ def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
 
     Beside `ROLLOUT_COLUMNS`: `messages` to be trained on (train_prompt, or prompt where there is none), verdict and
     its reason (null where nothing judged), `dropped` (the filter that drops it), `masked` (its loss mask leaves tokens
-    out) in place of the mask, pass_rate, difficulty_bin and the problem's facts. `verify_stage` None reads the only
-    verify stage above, or none at all if there is none.
+    out) in place of the mask, `_thought_end` (where the policy's thought ends, null where that is not told), pass_rate,
+    difficulty_bin and the problem's facts. `verify_stage` None reads the only verify stage above, or none at all if
+    there is none.
     """
-    rollouts = part.frame("rollouts", [*ROLLOUT_COLUMNS, "loss_mask"]).filter(pl.col("condition") != "prefix")
+    rollouts = part.frame("rollouts", [*ROLLOUT_COLUMNS, "loss_mask", "author_spans"]).filter(
+        pl.col("condition") != "prefix"
+    )
     rollouts = rollouts.unique("rollout_id", keep="first", maintain_order=True)  # stages that sample alike share some
     if verify_stage is not None or verify_stages(part.ancestors):
         judged = verdicts(part, verify_stage).select("rollout_id", "verdict", pl.col("reason").alias("verdict_reason"))
@@ -132,8 +135,9 @@ def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
         rollouts.with_columns(
             pl.coalesce("train_prompt", "prompt").alias("messages"),
             (~pl.col("loss_mask").list.all()).fill_null(False).alias("masked"),
+            thought_ends().alias("_thought_end"),
         )
-        .drop("loss_mask")
+        .drop("loss_mask", "author_spans")
         .join(judged, on="rollout_id", how="left")
         .join(dropped(part, "rollout"), on="rollout_id", how="left")
         .join(dropped(part, "problem", "problem_dropped"), on="problem_id", how="left")
@@ -141,6 +145,13 @@ def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
         .join(problem_facts(part), on="problem_id", how="left")
         .sort("problem_id", "rollout_id")
     )
+
+
+def thought_ends() -> pl.Expr:
+    """Where a rollout's last thought ends, in code points of its completion; null where none was told apart."""
+    author = pl.element().struct.field("author")
+    thoughts = pl.col("author_spans").list.eval(pl.element().filter(author == "thought"))
+    return thoughts.list.last().struct.field("end")
 
 
 def sidecars_of_rollout() -> list[pl.Expr]:

@@ -28,6 +28,10 @@ class FilterStage(AdaptedStage):
     reads = ("rollouts",)
     writes = ("scores",)
 
+    @classmethod
+    def packages(cls) -> Mapping[str, str]:
+        return cls.filter_class.needs_packages
+
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """Scores of kind filter, one a rollout: value 1 keeps and 0 drops; the filter's own value is the detail.
 

@@ -47,6 +47,7 @@ class MonteCarlo(Stage):
 
     use = "label.monte_carlo"
     version = LABELER_VERSION
+    needs_tokens = True
     Config = MonteCarloConfig
     reads = ("rollouts", "scores", "problems")
     writes = ("steps", "rollouts", "scores", "step_values")

@@ -40,6 +40,7 @@ class LabelTree(Stage):
 
     use = "label.tree"
     version = LABELER_VERSION
+    needs_tokens = True
     Config = TreeLabelConfig
     reads = ("rollouts", "scores")
     writes = ("steps", "step_values")

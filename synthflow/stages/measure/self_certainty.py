@@ -22,7 +22,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow import ids
-from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
+from synthflow.contracts import UNANSWERED, Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.errors import UserError
 from synthflow.models.directories import identify, resolve_model
 from synthflow.rollouts import score_rows as shared
@@ -49,6 +49,7 @@ class SelfCertainty(Stage):
     use = "measure.self_certainty"
     version = "1"
     Config = SelfCertaintyConfig
+    needs_packages = dict.fromkeys(("torch", "transformers"), "synthflow[transformers]")
     reads = ("rollouts",)
     writes = ("scores",)
     covers = Coverage("rollouts", "rollout_id", {"scores": "target_id"})
@@ -100,7 +101,7 @@ class SelfCertainty(Stage):
     def _value(self, row: Mapping[str, Any]) -> tuple[float | None, str | None]:
         prompt, tokens = row["prompt_token_ids"], row["token_ids"]
         if not tokens or not prompt:
-            return None, row["finish_reason"] if row["finish_reason"] in ("refused", "poison") else "no_tokens"
+            return None, row["finish_reason"] if row["finish_reason"] in UNANSWERED else "no_tokens"
         if len(prompt) + len(tokens) > self.config.max_length:
             return None, "too_long"
         value = self_certainty(_model(resolve_model(self.config.model), self.config.device), prompt, tokens)

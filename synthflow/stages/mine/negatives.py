@@ -46,7 +46,9 @@ def ranked(right: Sequence[Row], wrong: Sequence[Row], how: Negatives, limit: in
         grams = {row["rollout_id"]: _grams(row["completion"]) for row in (*right, *wrong)}
         return [(a, b, 1 - _jaccard(grams[a["rollout_id"]], grams[b["rollout_id"]])) for a in right for b in wrong]
     if how == "nearest_length":
-        return [(a, b, float(abs(a["n_tokens"] - b["n_tokens"]))) for a in right for b in wrong]
+        untold = any(row["n_tokens"] is None for row in (*right, *wrong))  # then characters tell
+        sizes = {r["rollout_id"]: len(r["completion"]) if untold else r["n_tokens"] for r in (*right, *wrong)}
+        return [(a, b, float(abs(sizes[a["rollout_id"]] - sizes[b["rollout_id"]]))) for a in right for b in wrong]
     return [(a, b, -float(b["number"]) if how == "hardest" else 0.0) for a in right for b in wrong]
 
 

@@ -53,4 +53,4 @@ def candidates(
 
 def _side(row: Mapping[str, Any]) -> Side:
     value = float(row["right"])
-    return Side(row["rollout_id"], row["completion"], row["n_tokens"], value, value, value)
+    return Side(row["rollout_id"], row["completion"], row["n_tokens"] or 0, value, value, value)

@@ -93,6 +93,7 @@ class MineSplices(Stage):
 
     use = "mine.splices"
     version = "1"
+    needs_tokens = True
     Config = SplicesConfig
     reads = ("rollouts", "scores", "steps", "step_values")
     writes = ("rollouts", "artifacts")

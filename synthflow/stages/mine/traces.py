@@ -74,7 +74,7 @@ class MineTraces(Stage):
         )
         ranked = (
             judged.filter(pl.col("why").is_null())
-            .sort("problem_id", -pl.col("mean").round(6), "n_tokens", "rollout_id")
+            .sort("problem_id", -pl.col("mean").round(6), "n_tokens", "rollout_id", nulls_last=True)
             .with_columns(
                 (pl.col("rollout_id") != pl.col("rollout_id").first().over("problem_id", "completion_hash")).alias(
                     "again"

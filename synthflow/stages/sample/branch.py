@@ -99,6 +99,7 @@ class Branch(Stage):
 
     use = "sample.branch"
     version = VERSION
+    needs_tokens = True
     writes_rollouts = True
     Config = BranchConfig
     reads = ("rollouts", "scores", "problems")

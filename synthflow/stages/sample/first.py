@@ -22,10 +22,13 @@ from synthflow.contracts import (
     Stage,
     StageConfig,
 )
+from synthflow.errors import TemplateRefusal
+from synthflow.rollouts.problem_measures import problem_rejects
 from synthflow.rollouts.requests import Messages, RolloutIds, ask, messages_of
 from synthflow.rollouts.rows import Drawn, rollout_rows, sampling_row
 
 TEMPLATE = "{prompt}"
+REFUSED = "refused"
 
 
 class FirstRolloutsConfig(StageConfig):
@@ -68,18 +71,35 @@ class FirstRollouts(Stage):
         return [sampling_row(self.config.params(), self.config.template, "none")]
 
     def draw(self, inputs: Inputs, services: Services, indices: Callable[[str], range]) -> pa.Table:
-        """Sample the rollouts that `indices` says of each problem_id, and give their rows."""
+        """The rows alone of what `sampled` gives.
+
+        Raises:
+            TemplateRefusal: if the policy's chat template refuses the messages of a problem.
+        """
+        made = self.sampled(inputs, services, indices)
+        for row in made["rejects"].to_pylist() if "rejects" in made else ():
+            raise TemplateRefusal(row["reason"])
+        return made["rollouts"]
+
+    def sampled(self, inputs: Inputs, services: Services, indices: Callable[[str], range]) -> dict[str, pa.Table]:
+        """Sample the rollouts that `indices` says of each problem_id.
+
+        Returns:
+            `rollouts`; and `rejects` of problems whose messages the policy's chat template refuses, if there are any.
+        """
         problems = inputs.frame("problems", ["problem_id", "prompt"]).sort("problem_id")
         identity = services.identity(self.config.policy)
         sampling = self.config.sampling_id()
         rollout_ids = RolloutIds(identity.policy_id, sampling, services.run_seed)
-        drawn = [
-            one
-            for problem in problems.iter_rows(named=True)
-            for one in self._drawn(problem, indices(problem["problem_id"]), rollout_ids, services)
-        ]
+        drawn: list[Drawn] = []
+        refused: dict[str, str] = {}
+        for problem in problems.iter_rows(named=True):
+            try:
+                drawn += self._drawn(problem, indices(problem["problem_id"]), rollout_ids, services)
+            except TemplateRefusal as error:
+                refused[problem["problem_id"]] = f"{REFUSED}: {error}"
         results = ask([one.request for one in drawn], self.config.policy, services)
-        return rollout_rows(
+        rows = rollout_rows(
             drawn,
             results,
             policy_id=identity.policy_id,
@@ -87,6 +107,8 @@ class FirstRollouts(Stage):
             sampling=sampling,
             stage_id=services.stage_id,
         )
+        rejects = problem_rejects(list(refused), list(refused.values()), services.stage_id)
+        return {"rollouts": rows, "rejects": rejects} if refused else {"rollouts": rows}
 
     def _drawn(
         self, problem: Mapping[str, Any], indices: range, rollout_ids: RolloutIds, services: Services
@@ -134,4 +156,4 @@ class Sample(FirstRollouts):
         )
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
-        return {"rollouts": self.draw(inputs, services, lambda problem: range(self.config.n))}
+        return self.sampled(inputs, services, lambda problem: range(self.config.n))

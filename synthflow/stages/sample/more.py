@@ -82,12 +82,12 @@ class SampleMore(FirstRollouts):
         extra = dict(asked.filter(pl.col("detail") > 0).iter_rows())
         start = self._next_indices(inputs, services)
         indices = {problem: range(start[problem], start[problem] + n) for problem, n in extra.items()}
-        rows = self.draw(inputs, services, lambda problem: indices.get(problem, range(0)))
+        made = self.sampled(inputs, services, lambda problem: indices.get(problem, range(0)))
         problems = inputs.frame("problems", ["problem_id"], nearest=True)["problem_id"].unique().sort()
         left = [problem for problem in problems if problem not in indices]
-        services.count(rows=rows.num_rows, without=len(left))
+        services.count(rows=made["rollouts"].num_rows, without=len(left))
         rejects = problem_rejects(left, ["no_budget"] * len(left), services.stage_id)
-        return {"rollouts": rows, "rejects": rejects}
+        return made | {"rejects": pa.concat_tables([rejects, *([made["rejects"]] if "rejects" in made else [])])}
 
     def _next_indices(self, inputs: Inputs, services: Services) -> dict[str, int]:
         """The first index that is free, of every problem of the first wave."""

@@ -35,6 +35,7 @@ class SampleTree(Stage):
 
     use = "sample.tree"
     version = "1"
+    needs_tokens = True
     gives_verdicts = True
     writes_rollouts = True
     Config = TreeSearchConfig

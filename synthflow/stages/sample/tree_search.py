@@ -142,7 +142,7 @@ class Forest:
 
     def _take(self, wanted: PathRequest, result: SampleResult, text: str, judgement: Judgement, scorer: Scorer) -> None:
         search, problem = wanted.search, wanted.request.problem_id
-        search.spent += result.n_tokens
+        search.spent += result.n_tokens or 0
         drawn = _drawn(wanted)
         self._sampled[drawn.condition].append((drawn, result))
         row = self._whole_row(wanted, result, text)

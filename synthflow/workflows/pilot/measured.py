@@ -165,7 +165,7 @@ def _journaled(folder: Path, problems: Sequence[str], owner: Mapping[str, str], 
                 at_ns, result = record
                 known = found.get(result.rollout_id)
                 if known is None or at_ns / 1e9 < known[0].at:
-                    answer = Answer(at_ns / 1e9, result.elapsed_s, result.n_tokens)
+                    answer = Answer(at_ns / 1e9, result.elapsed_s, result.n_tokens or 0)
                     found[result.rollout_id] = answer, len(line)
     for rollout, (_, n_bytes) in found.items():
         book.add("bytes", owner[rollout], n_bytes)

@@ -12,7 +12,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from synthflow.backends.openai import answer
-from synthflow.backends.openai.answer import BadAnswer
+from synthflow.backends.openai.fields import BadAnswer
 from synthflow.backends.openai.protocol import Endpoint
 from synthflow.backends.renderer import PolicyRenderer
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
@@ -56,7 +56,6 @@ SPOILT: dict[str, Any] = {
     "a token below the vocabulary": with_choice(token_ids=[40, -1, 42]),
     "a token above the vocabulary": with_choice(token_ids=[40, 344, 42]),
     "a list for a token": with_choice(token_ids=[40, [[[41]]], 42]),
-    "more tokens than asked for": with_choice(None, token_ids=[40] * 9, logprobs=None),
     "fewer tokens than counted": with_choice(token_ids=[40, 41], logprobs=None),
     "fewer log probabilities than tokens": with_choice(logprobs={"token_logprobs": [-0.5]}),
     "log probabilities of a wrong type": with_choice(logprobs=[-0.5, -0.25, -1.0]),
@@ -89,7 +88,7 @@ def test_a_chat_message_has_a_text_or_says_nothing(message: Any) -> None:
 
 def test_what_is_not_there_is_null() -> None:
     bare = parse(with_choice(None, token_ids=None, logprobs=None))
-    assert (bare.text, bare.token_ids, bare.logprobs, bare.n_tokens, bare.prompt_tokens) == ("abc", None, None, 0, 3)
+    assert (bare.text, bare.token_ids, bare.logprobs, bare.n_tokens, bare.prompt_tokens) == ("abc", None, None, None, 3)
     for hole in (None, math.nan, -math.inf, -1e300):
         assert parse(with_choice(logprobs={"token_logprobs": [-0.5, hole, -1.0]})).logprobs is None
     chat = {"content": [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -0.25}]}
@@ -192,3 +191,78 @@ def _renderer(directory: Path) -> PolicyRenderer:
     if directory not in _loaded:
         _loaded[directory] = PolicyRenderer.load(directory)
     return _loaded[directory]
+
+
+def test_more_tokens_than_were_asked_for_are_cut_and_told(policy_dir: Path) -> None:
+    """Where the tokens tell the text; elsewhere the text stays, and is told."""
+    long = {"token_ids": [40, 41, 42] * 3, "logprobs": {"token_logprobs": [-0.5] * 9}}
+    usage = {"prompt_tokens": 3, "completion_tokens": 9}
+    renderer = PolicyRenderer.load(policy_dir)
+    cut = parse(with_choice(usage, **long), renderer=renderer)
+    assert cut.token_ids == (40, 41, 42, 40, 41, 42, 40, 41) and len(cut.logprobs or ()) == cut.n_tokens == 8
+    assert (cut.text, cut.finish_reason, cut.notes) == (renderer.decode(cut.token_ids), "length", (answer.OVER,))
+    kept = parse(with_choice(usage, token_ids=None, logprobs=None))
+    assert (kept.text, kept.n_tokens, kept.finish_reason, kept.notes) == ("abc", 9, "stop", (answer.OVER,))
+
+
+def chat(message: dict[str, Any], finish: str = "stop", **choice: Any) -> SampleResult:
+    return parse({"choices": [{"finish_reason": finish, "message": message, **choice}]}, "chat")
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_a_thought_that_a_server_cut_out_is_put_back(name: str) -> None:
+    both = chat({"content": "\n\nIt is 2.", name: "\n1 + 1\n"})
+    assert both.text == "<think>\n1 + 1\n</think>\n\nIt is 2."
+    assert both.answer_start is not None and both.text[both.answer_start :] == "It is 2."
+    assert both.notes == ("its thought came apart from its answer, and was put together with it",)
+
+
+def test_a_whole_reply_that_a_server_takes_for_a_thought_is_a_reply() -> None:
+    """vLLM's parsers do that with every reply without tags; one that ran into the limit may be an open thought."""
+    whole = chat({"content": None, "reasoning": "It is 2."})
+    assert (whole.text, whole.answer_start) == ("It is 2.", None) and len(whole.notes) == 1
+    cut = chat({"content": None, "reasoning": "1 + 1"}, "length")
+    assert (cut.text, cut.answer_start) == ("<think>\n1 + 1", len("<think>\n1 + 1"))
+
+
+def test_with_a_tokenizer_the_tokens_tell_what_was_thought(policy_dir: Path) -> None:
+    renderer = PolicyRenderer.load(policy_dir)
+    message = {"content": "cut", "reasoning": "out"}
+    found = {"choices": [{"finish_reason": "stop", "message": message, "token_ids": [40, 41, 42]}]}
+    result = answer.parse(REQUEST, found, "chat", renderer, 0.5, vocabulary=344)
+    assert result.text == renderer.decode((40, 41, 42)) and result.notes == ()
+
+
+PARTS: dict[str, tuple[Any, str, int | None]] = {
+    "texts": ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab", None),
+    "output": ([{"type": "output_text", "text": "a"}], "a", None),
+    "a thought": (
+        [{"type": "thinking", "thinking": [{"type": "text", "text": "t"}]}, {"type": "text", "text": "a"}],
+        "<think>\nt\n</think>\n\na", 20,
+    ),
+    "nothing": ([], "", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_content_in_parts_is_one_text(kind: str) -> None:
+    parts, text, start = PARTS[kind]
+    result = chat({"content": parts})
+    assert (result.text, result.answer_start) == (text, start)
+    with pytest.raises(BadAnswer, match="has the type 'image_url'"):
+        chat({"content": [*parts, {"type": "image_url"}]})
+
+
+def test_the_words_of_a_refusal_are_kept() -> None:
+    own = chat({"content": None, "refusal": "I will not."})
+    assert (own.finish_reason, own.text, own.reason) == (
+        "refused", "I will not.", "the model refuses, in the words of its text",
+    )  # fmt: skip
+    filtered = chat({"content": "I beg"}, "content_filter")
+    assert (filtered.finish_reason, filtered.text) == ("refused", "I beg")
+
+
+def test_without_usage_nothing_is_counted() -> None:
+    result = chat({"content": "abc"})
+    assert (result.n_tokens, result.prompt_tokens) == (None, 3)
+    assert journal.decode(journal.encode(result, "p_1", 5).rstrip(b"\n")) == (5, result)

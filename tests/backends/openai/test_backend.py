@@ -10,6 +10,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from synthflow.backends import load_renderer, open_backend
-from synthflow.backends.openai import client
+from synthflow.backends.openai import client, server_pool
 from synthflow.backends.openai import rate_limit as pace
 from synthflow.backends.openai.backend import OpenAIBackend
 from synthflow.backends.renderer import PolicyRenderer
@@ -357,9 +358,63 @@ def test_a_key_that_no_header_takes_is_told_before_it_is_sent(
 
 def test_a_wrong_key_costs_a_handful_of_requests(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
     server = serve(lambda n, b: error(401, "bad key"))
-    errors = [f.exception(30) for f in start(server).submit_many([request(i) for i in range(300)])]
+    asked = [replace(request(i), problem_id=f"p_{i}") for i in range(300)]
+    errors = [f.exception(30) for f in start(server).submit_many(asked)]
     assert all(isinstance(e, InfrastructureError) and "401: bad key" in str(e) for e in errors)
-    assert len(server.seen) <= pace.FIRST_LIMIT
+    assert len(server.seen) < pace.FIRST_LIMIT + server_pool.TURNED_AWAY
+
+
+def test_what_one_problem_is_turned_away_for_is_its_own_fault(
+    serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    """A gateway that answers 403 to one prompt does so before it has answered any other."""
+    server = serve(lambda n, b: error(403, "no such words") if b["seed"] < 40 else completion(b))
+    asked = [replace(request(i), problem_id=f"p_{i // 40}") for i in range(80)]
+    futures = start(server).submit_many(asked)
+    assert {str(f.exception(30)).partition(" answers ")[2] for f in futures[:40]} == {"403: no such words"}
+    assert {f.result(30).finish_reason for f in futures[40:]} == {"stop"}
+
+
+@pytest.mark.parametrize("dropped", ["seed", "logprobs", "top_p", "max_completion_tokens"])
+def test_what_a_server_refuses_is_left_out_and_every_answer_says_so(
+    dropped: str, serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    def script(n: int, body: dict[str, Any]) -> Reply:
+        time.sleep(0.01)
+        return error(400, f"Unsupported parameter: '{dropped}'") if dropped in body else completion(body)
+
+    server = serve(script)
+    backend = start(server, weights=None, server="openai", logprobs=True)
+    results = [f.result(30) for f in backend.submit_many([request(i, None) for i in range(40)])]
+    assert {r.finish_reason for r in results} == {"stop"}
+    other = "max_tokens was sent in place of max_completion_tokens"
+    assert {r.notes for r in results} == {(other if dropped.startswith("max") else f"{dropped} was not sent",)}
+    assert len(server.seen) <= 40 + pace.FIRST_LIMIT, "learned once"
+    assert all("max_tokens" in s or "max_completion_tokens" in s for s in server.seen)
+
+
+def test_a_parameter_is_not_left_out_for_a_refusal_of_something_else(
+    serve: Callable[..., Server], start: Callable[..., Backend]
+) -> None:
+    server = serve(lambda n, b: error(400, "invalid: seed of evil") if n < 2 else completion(b))
+    backend = start(server, weights=None, server="openai")
+    assert ask(backend, request(1, None)).finish_reason == "refused"
+    assert ask(backend, request(2, None)).notes == () and "seed" in server.seen[-1]
+
+
+def test_what_is_sent_is_a_field(serve: Callable[..., Server], start: Callable[..., Backend]) -> None:
+    server = serve()
+    fields = {"seed": False, "max_tokens": True}
+    backend = start(server, weights=None, server="openai", send=fields, enable_thinking=False)
+    assert ask(backend, request(1, None)).notes == ("seed was not sent",)
+    assert "seed" not in server.seen[0] and server.seen[0]["max_tokens"] == 1024
+    assert "max_completion_tokens" not in server.seen[0]
+    assert server.seen[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    cold = start(server, weights=None, server="openai", send={"temperature": False})
+    assert "temperature, which is 0.5 here" in str(ask(cold, request(1, None, temperature=0.5)).reason)
+    for wrong in ({"prompt": False}, {"max_tokens": False, "max_completion_tokens": False}):
+        with pytest.raises(Mistakes):
+            start(server, send=wrong)
 
 
 def test_a_server_without_the_model_is_left_alone_while_another_answers(

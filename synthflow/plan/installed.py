@@ -1,0 +1,43 @@
+"""Packages that what is planned will import, found missing before anything runs.
+
+Invariant: nothing is imported to find out. Only stages that have something left to do are asked, since a run that
+samples nothing needs no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from synthflow import registry
+from synthflow.errors import Mistake, Mistakes
+
+if TYPE_CHECKING:
+    from synthflow.spec.pipeline import Pipeline
+
+
+def check_installed(pipeline: Pipeline, stages: Collection[str]) -> None:
+    """See that this machine can run some stages of a pipeline.
+
+    Raises:
+        Mistakes: naming each package that is missing, who needs it, and what to install.
+    """
+    found = []
+    for where, packages in _needed(pipeline, stages):
+        for package, extra in packages.items():
+            if find_spec(package) is None:
+                found.append(
+                    Mistake(where, f"needs the package {package!r}, which is not installed", f"install {extra}")
+                )
+    if found:
+        raise Mistakes(list(dict.fromkeys(found)), f"the pipeline {pipeline.name!r}, on this machine")
+
+
+def _needed(pipeline: Pipeline, stages: Collection[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    nodes = [node for node in pipeline.nodes if node.name in stages]
+    for name in sorted({name for node in nodes for name in type(node.stage).policies(node.config)}):
+        policy = pipeline.policies[name]
+        yield f"policies.{name}.backend", registry.load("backends", policy.backend).packages(policy)
+    for node in nodes:
+        yield f"stages.{node.name}.use", type(node.stage).packages()
