@@ -140,18 +140,18 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "resume", "a_release_of_another_spec_counts", "stores/manifest.py",
-        "commit.files and self._published.get(stage) != (fingerprint, key)",
+        "commit.files and self._published.get(stage) is not commit",
         "commit.files and not self._published",
         (MANIFEST,),
     ),
     Fault(
-        "resume", "key_ignores_stages_of_whole_scope_above", "stores/manifest.py",
+        "resume", "key_ignores_stages_of_whole_scope_above", "stores/graph.py",
         'for a in self.ancestors_of(stage) if self.stages[a].scope == "whole"]',
         'for a in self.ancestors_of(stage) if a == ALL]',
         (MANIFEST,),
     ),
     Fault(
-        "resume", "whole_key_counts_partitions", "stores/manifest.py",
+        "resume", "whole_key_counts_partitions", "stores/graph.py",
         'content_id("k", record.fingerprint, pids)', 'content_id("k", record.fingerprint, len(pids))',
         (MANIFEST,),
     ),

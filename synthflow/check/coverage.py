@@ -13,7 +13,7 @@ from typing import Any
 
 from synthflow.check.database import Rows, quoted
 from synthflow.schema import TABLES
-from synthflow.stores.manifest import StageRecord
+from synthflow.stores.graph import StageRecord
 
 _AGAIN = "take the stage's lines of this unit out of manifest.jsonl and run again; if it comes back, report it"
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from synthflow.check.report import Finding, Findings, Severity
 from synthflow.check.shards import Placed
 from synthflow.schema import TABLES
-from synthflow.stores.manifest import ALL, Graph
+from synthflow.stores.graph import ALL, Graph
 from synthflow.stores.old_records import todays_words_sql
 
 _MEMORY = "1GB"

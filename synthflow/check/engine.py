@@ -36,7 +36,7 @@ from synthflow.check.recompute import recompute
 from synthflow.check.record import CheckedManifest
 from synthflow.check.report import CheckReport, Findings
 from synthflow.check.shards import Placed, decode_faults
-from synthflow.stores.manifest import ALL
+from synthflow.stores.graph import ALL
 from synthflow.stores.rundir import RunDirectory
 
 REFERENCE_STAGE = "run"

@@ -14,7 +14,7 @@ from itertools import takewhile
 from synthflow.check.database import Rows
 from synthflow.check.report import Finding
 from synthflow.check.statistics import verify_stage
-from synthflow.stores.manifest import StageRecord
+from synthflow.stores.graph import StageRecord
 
 _FIX = "take this stage's lines out of manifest.jsonl and run again: nothing is sampled for it"
 _BATCH = 256

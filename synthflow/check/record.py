@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from synthflow.check.report import Findings
+from synthflow.stores.graph import ALL, StageRecord
 from synthflow.stores.lock import is_stale, read_lock
-from synthflow.stores.manifest import ALL, KINDS, Manifest, StageRecord
+from synthflow.stores.manifest import KINDS, Manifest
 from synthflow.stores.shards import Shard
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError)

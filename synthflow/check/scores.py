@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from synthflow.check.database import Rows, quoted
-from synthflow.stores.manifest import StageRecord
+from synthflow.stores.graph import StageRecord
 
 _BUG = "the scorer, whose name and version stand in the row, is at fault: mend it and verify again"
 

@@ -8,7 +8,7 @@ counts; and the counts are those of the verdicts on the group's first rollouts.
 from __future__ import annotations
 
 from synthflow.check.database import Rows
-from synthflow.stores.manifest import StageRecord
+from synthflow.stores.graph import StageRecord
 
 _Z = 1.959963984540054
 _TOLERANCE = 2e-4

@@ -16,7 +16,8 @@ from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import CPU, PROGRESS, RunContext, UnitTask
 from synthflow.execute.unanswered import check_answers
 from synthflow.execute.unit import run_unit
-from synthflow.stores.manifest import ALL, Commit, Graph, Manifest
+from synthflow.stores.graph import ALL, Graph
+from synthflow.stores.manifest import Commit, Manifest
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -20,7 +20,8 @@ from synthflow.plan.sources import SourceNow, check_disjoint, read_source
 from synthflow.schema import PROBLEMS
 from synthflow.stages.source.base import Source
 from synthflow.stores.files import no_space_is_clear
-from synthflow.stores.manifest import Commit, Graph, Manifest, StageRecord
+from synthflow.stores.graph import Graph, StageRecord
+from synthflow.stores.manifest import Commit, Manifest
 from synthflow.stores.shards import Shard, write_shard
 
 _BATCH = 4096

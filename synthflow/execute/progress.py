@@ -13,7 +13,8 @@ from typing import Any
 
 from synthflow.execute.rates import RecentRate
 from synthflow.stores.files import write_text
-from synthflow.stores.manifest import Commit, Graph, Manifest
+from synthflow.stores.graph import Graph
+from synthflow.stores.manifest import Commit, Manifest
 
 _SAVE_EVERY_S = 2.0
 

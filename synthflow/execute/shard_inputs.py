@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from synthflow.contracts import Inputs, StageInfo
 from synthflow.schema import TABLES
-from synthflow.stores.manifest import ALL, Commit
+from synthflow.stores.graph import ALL
+from synthflow.stores.manifest import Commit
 from synthflow.stores.shards import read_shard
 
 

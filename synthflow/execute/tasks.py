@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity, SampleRequest, StageInfo
+from synthflow.stores.graph import StageRecord
 from synthflow.stores.journal import Standing
-from synthflow.stores.manifest import Commit, StageRecord
+from synthflow.stores.manifest import Commit
 
 ENGINE = "synthflow_engine"
 """Dask resource of workers that hold an engine; sampling runs there and nothing else does."""

@@ -26,7 +26,8 @@ from synthflow.ids import digest
 from synthflow.rollouts.telemetry import NOTE, elapsed_row
 from synthflow.schema import TELEMETRY
 from synthflow.stages.adapters import stage_class
-from synthflow.stores.manifest import ALL, Commit
+from synthflow.stores.graph import ALL
+from synthflow.stores.manifest import Commit
 from synthflow.stores.shards import Shard, write_shard
 
 

@@ -26,8 +26,8 @@ from synthflow.plan.sources import SourceNow, is_changed, partition_sizes, probl
 from synthflow.plan.volumes import volumes
 from synthflow.rollouts.requests import RolloutIds
 from synthflow.spec.nodes import Node
+from synthflow.stores.graph import ALL, Graph
 from synthflow.stores.journal import answered, place
-from synthflow.stores.manifest import ALL, Graph
 
 Places = NDArray[np.uint64]
 

@@ -14,7 +14,8 @@ from synthflow.plan.records import stage_records
 from synthflow.plan.volumes import volumes
 from synthflow.spec.pipeline import Pipeline
 from synthflow.stages.source.base import Source
-from synthflow.stores.manifest import Graph, Manifest, StageRecord
+from synthflow.stores.graph import Graph, StageRecord
+from synthflow.stores.manifest import Manifest
 
 
 def policy_identities(pipeline: Pipeline) -> dict[str, PolicyIdentity]:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from synthflow.plan.planned import PlannedRun
-from synthflow.stores.manifest import ALL, Graph, Manifest, StageRecord
+from synthflow.stores.graph import ALL, Graph, StageRecord
+from synthflow.stores.manifest import Manifest
 
 _MOST_FIELDS = 3
 

@@ -15,7 +15,7 @@ from synthflow.contracts import ExportStage, PolicyIdentity, Stage
 from synthflow.ids import content_id
 from synthflow.schema import SCHEMA_VERSION
 from synthflow.stages.source.base import Source
-from synthflow.stores.manifest import StageRecord
+from synthflow.stores.graph import StageRecord
 
 if TYPE_CHECKING:
     from synthflow.spec.nodes import Node

@@ -24,7 +24,8 @@ from synthflow.errors import UserError
 from synthflow.ids import content_id
 from synthflow.plan.planned import PlannedRun, SourceUnits
 from synthflow.stages.source.base import Source
-from synthflow.stores.manifest import Manifest, StageRecord
+from synthflow.stores.graph import StageRecord
+from synthflow.stores.manifest import Manifest
 from synthflow.stores.shards import Shard, read_shard
 
 _PROBLEM = {"problem_id": pl.String, "content_hash": pl.String}

@@ -19,8 +19,9 @@ import pytest
 import yaml
 
 from support.runs import run_ok, synthflow, tables, write_spec
+from synthflow.stores.graph import StageRecord
 from synthflow.stores.journal import decode
-from synthflow.stores.manifest import Manifest, StageRecord
+from synthflow.stores.manifest import Manifest
 
 pytestmark = pytest.mark.slow
 

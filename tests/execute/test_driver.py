@@ -11,7 +11,8 @@ from synthflow.errors import InvariantBroken
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.stopping import Stopper
 from synthflow.execute.tasks import RunContext
-from synthflow.stores.manifest import ALL, Commit, Manifest, StageRecord
+from synthflow.stores.graph import ALL, StageRecord
+from synthflow.stores.manifest import Commit, Manifest
 
 STAGES = [
     StageRecord("problems", "source.x", "1", "f_1", "source", (), ("problems",), {}),

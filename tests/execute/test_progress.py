@@ -17,7 +17,8 @@ from synthflow.cli.display import LineDisplay, display_for, facts, totals
 from synthflow.cli.status import run_status, status
 from synthflow.execute.progress import StageProgress, Tracker, cost
 from synthflow.execute.rates import LEAST_REPORTS, RecentRate
-from synthflow.stores.manifest import Commit, Graph, Manifest, StageRecord
+from synthflow.stores.graph import Graph, StageRecord
+from synthflow.stores.manifest import Commit, Manifest
 
 
 def _record(name: str, scope: str, parents: tuple[str, ...] = ()) -> StageRecord:

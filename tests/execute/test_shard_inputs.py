@@ -11,7 +11,8 @@ from support.stages import stage_info
 from synthflow.execute.shard_inputs import ShardInputs
 from synthflow.schema import TABLES
 from synthflow.stores import shards
-from synthflow.stores.manifest import ALL, Commit
+from synthflow.stores.graph import ALL
+from synthflow.stores.manifest import Commit
 from synthflow.stores.shards import write_shard
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from synthflow.errors import InvariantBroken
-from synthflow.stores.manifest import ALL, Commit, Graph, Manifest, StageRecord
+from synthflow.stores.graph import ALL, Graph, StageRecord
+from synthflow.stores.manifest import Commit, Manifest
 
 
 def stage(name: str, scope: str, parents: tuple[str, ...] = (), fingerprint: str | None = None) -> StageRecord:

@@ -20,8 +20,9 @@ from synthflow.schema import TABLES
 from synthflow.stages.adapters import stage_class
 from synthflow.statistics.intervals import wilson
 from synthflow.stores.files import sha256_of, write_text
+from synthflow.stores.graph import ALL, Graph, StageRecord
 from synthflow.stores.journal import JournalWriter
-from synthflow.stores.manifest import ALL, Commit, Graph, Manifest, StageRecord
+from synthflow.stores.manifest import Commit, Manifest
 from synthflow.stores.shards import write_shard
 
 SEED, POLICY = 7, ids.policy_id("weights", "tokenizer", "template")

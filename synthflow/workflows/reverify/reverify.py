@@ -24,8 +24,9 @@ from synthflow.execute.tasks import RunContext, UnitTask
 from synthflow.execute.unit import run_unit
 from synthflow.plan.records import stage_record
 from synthflow.stores.files import write_text, written_aside
+from synthflow.stores.graph import ALL, Graph, StageRecord
 from synthflow.stores.lock import RunLock
-from synthflow.stores.manifest import ALL, Commit, Graph, Manifest, StageRecord
+from synthflow.stores.manifest import Commit, Manifest
 from synthflow.stores.rundir import RunDirectory
 from synthflow.workflows.reverify.churn import Churn, ChurnWriter
 from synthflow.workflows.reverify.extracted import PROBLEM, ROLLOUT, extracted_by
