@@ -147,6 +147,9 @@ class Stage(ABC):
     summary: ClassVar[str] = ""
     identity_excludes: ClassVar[tuple[str, ...]] = ()
     """Configuration fields that are no part of the stage's fingerprint, such as the path of a source."""
+    added: ClassVar[tuple[str, ...]] = ()
+    """Fields that finished runs do not know: no part of the fingerprint while they have their default values, which
+    mean what was done before there were such fields."""
 
     # What other stages, the plan and the check may ask of it: see `stage_info`.
     gives_verdicts: ClassVar[bool] = False

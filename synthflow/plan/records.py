@@ -28,7 +28,8 @@ def scope_of(stage: Stage) -> Literal["source", "partition", "whole"]:
 
 def identity_config(stage: Stage) -> dict[str, Any]:
     """The part of a stage's configuration that can change its rows."""
-    excluded = {"of", "use", *getattr(stage, "identity_excludes", ())}
+    as_before = stage.config.model_dump(include=set(stage.added), exclude_defaults=True)
+    excluded = {"of", "use", *stage.identity_excludes, *(set(stage.added) - set(as_before))}
     config: dict[str, Any] = stage.config.model_dump(mode="json") | dict(stage.identity())
     return {k: v for k, v in config.items() if k not in excluded}
 
