@@ -267,6 +267,13 @@ class Manifest:
             return None
         return commit
 
+    def forget_lost(self) -> None:
+        """Take units for owed whose files are not here: of a run that went on while it was copied, some are not."""
+        root = self.path.parent
+        lost = [key for key, commit in self._commits.items() if not _is_here(root, commit)]
+        for key in lost:
+            del self._commits[key]
+
     def earlier(self, stage: str, fingerprint: str) -> list[Commit]:
         """All commits of a stage under a fingerprint, whatever their units."""
         return [c for (s, f, _), c in self._commits.items() if s == stage and f == fingerprint]
@@ -297,6 +304,16 @@ class Manifest:
             ensure_ascii=False,
             indent=1,
         )
+
+
+def _is_here(root: Path, commit: Commit) -> bool:
+    """Whether a commit's files are there, and its shards as long as they were written."""
+    try:
+        return all((root / s.path).stat().st_size == s.bytes for s in commit.shards) and all(
+            (root / name).is_file() for name in commit.files
+        )
+    except FileNotFoundError:
+        return False
 
 
 def shards_by_table(commits: Iterable[Commit]) -> dict[str, list[Shard]]:

@@ -40,7 +40,7 @@ def run_status(root: Path) -> dict[str, Any]:
     manifest = run.manifest()
     holder = read_lock(run.root)
     owed = manifest.owed()
-    alive = holder is not None and not is_stale(holder)
+    alive = holder is not None and not is_stale(holder, run.root)
     if alive:
         state = "running"
     elif not manifest.attempt:

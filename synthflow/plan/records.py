@@ -28,10 +28,15 @@ def scope_of(stage: Stage) -> Literal["source", "partition", "whole"]:
 
 def identity_config(stage: Stage) -> dict[str, Any]:
     """The part of a stage's configuration that can change its rows."""
-    as_before = stage.config.model_dump(include=set(stage.added), exclude_defaults=True)
-    excluded = {"of", "use", *stage.identity_excludes, *(set(stage.added) - set(as_before))}
+    excluded = {"of", "use", *stage.identity_excludes, *_not_given(stage)}
     config: dict[str, Any] = stage.config.model_dump(mode="json") | dict(stage.identity())
     return {k: v for k, v in config.items() if k not in excluded}
+
+
+def _not_given(stage: Stage) -> set[str]:
+    """Fields that were added after runs were made, and have the values that mean what was done before."""
+    added = set(stage.added)
+    return added - set(stage.config.model_dump(include=added, exclude_defaults=True))
 
 
 def stage_records(pipeline: Pipeline, identities: Mapping[str, PolicyIdentity]) -> list[StageRecord]:
@@ -78,7 +83,7 @@ def stage_record(
         scope=scope_of(node.stage),
         parents=tuple(node.parents),
         writes=tuple(node.stage.writes),
-        config=node.config.model_dump(mode="json"),
+        config=node.config.model_dump(mode="json", exclude=_not_given(node.stage)),
         covers=None
         if covers is None
         else {

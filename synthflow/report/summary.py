@@ -73,9 +73,12 @@ def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -
 
 
 def _pass_rate_by(column: str) -> str:
+    """Problems of which the column says nothing are a row of their own, last; none if it says nothing of any."""
     return f"""SELECT stage, {column}, sum(n_groups)::BIGINT AS n_groups, sum(n_judged)::BIGINT AS n_judged,
             sum(pass_rate * n_judged) / nullif(sum(n_judged), 0) AS pass_rate
-        FROM pass_rate_by_difficulty WHERE {column} IS NOT NULL GROUP BY stage, {column} ORDER BY stage, {column}"""
+        FROM pass_rate_by_difficulty
+        WHERE EXISTS (SELECT 1 FROM pass_rate_by_difficulty WHERE {column} IS NOT NULL)
+        GROUP BY stage, {column} ORDER BY stage, {column} NULLS LAST"""
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
