@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from synthflow.contracts import Estimate
+from synthflow.contracts.foreign import told_in_one_line, wraps
 from synthflow.stages.source.base import Source
 
 if TYPE_CHECKING:
@@ -48,5 +49,6 @@ def volumes(pipeline: Pipeline, problems: Mapping[str, int]) -> dict[str, Estima
             n = problems.get(node.name, 0)
             found[node.name] = Estimate(problems=n, rows={"problems": n})
         else:
-            found[node.name] = node.stage.estimate(_sum([found[p] for p in node.parents]))
+            with told_in_one_line(f"stage {node.name!r} ({node.use}), asked for an estimate,", *wraps(node.stage)):
+                found[node.name] = node.stage.estimate(_sum([found[p] for p in node.parents]))
     return found

@@ -37,6 +37,17 @@ def stage_class(use: str) -> type[Stage]:
     raise UserError(f"no stage is called {use!r}; {hint}")
 
 
+def origin(use: str) -> str:
+    """`my.tags of my-package 0.3`: a stage, or the verifier or filter that it is made of, and who brought it."""
+    kind, _, name = use.partition(".")
+    kinds: dict[str, registry.Kind] = {"verify": "verifiers", "filter": "filters"}
+    if use in registry.names("stages"):
+        return f"{use} of {registry.distribution('stages', use)}"
+    if kind in kinds and name in registry.names(kinds[kind]):
+        return f"{use} of {registry.distribution(kinds[kind], name)}"
+    return use
+
+
 def all_stage_names() -> list[str]:
     """Every name that `use` may have, sorted: stages, `verify.x` and `filter.x`."""
     verifiers = [verifier_stage(name) for name in registry.names("verifiers")]
@@ -52,7 +63,7 @@ def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
         "verifier": name,
-        "verifier_class": wrapped,
+        "wrapped": wrapped,
         "needs_answer": wrapped.needs_answer,
         "__doc__": wrapped.__doc__,
         "__reduce__": _reduce,
@@ -69,7 +80,7 @@ def _bind_filter(name: str, wrapped: type[Filter]) -> type[Stage]:
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
         "filter": name,
-        "filter_class": wrapped,
+        "wrapped": wrapped,
         "__doc__": wrapped.__doc__,
         "__reduce__": _reduce,
     }

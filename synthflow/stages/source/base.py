@@ -19,6 +19,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig
+from synthflow.contracts.foreign import told_in_one_line
 from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError, suggest
 from synthflow.io.json_values import Mended
 from synthflow.io.rows import ChatStyle, Mapped, Row, RowError, prompt_column, to_problem
@@ -132,7 +133,7 @@ class Source(Stage):
     def _problems(self) -> Iterator[dict[str, Any]]:
         how, seen, wrong = self.mapped(), Seen(), list[Mistake]()
         keeps_going = getattr(self.config, "on_bad_row", "fail") == "reject"
-        for row in self.rows():
+        for row in self._read():
             try:
                 if isinstance(row.values, RowError):
                     raise row.values
@@ -154,6 +155,18 @@ class Source(Stage):
                 break
         if wrong:
             raise Mistakes(wrong, f"{self.name} ({self.use})" + (", and perhaps more" * (len(wrong) == MOST_MISTAKES)))
+
+    def _read(self) -> Iterator[Row]:
+        """The rows. What a plug-in raises is told with the last row that it gave."""
+        last: Row | None = None
+        try:
+            for row in self.rows():
+                last = row
+                yield row
+        except Exception as error:
+            place = "before its first row" if last is None else f"after {last.where}"
+            with told_in_one_line(f"{self.name} ({self.use}), {place},", self):
+                raise error
 
     def rejects(self, stage_id: str) -> pa.Table:
         """What `batches` left out: copies (score: how many of that problem), malformed rows by file and line, and
