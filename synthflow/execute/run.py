@@ -29,6 +29,7 @@ from synthflow.ids import content_id
 from synthflow.models.directories import SHIPPED
 from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
 from synthflow.stores.files import write_text
+from synthflow.stores.in_flight import forget_notes
 from synthflow.stores.lock import RunLock
 from synthflow.stores.manifest import Manifest
 from synthflow.stores.rundir import RunDirectory
@@ -113,6 +114,8 @@ def run_pipeline(
             return RunResult(run.root, None, time.monotonic() - started)
         attempt = _open(planned, run, units)
         context = _context(planned, run, attempt, journal_only)
+        if not context.keep_notes:
+            forget_notes(run.journal, attempt)
         stopper.begin(run.root, attempt)
         tracker = _tracker(planned, run, attempt)
         with (
@@ -169,6 +172,7 @@ def _context(planned: PlannedRun, run: RunDirectory, attempt: int, journal_only:
         max_error_rate=pipeline.execution.max_error_rate,
         requests_in_flight=pipeline.execution.requests_in_flight,
         journal_only=journal_only,
+        keep_notes=pipeline.execution.keep_notes,
     )
 
 

@@ -21,7 +21,8 @@ PROGRESS = "synthflow-progress"
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every unit of work of an attempt shares. `journal_only` forbids to sample what is not journaled."""
+    """What every unit of work of an attempt shares. `journal_only` forbids to sample what is not journaled;
+    `keep_notes` keeps the notes of what was handed to engines."""
 
     root: Path
     attempt: int
@@ -33,6 +34,7 @@ class RunContext:
     max_error_rate: float = 0.25
     requests_in_flight: int | None = None
     journal_only: bool = False
+    keep_notes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,9 @@ class ExecutionSpec(BaseModel):
     requests_in_flight: int | None = Field(None, ge=1, description="open sampling requests; null: the backend's own")
     max_error_rate: float = Field(0.25, ge=0.0, le=1.0, description="share of failed requests that stops a run")
     retries: int = Field(3, ge=0, le=100, description="attempts after a failure of a machine or server")
+    keep_notes: bool = Field(
+        False, description="keep journal/*.open, which say what was handed to engines, after their tasks have ended"
+    )
     price_per_million_tokens: float | None = Field(None, ge=0.0, description="for the cost estimate, any currency")
     prometheus_port: int | None = Field(None, ge=1, le=65535, description="serve metrics for Prometheus; null: do not")
     prometheus_host: str = Field("127.0.0.1", min_length=1, description="the address that the metrics are served on")
