@@ -183,7 +183,7 @@ def test_what_raises_on_a_row_is_that_row_s_outcome_and_the_rest_goes_on(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    truth = {"truth": {"use": "label.reference", "of": "verdicts", "checker": "moody"}}
+    truth = {"truth": {"use": "label.reference", "of": "verdicts", "checker": "moody", "groups": "all"}}
     done = call(environment, "run", spec(tmp_path, {**STAGES, **truth}), "--out", run, "--quiet")
     assert done.returncode == 0, done.stderr
     query = "SELECT DISTINCT verdict, reason, detail FROM scores WHERE scorer = 'touchy' ORDER BY 1"
