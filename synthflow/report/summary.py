@@ -44,13 +44,12 @@ _QUERIES: dict[str, str] = {
         FROM qdc ORDER BY position, stage, axis, metric""",
     "qdc_delta": """SELECT stage, previous, axis, metric, before, after, delta FROM qdc_delta
         ORDER BY position, stage, previous, axis, metric""",
-    "calibration": """SELECT calibration, scorer, reference, n, coverage, precision, recall, false_accept,
-            false_accept_low, false_accept_high, kappa, auroc
-        FROM calibration WHERE slice_key = 'all' ORDER BY calibration, scorer, reference""",
+    # All columns: a catalog that an earlier version built lacks some.
+    "calibration": "SELECT * FROM calibration WHERE slice_key = 'all' ORDER BY calibration, scorer, reference",
 }
 
-_CALIBRATION = ("scorer", "reference", "n", "coverage", "precision", "recall", "false_accept", "false_accept_high",
-                "kappa", "auroc")  # fmt: skip
+_CALIBRATION = ("scorer", "reference", "n", "n_problems", "coverage", "precision", "recall", "false_accept",
+                "false_accept_high", "kappa", "auroc")  # fmt: skip
 
 
 def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -> Summary:
@@ -163,7 +162,7 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
     )
     for title, section, columns in sections[:1] if brief else sections:
         if summary.get(section):
-            rows = [[_short(row[column]) for column in columns] for row in summary[section]]
+            rows = [[_short(row.get(column)) for column in columns] for row in summary[section]]
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
     if rows and not brief:
