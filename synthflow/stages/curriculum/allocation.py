@@ -145,8 +145,8 @@ def mixed_forecast(wave: Wave, extra: Ints, prior: Prior = JEFFREYS) -> Floats:
 
     1 where it is mixed already; otherwise 1 less the chance that all m further ones go the same way, which under a
     Beta(a, b) prior is, for k of k right, the product over i < m of (k + a + i) / (k + a + b + i) (the Beta-binomial
-    distribution), and for k of k wrong the same with b. Our default; NaN where nothing was judged. Verdicts that will be
-    unknown are not foreseen.
+    distribution), and for k of k wrong the same with b. Our default; NaN where nothing was judged. Verdicts that will
+    be unknown are not foreseen.
     """
     a, b = prior_of(wave, prior)
     judged = (wave.correct + wave.wrong).astype(np.float64)

@@ -3,9 +3,9 @@
 Invariants: a value never falls with the rollouts, and each further one gains less than the one before, so that the
 greedy choice is exact where `knapsack` says so; the same counts give the same prior.
 
-The Jeffreys prior takes 4 of 4 for a pass rate of .9 and 0 of 4 for .1. Most policies' rates lie nearer to the ends: then
-too many groups are forecast to become mixed, and rollouts go where they change nothing. So a Beta(a, b) is fitted to
-the counts of all problems, by the likelihood of their Beta-binomial distribution, and values are expectations over
+The Jeffreys prior takes 4 of 4 for a pass rate of .9 and 0 of 4 for .1. Most policies' rates lie nearer to the ends:
+then too many groups are forecast to become mixed, and rollouts go where they change nothing. So a Beta(a, b) is fitted
+to the counts of all problems, by the likelihood of their Beta-binomial distribution, and values are expectations over
 each problem's posterior Beta(a + k, b + n - k): E[p (1 - p)^2 (1 - right p^m - wrong (1 - p)^m)], with m the rollouts
 whose verdicts are not known (ours, as the rest).
 """
