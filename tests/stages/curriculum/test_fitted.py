@@ -39,7 +39,7 @@ def test_the_likeliest_beta_by_hand() -> None:
 
 
 def test_a_value_by_hand() -> None:
-    """Uniform prior, 1 of 1 right: Beta(2, 1), which the weight p (1 - p)^2 makes Beta(3, 3): E[p] 3/6, E[p^2] 12/42."""
+    """Uniform prior, 1 of 1 right: Beta(2, 1), which the weight p (1 - p)^2 makes Beta(3, 3): E[p] 3/6, E[p^2] 2/7."""
     value = ExpectedValue(*(np.array([x]) for x in (2.0, 1.0, 1.0, 0.0, 1.0)))
     weight = 2 * 1 * 2 / (3 * 4 * 5)
     assert value.at(0, [1, 2, 3]) == pytest.approx([0.0, weight * (1 - 3 / 6), weight * (1 - 3 / 6 * 4 / 7)])

@@ -64,8 +64,38 @@ def test_sft_writes_what_is_correct_and_kept(world: Any, tables: Any, tmp_path: 
         answer = {"role": "assistant", "content": rollout["completion"]}
         assert row["messages"] == [*rollout["prompt"], answer]
         assert row["sf_verdict"] == "correct" and row["sf_pass_rate"] > 0
+        assert row["sf_verdict_stage"] == "verdicts"
     assert sum(reasons.values()) == len(rollouts) - len(rows)
     assert reasons["filtered: length: too long"] == 1 and reasons["unknown: timeout"] == 4
+
+
+def test_whose_verdict_it_is_stands_beside_it_and_a_tag_is_none(world: Any, tables: Any, tmp_path: Path) -> None:
+    """A second verify stage that finds every answer wrong, a tag that finds the same, and the verdicts."""
+    of_all = tables["verdicts"]["scores"].to_pylist()
+    wrong = [r | {"scorer": "regex", "verdict": "wrong", "value": 0.0, "reason": None} for r in of_all]
+    tags = [r | {"scorer": "regex", "kind": "measure", "verdict": None, "value": 0.0} for r in of_all]
+    seen = {}
+    for name, use, rows in (("style", "verify.regex", wrong), ("style", "tag.regex", tags)):
+        ancestors = [*world.ANCESTORS[:3], stage_info(name, use, ("scores",), ("verdicts",)), *world.ANCESTORS[3:]]
+        held = tables | {name: {"scores": TABLES["scores"].from_rows(rows)}}
+        inputs = MemoryInputs(ancestors, ("pairs",), held)
+        for verdicts in (None, "verdicts", "style"):
+            stage = ExportSft("export", ExportSft.Config(use=ExportSft.use, of="pairs", verdicts=verdicts))
+            out = tmp_path / f"{use}-{verdicts}"
+            out.mkdir()
+            seen[use, verdicts] = [mistake[0] for mistake in stage.check(ancestors)]
+            if not seen[use, verdicts]:
+                stage.release(inputs, out, world.NoServices())
+                written = read(out, "sft") if (out / "sft").exists() else []
+                seen[use, verdicts] = sorted({row["sf_verdict_stage"] for row in written})
+    assert seen == {
+        ("verify.regex", None): ["verdicts"],  # the field: say which of the two
+        ("verify.regex", "verdicts"): ["verdicts"],
+        ("verify.regex", "style"): [],
+        ("tag.regex", None): ["verdicts"],
+        ("tag.regex", "verdicts"): ["verdicts"],
+        ("tag.regex", "style"): ["verdicts"],  # the field: a tag is no verify stage
+    }
 
 
 def test_sft_caps_a_problem(world: Any, tables: Any, tmp_path: Path) -> None:
