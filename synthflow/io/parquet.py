@@ -64,8 +64,8 @@ def _decoder(kind: pa.DataType) -> _Decode | None:
         inner = {kind.field(i).name: d for i in range(kind.num_fields) if (d := _decoder(kind.field(i).type))}
         return _of_struct(inner) if inner else None
     if pa.types.is_map(kind):
-        value = _decoder(kind.item_type)
-        return _of_list(lambda pair: (pair[0], value(pair[1]))) if value else None
+        item = _decoder(kind.item_type)
+        return _of_list(_of_pair(item)) if item else None
     if pa.types.is_nested(kind) and hasattr(kind, "value_type"):
         value = _decoder(kind.value_type)
         return _of_list(value) if value else None
@@ -84,6 +84,10 @@ def _of_struct(inner: dict[str, _Decode]) -> _Decode:
         return value and {name: inner[name](v) if name in inner else v for name, v in value.items()}
 
     return decode
+
+
+def _of_pair(inner: _Decode) -> _Decode:
+    return lambda pair: (pair[0], inner(pair[1]))
 
 
 def _of_list(inner: _Decode) -> _Decode:

@@ -117,7 +117,8 @@ def _value(wave: Wave, rules: Rules) -> Valued:
         a, b = prior_of(wave, rules.prior)
         known = 0 if rules.value == "fresh" else 1
         right, wrong = (np.where(known * other > 0, 0.0, 1.0) for other in (wave.wrong, wave.correct))
-        return ExpectedValue(a + wave.correct, b + wave.wrong, right, wrong, known * wave.n.astype(np.float64))
+        seen = known * wave.n.astype(np.float64)
+        return ExpectedValue(np.float64(a) + wave.correct, np.float64(b) + wave.wrong, right, wrong, seen)
     p = smoothed(wave.correct, judged, rules.prior)
     return fresh_value(p) if rules.value == "fresh" else seen_value(p, wave.correct, wave.wrong, wave.n)
 

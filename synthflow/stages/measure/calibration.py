@@ -165,7 +165,7 @@ class MeasureCalibration(Stage):
         )
         by_bin = told if self.config.require.per_bin else told.clear()
         pooled = pl.concat([told.with_columns(place=pl.lit(ALL)), by_bin.with_columns(place="difficulty_bin")])
-        missed = []
+        missed: list[str] = []
         for (scorer, place), rows in pooled.unique().group_by(["scorer", "place"], maintain_order=True):
             of_problems = rows.group_by("problem_id").agg(pl.col(_CELL_NAMES).sum()).select(_CELL_NAMES).to_numpy()
             held = Values()
