@@ -43,7 +43,7 @@ def _moments(name: str) -> str:
 
 def _rate(name: str) -> str:
     k, n, p, kk, kn, nn, m = (f"{name}_{part}" for part in ("k", "n", "p", "kk", "kn", "nn", "m"))
-    effective = f"effective_n({k}, {n}, if(n_problems IS NULL, NULL, {p}), {kk}, {kn}, {nn}, {m})"
+    effective = f"effective_n({k}, {n}, CASE WHEN n_problems IS NOT NULL THEN {p} END, {kk}, {kn}, {nn}, {m})"
     ends = (
         f"wilson({k} * {effective} / nullif({n}, 0), {effective}, {side}) AS {name}_{end}"
         for end, side in (("low", -1), ("high", 1))
@@ -89,8 +89,9 @@ SQL = f"""WITH told AS ({_TOLD}),
     areas AS (SELECT {_KEY}, sum(good) AS good, sum(bad) AS bad,
             sum(good * (below + bad / 2)) / nullif(sum(good) * sum(bad), 0) AS auroc
         FROM ranked GROUP BY {_KEY}),
-    independent AS (SELECT {_KEY}, auroc, if(n_problems IS NULL, good, least(good, p_correct)) AS good,
-            if(n_problems IS NULL, bad, least(bad, p_wrong)) AS bad
+    independent AS (SELECT {_KEY}, auroc,
+            CASE WHEN n_problems IS NULL THEN good ELSE least(good, p_correct) END AS good,
+            CASE WHEN n_problems IS NULL THEN bad ELSE least(bad, p_wrong) END AS bad
         FROM areas JOIN counts USING ({_KEY})),
     errors AS (SELECT {_KEY}, auroc, CASE WHEN auroc > 0 AND auroc < 1 THEN sqrt(greatest(0.0, auroc * (1 - auroc)
             + (good - 1) * (auroc / (2 - auroc) - auroc * auroc)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import plain_install
+from support import floors, plain_install
 from support.plain_install import closure
 from synthflow.stores.catalog.build import build_catalog
 from synthflow.stores.manifest import Manifest, shards_by_table
@@ -38,6 +38,10 @@ def test_extras_are_out_of_reach() -> None:
     assert {"duckdb", "polars", "distributed", "sympy", "pytz"} <= brought
     assert not {"torch", "transformers", "pandas", "datasets", "datatrove", "aiohttp", "pytest"} & brought
     assert "torch" in closure("synthflow[transformers]")
+
+
+def test_every_dependency_has_a_lowest_version() -> None:
+    assert {"duckdb", "polars", "dask", "aiohttp"} <= set(floors.floors("openai", "verifiers"))
 
 
 @pytest.mark.parametrize(
