@@ -162,7 +162,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "resume", "old_manifests_lose_capabilities", "stores/old_records.py",
         '"capabilities": capabilities_of(use)', '"capabilities": ()',
-        ("tests/e2e/test_old_run.py::test_it_owes_nothing_but_what_was_wrong",),
+        ("tests/e2e/test_old_run.py::test_it_owes_what_raised_versions_make_again",),
     ),
     Fault(
         "verdicts", "truncated_is_wrong", "synthflow/rollouts/eligibility.py",

@@ -199,10 +199,10 @@ _ENDINGS = (
 )
 
 
-def response(rng: random.Random, answer: str) -> str:
-    """About 1,000 characters of working that ends with an answer."""
+def response(rng: random.Random, answer: str, length: int = 1000) -> str:
+    """About so many characters of working that ends with an answer."""
     text = ""
-    while len(text) < 900:
+    while not text or len(text) < length - 100:
         a, b, c, i = (rng.randint(2, 90) for _ in range(4))
         values = {"a": a, "b": b, "c": c, "i": i, "s": a + b, "p": (a + b) * c, "r": a / c, "t": a * b - c}
         text += rng.choice(_SENTENCES).format(**values, q=values["p"] - a) + rng.choice((" ", "\n\n"))

@@ -10,12 +10,16 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 _ABSOLUTE = 1e-9
-_MAX_DIGITS = 4000
+_NOISE = 1e-9  # what a computed decimal that is whole may be off by, where it was printed
+_MAX_DIGITS = 400_000  # hexadecimal ones of a whole number: read in linear time
+_MAX_FRACTION = 4000
+_MAX_RANGE = 1_000_000
 _MAX_SAME_HASH = 64
 _DECIMAL = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d{1,3})?")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
@@ -25,11 +29,30 @@ class Unreadable(ValueError):
     """An answer that is not what the protocol allows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Iterated:
+    """What was iterated over and is no list: `kind` is iterator, keys, items, values, array or other."""
+
+    kind: str
+    items: Sequence[Any]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        if self.kind == "iterator":
+            raise TypeError("an iterator has no length")
+        return len(self.items)
+
+    def __bool__(self) -> bool:
+        return self.kind == "iterator" or bool(self.items)
+
+
 def same_output(printed: str, expected: str, tolerance: float) -> bool:
     """Whether two outputs agree: the same lines but for white space at their ends and blank lines at the end.
 
     A word of `expected` that is a decimal (with a point or an exponent) may differ by `tolerance`, relative, as judges
-    of contests allow; whole numbers and words must be the same.
+    of contests allow, and one that is whole (2.0) by 1e-9; whole numbers and words must be the same.
     """
     mine, theirs = ([line.split() for line in text.rstrip().splitlines()] for text in (printed, expected))
     return len(mine) == len(theirs) and all(_same_line(a, b, tolerance) for a, b in zip(mine, theirs, strict=True))
@@ -46,10 +69,9 @@ def _close_words(mine: str, expected: str, tolerance: float) -> bool:
         return False
     if not _DECIMAL.fullmatch(expected) or not _NUMBER.fullmatch(mine):
         return False
-    return close(float(mine), float(expected), tolerance)
-
-
-def close(a: float, b: float, tolerance: float) -> bool:
+    a, b = float(mine), float(expected)
+    if b.is_integer():
+        return a == b or abs(a - b) <= _NOISE * max(1.0, min(abs(b), 1000.0))
     return math.isclose(a, b, rel_tol=tolerance, abs_tol=min(_ABSOLUTE, tolerance))
 
 
@@ -116,8 +138,18 @@ def _int(body: str) -> int:
     return int(body, 16)
 
 
+def _iterated(body: Any) -> Any:
+    kind, items = body
+    if kind != "range":
+        return Iterated(str(kind), _decode(list(items)))
+    found = range(*items)
+    if len(found) > _MAX_RANGE:
+        raise Unreadable("a range that is too long")
+    return found
+
+
 def _fraction(body: str) -> Fraction:
-    if len(body) > _MAX_DIGITS or "e" in body.lower() or "n" in body.lower():
+    if len(body) > _MAX_FRACTION or "e" in body.lower() or "n" in body.lower():
         raise Unreadable("a number that is not a plain one")
     return Fraction(body)
 
@@ -129,6 +161,7 @@ _TAGS: dict[str, Callable[[Any], Any]] = {
     "$bytes": bytes.fromhex,
     "$tuple": lambda body: tuple(map(_decode, body)),
     "$set": lambda body: set(spread(list(map(_decode, body)))),
+    "$iter": _iterated,
     "$dict": lambda body: dict(zip(spread([_decode(k) for k, _ in body]), (_decode(v) for _, v in body), strict=True)),
     "$number": _fraction,
 }
@@ -137,11 +170,14 @@ _TAGS: dict[str, Callable[[Any], Any]] = {
 def same_value(got: Any, expected: Any, tolerance: float, lenient: bool) -> bool:
     """Python's equality on plain values, without the program's.
 
-    Floats may differ by `tolerance`, relative, if the expected one is a float that is not whole. With `lenient` tuples
-    equal lists, and a dictionary's keys may be the text of its keys, as JSON has them. NaN equals NaN.
+    Where the expected one is a float that is not whole, floats may differ by `tolerance`, relative below 1 and absolute
+    above. With `lenient` tuples and arrays equal lists, and a dictionary's keys may be the text of its keys, as JSON
+    has them. NaN equals NaN. Generators, ranges and views are no lists.
     """
     if isinstance(expected, float) and isinstance(got, int | float) and not isinstance(got, bool):
         return _same_float(got, expected, tolerance)
+    if lenient and isinstance(got, Iterated) and got.kind == "array":
+        got = got.items
     if isinstance(expected, list | tuple):
         if not isinstance(got, list | tuple) or (not lenient and type(got) is not type(expected)):
             return False
@@ -150,9 +186,17 @@ def same_value(got: Any, expected: Any, tolerance: float, lenient: bool) -> bool
         )
     if isinstance(expected, dict):
         return isinstance(got, dict) and _same_dict(got, expected, tolerance, lenient)
+    if isinstance(got, Iterated):
+        as_set = got.kind in ("keys", "items") and isinstance(expected, set | frozenset)
+        return as_set and set(spread(got.items)) == expected
     if isinstance(expected, bool) or isinstance(got, bool):
         return type(got) in (bool, int, float) and type(expected) in (bool, int, float) and bool(got == expected)
     return bool(got == expected)
+
+
+def identical(got: Any, expected: Any) -> bool:
+    """What `is` says of None, True, False and small constants."""
+    return type(got) is type(expected) and bool(got == expected)
 
 
 def _same_float(got: float, expected: float, tolerance: float) -> bool:
@@ -160,8 +204,12 @@ def _same_float(got: float, expected: float, tolerance: float) -> bool:
         return isinstance(got, float) and math.isnan(got)
     if got == expected:
         return True
+    if not tolerance or not math.isfinite(expected) or expected.is_integer():
+        return False
     try:
-        return bool(tolerance) and math.isfinite(expected) and close(float(got), expected, tolerance)
+        # Above 1 only what arithmetic itself is off by: whoever expects 1000000.5 does not mean 1000000.75.
+        got, size = float(got), max(abs(got), abs(expected))
+        return abs(got - expected) <= max(tolerance * min(1.0, size), 1e-12 * size)
     except OverflowError:
         return False
 

@@ -59,6 +59,12 @@ class Composition(Verifier):
         said = self.components.ask_in_turn(questions, self.order(), self.needed)
         return [self.decide(each) for each in said]
 
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        """What the first component says that needs one, where no such component can read a gold answer."""
+        opened = (self.components[i].lent.verifier for i in range(len(self.components.given)))
+        said = [verifier.gold_faults(questions) for verifier in opened if verifier.needs_answer]
+        return [each[0] if all(each) else None for each in zip(*said, strict=True)] if said else [None] * len(questions)
+
     def order(self) -> Sequence[int]:
         return range(len(self.components.given))
 

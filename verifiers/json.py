@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Literal, Self
 
@@ -18,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from synthflow.contracts import Judgement, Question, VerifierConfig
 from synthflow.verifiers.answers.extract import after_thinking
 from synthflow.verifiers.answers.text import clean
-from synthflow.verifiers.json_child import check_schema
+from synthflow.verifiers.json_child import check_schema, fault
 from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import ItemVerifier
@@ -35,7 +36,9 @@ class JsonConfig(VerifierConfig):
     malformed: Literal["unknown", "wrong"] = Field("unknown", description="what text that is no JSON counts as")
     max_chars: int = Field(100_000, ge=1, le=10_000_000, description="longest JSON text")
     max_depth: int = Field(64, ge=1, le=500, description="deepest nesting of objects and lists")
-    timeout_s: float = Field(3.0, gt=0, le=600, description="wall-clock seconds one completion may take")
+    timeout_s: float = Field(
+        3.0, gt=0, le=600, description="CPU seconds one completion may take; ten times as much on the wall"
+    )
     memory_mb: int = Field(512, ge=256, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 
@@ -86,10 +89,15 @@ class JsonVerifier(ItemVerifier):
             return schema
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        text = json_text(question.completion)
+        text, rule = json_text(question.completion)
         if len(text) > config.max_chars:
             return Judgement.unknown("too_large", f"more than {config.max_chars} characters")
-        return item | {"schema": schema, "text": text}
+        return item | {"schema": schema, "text": text, "rule": rule}
+
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        if not self.config.equal_to_gold:
+            return [None] * len(questions)
+        return [None if question.answer is None else fault(question.answer) for question in questions]
 
     def _schema(self, question: Question) -> dict[str, Any] | Judgement | None:
         if self.config.schema_key is None:
@@ -110,14 +118,14 @@ class JsonVerifier(ItemVerifier):
             return Judgement.unknown(outcome.reason, clean(outcome.detail or "")[:200] or None, took)
         kind, why = outcome.value["kind"], outcome.value.get("why")
         if kind == "valid":
-            return Judgement("correct", 1.0, None, shown, took)
+            return Judgement("correct", 1.0, None, shown, took).found(shown, item["rule"])
         if kind == "invalid" or (kind == "parse_failure" and self.config.malformed == "wrong"):
-            return Judgement("wrong", 0.0, why, shown, took)
+            return Judgement("wrong", 0.0, why, shown, took).found(shown, item["rule"])
         return Judgement.unknown(kind, why, took)
 
 
-def json_text(completion: str) -> str:
-    """The last fenced block that is not of another language, or else all of the text; after the last `</think>`."""
-    text = after_thinking(completion)
+def json_text(completion: str) -> tuple[str, str]:
+    """The last fenced block that is not of another language, or else all of the text, after the thought; and which."""
+    text = after_thinking(completion).replace("\r\n", "\n")
     blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", "json")]
-    return (blocks[-1] if blocks else text).strip()
+    return (blocks[-1].strip(), "fence") if blocks else (text.strip(), "all")

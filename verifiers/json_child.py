@@ -14,6 +14,7 @@ import referencing
 import referencing.exceptions
 
 _WHY = 200
+_GOLD_DEPTH = 500
 
 
 class NoJson(ValueError):
@@ -75,6 +76,15 @@ def parse(text: str, max_depth: int) -> Any:
         raise NoJson("parse_failure", f"no JSON: {error}"[:_WHY]) from error
 
 
+def fault(gold: str) -> str | None:
+    """Why a gold answer is no JSON value, or None."""
+    try:
+        parse(gold, _GOLD_DEPTH)
+    except NoJson as error:
+        return error.why
+    return None
+
+
 def _constant(name: str) -> Any:
     raise NoJson("parse_failure", f"{name} is no JSON")
 
@@ -112,7 +122,7 @@ def judge(item: dict[str, Any]) -> dict[str, Any]:
     """`kind` (valid, invalid, parse_failure, too_large, gold_unparsable) and `why`."""
     if "gold" in item:
         try:
-            gold = parse(item["gold"], 500)
+            gold = parse(item["gold"], _GOLD_DEPTH)
         except NoJson as error:
             return {"kind": "gold_unparsable", "why": error.why}
     try:

@@ -2,34 +2,41 @@ r"""`math`: is the final answer of a completion mathematically equal to the gold
 
 Invariants: one judgement a question, in order; whatever could hang runs in a killable worker, so a timeout, a crash or
 a memory limit is `unknown`, never `wrong`; the answer is found in one place (`extract`); `detail` is the answer that
-was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), words
-(`words`), exact forms (`quick`), and only then algebra (`compare`). Pairs of gold and answer that cost more than
+was judged. The order is cheap to dear: same text, exact fractions (`rationals`), size limits (`limits`), exact forms
+(`quick`), and only then what reads both sides, in a worker (`compare`). Pairs of gold and answer that cost more than
 comparing two numbers are remembered, because rollouts repeat answers.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import Field
 
-from synthflow.contracts import Judgement, Question, VerifierConfig
+from synthflow.contracts import Explanation, Judgement, Question, VerifierConfig
 from synthflow.verifiers.answers import exact_math as quick
 from synthflow.verifiers.answers import rationals
-from synthflow.verifiers.answers.extract import Extraction, extract, gold_answer
+from synthflow.verifiers.answers.extract import Extracted, Extraction, find, gold_answer
 from synthflow.verifiers.answers.limits import too_large
-from synthflow.verifiers.answers.text import canonical, clean, to_latex
-from synthflow.verifiers.answers.units import say, without_unit
+from synthflow.verifiers.answers.measures import read_unit
+from synthflow.verifiers.answers.prose import read_gold
+from synthflow.verifiers.answers.text import canonical, clean
+from synthflow.verifiers.answers.tokens import Unread
+from synthflow.verifiers.math_explained import explained
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import PooledVerifier
 
 _MEMO = 20_000  # pairs; answers to one problem come close together
 _DETAIL = 200
 _REFUSED_BEFORE_READING = 20_000
+_OTHER_NUMBER = re.compile(r"^\([A-H]\)|\d[eE][-+]?\d|^-?0[xob]|\dj|\([a-zA-Z]{3}|\\pi\(\d")
+_LETTERS_BEHIND = re.compile(r"[^a-zA-Z]*[\d})] ?([a-zA-Z][a-zA-Z0-9/*^{} +-]{0,30})")
 _PERCENT_ENDS = frozenset("%t}")
 
 Pair = tuple[str, str]
@@ -38,8 +45,12 @@ Pair = tuple[str, str]
 class MathConfig(VerifierConfig):
     """Configuration of `verify.math`."""
 
-    extract: Extraction = Field("any", description="any: box, marker, last formula, last number; boxed: the box alone")
-    timeout_s: float = Field(1.5, gt=0, le=600, description="wall-clock seconds a comparison may take")
+    extract: Extraction = Field("any", description="any: all rules; boxed: the box alone; whole: all that was said")
+    bare: bool = Field(True, description="read a completion of one short line without prose whole")
+    cut_run_on: bool = Field(True, description="cut a completion where it runs on into another question or turn")
+    timeout_s: float = Field(
+        1.5, gt=0, le=600, description="CPU seconds a comparison may take; ten times as much on the wall"
+    )
     memory_mb: int = Field(1024, ge=384, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 
@@ -47,11 +58,12 @@ class MathConfig(VerifierConfig):
 class MathVerifier(PooledVerifier):
     """Math-Verify on SymPy behind exact shortcuts, hard limits and killable workers.
 
-    Unknown reasons: empty, parse_failure, gold_unparsable, too_large, text_differs, timeout, memory, verifier_error.
+    Unknown reasons: empty, parse_failure, guessed, gold_unparsable, too_large, text_differs, undecided, timeout,
+    memory, verifier_error.
     """
 
     name = "math"
-    version = "2"
+    version = "3"
     Config = MathConfig
     task = "synthflow.verifiers.answers.compare:compare"
 
@@ -69,16 +81,18 @@ class MathVerifier(PooledVerifier):
             InfrastructureError: if no worker can start; nothing is said about the questions then.
         """
         judged: list[Judgement | None] = [None] * len(questions)
+        found: dict[int, Extracted] = {}
         owed: dict[Pair, list[int]] = {}
         for at, question in enumerate(questions):
             started = time.perf_counter()
-            pair = self._pair(question)
-            if isinstance(pair, Judgement):
-                judged[at] = pair
+            asked = self._pair(question)
+            if isinstance(asked, Judgement):
+                judged[at] = asked
                 continue
+            found[at], pair = asked
             equal = rationals.decide(*pair)
             if equal is not None:  # costs no more than to remember it
-                judged[at] = _decided(equal, shown(pair[1]), started)
+                judged[at] = as_found(_decided(equal, shown(pair[1]), started), found[at])
                 continue
             known = self._remembered(pair)
             if known is None:
@@ -87,27 +101,40 @@ class MathVerifier(PooledVerifier):
                     owed.setdefault(pair, []).append(at)
                     continue
                 self._remember(pair, known)
-            judged[at] = known
+            judged[at] = as_found(known, found[at])
         for pair, judgement in zip(owed, self._ask(list(owed)), strict=True):
             self._remember(pair, judgement)
             for place in owed[pair]:
-                judged[place] = judgement
+                judged[place] = as_found(judgement, found[place])
         return [judgement for judgement in judged if judgement is not None]
 
-    def _pair(self, question: Question) -> Pair | Judgement:
+    def explain(self, question: Question) -> Explanation:
+        (judgement,) = self.judge([question])
+        gold = gold_answer(question.answer or "")
+        return explained(judgement, question.completion, gold, self._found(question.completion, gold))
+
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        return [gold_fault(question.answer or "") for question in questions]
+
+    def _found(self, completion: str, gold: str) -> Extracted:
+        config = self.config
+        return find(completion, config.extract, gold, bare=config.bare, cut=config.cut_run_on)
+
+    def _pair(self, question: Question) -> tuple[Extracted, Pair] | Judgement:
         if question.answer is None or not question.answer.strip():
             return Judgement.unknown("gold_unparsable", "the problem has no gold answer")
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        answer = extract(question.completion, self.config.extract)
-        if answer is None:
-            return Judgement.unknown("parse_failure", "no answer found")
-        if len(answer) >= _REFUSED_BEFORE_READING:
-            return Judgement.unknown("too_large", shown(answer))
-        return _canonical_gold(question.answer), canonical(answer)
+        gold = gold_answer(question.answer)
+        found = self._found(question.completion, gold)
+        if not found.text:
+            return Judgement.unknown("parse_failure", found.note)
+        if len(found.text) >= _REFUSED_BEFORE_READING:
+            return Judgement.unknown("too_large", shown(found.text))
+        return found, (canonical(gold[:_REFUSED_BEFORE_READING]), canonical(found.text))
 
     def _ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
-        outcomes = self.map([[to_latex(without_unit(text)) for text in pair] for pair in pairs])
+        outcomes = self.map([list(pair) for pair in pairs])
         return [_judgement(answer, outcome) for (_, answer), outcome in zip(pairs, outcomes, strict=True)]
 
     def _remembered(self, pair: Pair) -> Judgement | None:
@@ -124,8 +151,28 @@ class MathVerifier(PooledVerifier):
             self._memo.popitem(last=False)
 
 
-def _canonical_gold(answer: str) -> str:
-    return canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
+def as_found(judgement: Judgement, found: Extracted) -> Judgement:
+    """The verdict on an answer that this rule found: one that guesses calls nothing wrong."""
+    if judgement.verdict == "wrong" and not found.sure:
+        told = f"{judgement.detail} differs, but the rule {found.rule} may have missed the answer"
+        judgement = Judgement.unknown("guessed", told, judgement.elapsed_s)
+    elif found.note:
+        judgement = replace(judgement, detail=f"{judgement.detail} ({found.note})")
+    return judgement.found(found.text, found.rule)
+
+
+def gold_fault(answer: str) -> str | None:
+    """Why a gold answer cannot be read, or None."""
+    gold = canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
+    if not gold:
+        return "the gold answer is empty"
+    try:
+        limit = too_large(gold)
+        if limit is None and rationals.parse(gold) is None:
+            read_gold(gold)
+        return limit
+    except Unread as unread:
+        return f"not read: {unread}"
 
 
 def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
@@ -146,19 +193,28 @@ def decide_cheaply(gold: str, answer: str, started: float) -> Judgement | None:
         limit = too_large(text)
         if limit:
             return Judgement.unknown("too_large", f"{detail} ({whose}: {limit})")
-    said = say(gold, answer)
-    if said.verdict in ("correct", "wrong"):
-        return _decided(said.verdict == "correct", detail, started)
-    if said.verdict == "text_differs":
-        return Judgement.unknown("text_differs", f"{detail} ({said.why})")
-    exact = decide_exactly(without_unit(gold), without_unit(answer))
+    exact = decide_exactly(gold, answer)
     return None if exact is None else _decided(exact, detail, started)
 
 
 def decide_exactly(gold: str, answer: str) -> bool | None:
-    """What exact arithmetic says about two canonical answers without units, or None."""
+    """What exact arithmetic says about two canonical answers, or None; what may be a word or a unit is none of its."""
     exact = rationals.decide(gold, answer)
-    return quick.decide(gold, answer) if exact is None else exact
+    if exact is not None or _may_be_words(gold) or _may_be_words(answer):
+        return exact
+    equal = quick.decide(gold, answer)
+    return None if equal is False and (_may_be_measured(gold) or _may_be_measured(answer)) else equal
+
+
+def _may_be_words(text: str) -> bool:
+    """Whether a text is a run of letters, or holds a number in another spelling: `cat`, `1e-5`, `2 (two)`, `(B) 12`."""
+    return (text.isalpha() and len(text) > 2) or _OTHER_NUMBER.search(text) is not None
+
+
+def _may_be_measured(text: str) -> bool:
+    """Whether a number may have a unit behind it: `5m`, `3 s^2`."""
+    match = _LETTERS_BEHIND.fullmatch(text)
+    return match is not None and read_unit(match.group(1)) is not None
 
 
 def _decided(equal: bool, detail: str, started: float) -> Judgement:
@@ -175,9 +231,11 @@ def _judgement(answer: str, outcome: Outcome) -> Judgement:
         told = f"{detail} ({words})" if words else detail
         return Judgement.unknown(outcome.reason, told, outcome.elapsed_s)
     if "reason" in outcome.value:
-        return Judgement.unknown(outcome.value["reason"], outcome.value.get("detail", detail), outcome.elapsed_s)
-    equal = outcome.value["equal"]
-    return Judgement("correct" if equal else "wrong", float(equal), None, detail, outcome.elapsed_s)
+        told = outcome.value.get("detail")
+        return Judgement.unknown(outcome.value["reason"], f"{detail} ({told})" if told else detail, outcome.elapsed_s)
+    equal, note = outcome.value["equal"], outcome.value.get("note")
+    told = f"{detail} ({note})" if note else detail
+    return Judgement("correct" if equal else "wrong", float(equal), None, told, outcome.elapsed_s)
 
 
 def shown(answer: str) -> str:

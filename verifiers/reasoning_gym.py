@@ -2,9 +2,10 @@
 
 Invariants: what reasoning-gym's scorer says is the value; the verdict is correct where the value reaches
 `correct_from` (1 unless the spec says otherwise), since partial credit is also given to text that merely looks like an
-answer. Scorers parse hostile text, so they run in killable workers, in which none of them evaluates it (`gym_child`).
-The data set, its parameters and the entry's metadata stand in the problem's metadata, where `source.reasoning_gym` put
-them.
+answer. Where it does not, an answer that a guessing rule found is unknown, and so is a whole text that holds the gold
+answer among other words: the scorer may not have seen the answer. Scorers parse hostile text, so they run in killable
+workers, in which none of them evaluates it (`gym_child`). The data set, its parameters and the entry's metadata stand
+in the problem's metadata, where `source.reasoning_gym` put them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, VerifierConfig
-from synthflow.verifiers.answers.extract import after_thinking, boxes, extract
+from synthflow.verifiers.answers.extract import Extracted, after_thinking, find
 from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.exact import normalise, stands_among_words
 from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import ItemVerifier
@@ -39,7 +41,9 @@ class ReasoningGymConfig(VerifierConfig):
         "all: the whole text after thinking",
     )
     correct_from: float = Field(1.0, gt=0, le=1, description="correct where the scorer's value is this or more")
-    timeout_s: float = Field(5.0, gt=0, le=600, description="wall-clock seconds one answer may take")
+    timeout_s: float = Field(
+        5.0, gt=0, le=600, description="CPU seconds one answer may take; ten times as much on the wall"
+    )
     memory_mb: int = Field(2048, ge=512, le=65536, description="address space of a worker process, in MiB")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
 
@@ -47,11 +51,12 @@ class ReasoningGymConfig(VerifierConfig):
 class ReasoningGymVerifier(ItemVerifier):
     """reasoning-gym's own scorers, in killable workers.
 
-    Unknown reasons: empty, parse_failure, gold_unparsable, too_large, timeout, memory, verifier_error.
+    Unknown reasons: empty, parse_failure, guessed, text_differs, gold_unparsable, too_large, timeout, memory,
+    verifier_error.
     """
 
     name = "reasoning_gym"
-    version = "1"
+    version = "2"
     Config = ReasoningGymConfig
     needs_answer = False
     task = "synthflow.verifiers.gym_child:score"
@@ -68,31 +73,32 @@ class ReasoningGymVerifier(ItemVerifier):
             return Judgement.unknown("gold_unparsable", f"the problem's metadata has no {KEY}.dataset")
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        answer = self._answer(question.completion)
-        if not answer:
-            return Judgement.unknown("parse_failure", "no answer found")
-        if len(answer) > _MAX_ANSWER:
+        found = self._answer(question.completion)
+        if not found.text:
+            return Judgement.unknown("parse_failure", found.note)
+        if len(found.text) > _MAX_ANSWER:
             return Judgement.unknown("too_large", f"more than {_MAX_ANSWER} characters")
         asked = next((content for role, content in reversed(question.prompt) if role == "user"), "")
         return {
             "dataset": how["dataset"],
             "parameters": {**(how.get("parameters") or {}), "size": 1, "seed": 0},
-            "answer": answer.encode("utf-8", "replace").decode(),
+            "answer": found.text.encode("utf-8", "replace").decode(),
+            "rule": found.rule,
+            "sure": found.sure,
             "entry": {"question": asked, "answer": question.answer, "metadata": metadata},
         }
 
-    def _answer(self, completion: str) -> str | None:
+    def _answer(self, completion: str) -> Extracted:
         text = after_thinking(completion)
         if self.config.extract == "all":
-            return text.strip()
+            return Extracted(text.strip(), "all", True, "no text after the thought")
         end = text.rfind(_CLOSE)
         start = text.rfind(_OPEN, 0, end) if end >= 0 else -1
         if start >= 0:
-            return text[start + len(_OPEN) : end].strip()
+            return Extracted(text[start + len(_OPEN) : end].strip(), "tag", True, "the tag is empty")
         if self.config.extract == "tag":
-            return None
-        boxed = boxes(text)
-        return boxed[0] if boxed else extract(completion)
+            return Extracted("", "none", False, "no <answer>")
+        return find(completion)
 
     def said(self, outcome: Outcome, item: dict[str, Any]) -> Judgement:
         shown, took = clean(item["answer"][:400])[:200], outcome.elapsed_s
@@ -100,7 +106,14 @@ class ReasoningGymVerifier(ItemVerifier):
             return Judgement.unknown(outcome.reason, f"{shown} ({clean(outcome.detail or '')[:200]})", took)
         if "reason" in outcome.value:
             return Judgement.unknown(outcome.value["reason"], outcome.value["detail"], took)
-        value = outcome.value["value"]
+        return self._scored(outcome.value["value"], item, shown, took).found(shown, item["rule"])
+
+    def _scored(self, value: float, item: dict[str, Any], shown: str, took: float) -> Judgement:
         if value >= self.config.correct_from:
             return Judgement("correct", value, None, shown, took)
+        if not item["sure"]:
+            return Judgement.unknown("guessed", f"{shown} (the rule {item['rule']} may have missed it)", took)
+        gold = normalise(str(item["entry"]["answer"] or ""))
+        if item["rule"] == "all" and stands_among_words(gold, normalise(item["answer"])):
+            return Judgement.unknown("text_differs", f"{shown} (the gold answer among words)", took)
         return Judgement("wrong", value, None, shown, took)

@@ -2,7 +2,8 @@
 
 Invariant: the engine is RE2, whose time is linear in the text whatever the pattern, so that no answer can hang it; what
 RE2 does not know (look-around, back-references) is refused with its reason. The pattern of the spec is compiled when
-the spec is read; one that comes with the problem, as its gold answer, is `gold_unparsable` if it is none.
+the spec is read; one that comes with the problem, as its gold answer, is `gold_unparsable` if it is none. Of an answer
+that a rule found which only guesses, no match is unknown (`guessed`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re2
 from pydantic import Field, field_validator
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.answers.extract import after_thinking, extract
+from synthflow.verifiers.answers.extract import Extracted, after_thinking, find
 from synthflow.verifiers.answers.text import clean
 
 MAX_PATTERN = 2000
@@ -63,11 +64,11 @@ def compiled(pattern: str, ignore_case: bool) -> Any | str:
 class RegexVerifier(Verifier):
     """A regular expression, matched in linear time.
 
-    Unknown reasons: empty, parse_failure, no_gold, gold_unparsable, too_large.
+    Unknown reasons: empty, parse_failure, guessed, no_gold, gold_unparsable, too_large.
     """
 
     name = "regex"
-    version = "1"
+    version = "2"
     Config = RegexConfig
     needs_answer = False
 
@@ -85,18 +86,32 @@ class RegexVerifier(Verifier):
             return Judgement.unknown("gold_unparsable", machine)
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        text = self._text(question.completion)
-        if text is None:
-            return Judgement.unknown("parse_failure", "no answer found")
-        if len(text) > MAX_TEXT:
+        told = self._text(question.completion)
+        if not told.text:
+            return Judgement.unknown("parse_failure", told.note)
+        if len(told.text) > MAX_TEXT:
             return Judgement.unknown("too_large", f"more than {MAX_TEXT} characters")
-        whole = text.encode("utf-8", "replace").decode()
+        whole = told.text.encode("utf-8", "replace").decode()
         found = machine.fullmatch(whole) if config.match == "fullmatch" else machine.search(whole)
         detail = clean((found.group(0) if found and config.match == "search" else whole)[:400])[:200]
         took = time.perf_counter() - started
-        return Judgement("correct", 1.0, None, detail, took) if found else Judgement("wrong", 0.0, None, detail, took)
+        if found:
+            judgement = Judgement("correct", 1.0, None, detail, took)
+        elif told.sure:
+            judgement = Judgement("wrong", 0.0, None, detail, took)
+        else:
+            why = f"{detail} does not match, but the rule {told.rule} may have missed the answer"
+            judgement = Judgement.unknown("guessed", why, took)
+        return judgement.found(clean(whole[:400])[:200], told.rule)
 
-    def _text(self, completion: str) -> str | None:
+    def gold_faults(self, questions: Sequence[Question]) -> list[str | None]:
+        if self.config.pattern is not None:
+            return [None] * len(questions)
+        machines = (compiled(question.answer or "", self.config.ignore_case) for question in questions)
+        return [machine if isinstance(machine, str) else None for machine in machines]
+
+    def _text(self, completion: str) -> Extracted:
         if self.config.text == "answer":
-            return extract(completion)
-        return after_thinking(completion).strip() if self.config.text == "after_thinking" else completion
+            return find(completion)
+        text = after_thinking(completion).strip() if self.config.text == "after_thinking" else completion
+        return Extracted(text, self.config.text, True, "" if text else "no text after the thought")

@@ -58,12 +58,13 @@ VERDICTS = View(
     "rollouts with their verdicts: one row a rollout and verify stage; no verdict yet: nulls",
     f"""SELECT r.rollout_id, r.problem_id, r.policy_id, r.round, r.sampling_id, r."index", r.condition,
         coalesce(st.name, s.stage_id) AS stage, s.scorer, s.scorer_version, s.verdict, s.value,
-        s.reason, s.detail AS extracted, p.answer, p.domain, r.finish_reason, r.n_tokens, r.completion
+        s.reason, CASE WHEN s.verdict <> 'unknown' THEN s.detail END AS extracted, s.detail, p.answer, p.domain,
+        r.finish_reason, r.n_tokens, r.completion
     FROM {_ROLLOUTS} r
     LEFT JOIN (FROM scores WHERE kind = 'verdict' AND target_kind = 'rollout') s ON s.target_id = r.rollout_id
     LEFT JOIN stages st ON st.stage_id = s.stage_id
     LEFT JOIN problems p ON p.problem_id = r.problem_id""",
-    {"stage": "the verify stage", "extracted": "the answer that the scorer found in the completion"},
+    {"stage": "the verify stage", "extracted": "the answer that was judged; null where the verdict is unknown"},
 )
 
 GROUPS = View(

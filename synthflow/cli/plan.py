@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
 from synthflow.cli.text import SPEC_HELP, console, count, echo_json, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EPILOG = """\b
 Examples:
@@ -98,8 +101,21 @@ def _print(planned: dict[str, Any]) -> None:
     )
     if total["cost"] is not None:
         screen.print(f"at most {total['cost']:,.2f} at the price per million tokens given", markup=False)
+    _print_golds(screen, planned["golds"])
     owed = sum(s["units"] - s["units_done"] for s in planned["stages"])
     where = planned["run"]
     screen.print(
         f"nothing is owed in {where}" if not owed else f"{owed} units of work are owed in {where}", markup=False
     )
+
+
+def _print_golds(screen: Console, golds: dict[str, Any]) -> None:
+    """Gold answers that no verifier can read, on which every verdict will be unknown."""
+    from synthflow.plan.golds import Golds
+
+    for source, found in golds.items():
+        told = Golds(**{**found, "examples": ()}).note()
+        if told:
+            screen.print(f"{source}: {told}; every verdict on them will be unknown (gold_unparsable)", markup=False)
+        for example in found["examples"]:
+            screen.print(f"  {example['problem_id'][:14]}  {example['answer']!r}: {example['why']}", markup=False)

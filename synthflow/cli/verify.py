@@ -22,15 +22,18 @@ Examples, a file:
   synthflow verify eval.csv --verifier exact --answer-column output --gold-column target
   synthflow verify big.parquet --verifier math --set timeout_s=1 --set workers=8 --out judged.parquet
   synthflow verify s3://bucket/answers.jsonl.zst --verifier math --json
+  synthflow verify answers.jsonl --verifier math --explain 3         how the verdict on the third row came about
 
 \b
 Examples, a finished run:
   synthflow verify runs/first                          judge again with what is installed now: what flips?
   synthflow verify runs/first --set extract=boxed      ... with another configuration
   synthflow verify runs/first --set extract=boxed --apply
+  synthflow verify runs/first --explain r_1f3a         ... of one rollout; the beginning of its id is enough
 
 \b
-A file gets the columns verdict (correct, wrong, unknown), reason, value, scorer, scorer_version.
+A file gets the columns verdict (correct, wrong, unknown), reason, value, detail (what was compared, or not read),
+extracted (the answer as written), rule (which found it), scorer, scorer_version.
 Exit codes: 0 done, whatever the verdicts; 2 a mistake in the command or the input, nothing is written;
 3 the verifier could not work, or work is owed; 5 the run is locked; 6 disk full.
 """
@@ -57,6 +60,7 @@ Exit codes: 0 done, whatever the verdicts; 2 a mistake in the command or the inp
 )
 @click.option("--stage", metavar="NAME", help="Of a run with several verify stages, which one.")
 @click.option("--apply", "apply_", is_flag=True, help="Of a run: replace the verdicts and redo what follows.")
+@click.option("--explain", metavar="ROW", help="How one verdict came about: a row's number, or a rollout's id.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output.")
 def verify(target: str, **options: Any) -> int:
@@ -68,6 +72,12 @@ def verify(target: str, **options: Any) -> int:
         from synthflow.cli.verify_run import verify_run
 
         _refuse(options, _OF_FILES, "a run", "a file")
+        if options["explain"] is not None:
+            from synthflow.cli.verify_explain import explain_run
+
+            _refuse(options, ("apply_",), "--explain", "judging again")
+            explain_run(Path(target), config, options)
+            return int(ExitCode.OK)
         status: int = verify_run(Path(target), config, options)
         return status
     from synthflow.io.paths import expand
@@ -106,6 +116,11 @@ def _verify_file(target: str, config: dict[str, Any], options: dict[str, Any]) -
         truncated=options["truncated"] or "unknown",
     )
     quiet, as_json = options["quiet"], options["as_json"]
+    if options["explain"] is not None:
+        from synthflow.cli.verify_explain import explain_file
+
+        explain_file(asked, options["explain"], as_json)
+        return int(ExitCode.OK)
     try:
         done = verify_file(asked, None if quiet else _telling(console(err=True)))
     except KeyboardInterrupt:
@@ -152,6 +167,8 @@ def _summary(screen: Console, done: FileVerdicts) -> None:
             if of == verdict:
                 table.add_row("", reason, count(rows), f"{rows / done.rows:.1%}")
     screen.print(table)
+    if done.rules:
+        _rules(screen, done)
     speed = done.rows / done.elapsed_s if done.elapsed_s else 0.0
     gold = f", gold in {done.columns.gold!r}" if done.columns.gold else ""
     screen.print(
@@ -159,3 +176,19 @@ def _summary(screen: Console, done: FileVerdicts) -> None:
         f"{done.scorer_version}; answers in {done.columns.answer!r}{gold}\n{done.out}",
         markup=False,
     )
+
+
+def _rules(screen: Console, done: FileVerdicts) -> None:
+    """Which rule found the answers, and what came of them."""
+    from rich.table import Table
+
+    verdicts = ("correct", "wrong", "unknown")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("answer found by")
+    for name in (*verdicts, "share"):
+        table.add_column(name, justify="right")
+    for rule, counts in done.by_rule():
+        rows = sum(counts.values())
+        table.add_row(rule, *(count(counts[v]) for v in verdicts), f"{rows / done.rows:.1%}")
+    screen.print()
+    screen.print(table)

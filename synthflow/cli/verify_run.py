@@ -119,6 +119,8 @@ def _example(screen: Console, flip: dict[str, Any]) -> None:
         said = f"{flip[f'verdict_{side}']} {flip[f'reason_{side}'] or ''}".strip()
         detail = flip[f"detail_{side}"]
         sides.append(f"{said} ({detail[:80]!r})" if detail else said)
+    if flip["rule_now"]:
+        sides[1] += f", found by {flip['rule_now']}"
     screen.print(f"\n{flip['target_id']}: {sides[0]} → {sides[1]}; gold {str(flip['gold'])[:80]!r}", markup=False)
     if flip["completion"]:
         screen.print(f"  …{' '.join(flip['completion'].split())[-120:]}", markup=False)

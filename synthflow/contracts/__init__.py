@@ -25,14 +25,24 @@ from synthflow.contracts.stage import (
 )
 from synthflow.contracts.stage_info import Capability, StageInfo
 from synthflow.contracts.step_checker import StepChecker, StepKind, StepTruth
-from synthflow.contracts.verifier import Judgement, Part, Question, Verifier, VerifierConfig
+from synthflow.contracts.verifier import (
+    Candidate,
+    Explanation,
+    Judgement,
+    Part,
+    Question,
+    Verifier,
+    VerifierConfig,
+)
 
 __all__ = [
     "Account",
     "Backend",
+    "Candidate",
     "Capability",
     "Coverage",
     "Estimate",
+    "Explanation",
     "ExportStage",
     "Filter",
     "FilterConfig",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from synthflow.errors import Mistake, suggest
 
-ADDED = ("verdict", "reason", "value", "scorer", "scorer_version")
+ADDED = ("verdict", "reason", "value", "detail", "extracted", "rule", "scorer", "scorer_version")
 """The columns that a verification adds, in this order."""
 
 COMPLETIONS = (

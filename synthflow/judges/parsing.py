@@ -2,8 +2,10 @@
 
 Invariants: a reading is one of the declared choices, or a finite number on the declared scale, or nothing with the
 problem in words; there is no default. Only the judge's own text after its last `</think>` is read. The last line that
-is not blank must be the statement (`Score: 7`), and every other line that begins like one must say the same; or, for
-JSON, the whole text must be one object whose key holds the value once. Work is linear in the length of the text.
+is not blank must be the statement (`Score: 7`, `**Final score:** **7**/10`), and every other line that begins like one
+must say the same; or, for JSON, the whole text or the fenced block that ends it must be one object whose key, in
+capitals or not, holds the value once, and no other fenced block may say otherwise. Work is linear in the length of the
+text.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from synthflow.verifiers.answers.extract import after_thinking
 Layout = Literal["line", "json"]
 
 _NUMBER = re.compile(r"[-+]?[0-9]{1,9}(?:\.[0-9]{1,9})?")
-_OUT_OF = re.compile(r"([^/]{1,24}?)[ \t]*/[ \t]*([0-9]{1,9})")
-_FENCED = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+_OUT_OF = re.compile(r"([^/]{1,24}?)[ \t*_`]*/[ \t*_`]*([0-9]{1,9})")
+_FENCE = re.compile(r"^[ \t]{0,3}```[ \t]*(\w*)[ \t]*$", re.MULTILINE)
 _DRESSING = " \t\r*_`"  # what chat models set a statement in
 
 
@@ -67,7 +69,7 @@ class Answer:
         return self._read_json(text) if self.layout == "json" else self._read_lines(text)
 
     def _read_lines(self, text: str) -> ParsedJudgement:
-        begins = re.compile(rf"[\s*_`#>-]*{re.escape(self.label)}[ \t*_`]*[:：](.*)", re.IGNORECASE)
+        begins = re.compile(rf"[\s*_`#>-]*(?:final[ \t]+)?{re.escape(self.label)}[ \t*_`]*[:：](.*)", re.IGNORECASE)
         lines = [line for line in text.splitlines() if line.strip()]
         stated = [begins.fullmatch(line) for line in lines]
         if stated[-1] is None:
@@ -109,17 +111,40 @@ class Answer:
 
 
 def value_in_object(text: str, key: str) -> tuple[Any, str | None]:
-    """What stands under `key` in a text that is one JSON object, and else the problem."""
-    fenced = _FENCED.match(text)
+    """What stands under `key` in a text that is one JSON object or ends in a fenced one, and else the problem."""
+    blocks = _fenced(text.replace("\r\n", "\n").strip())
+    if blocks is None:
+        return _value(text, key)
+    value, problem = _value(blocks[-1], key)
+    if problem is None:
+        for block in blocks[:-1]:
+            other, unread = _value(block, key)
+            if unread is None and (type(other), other) != (type(value), value):
+                return None, f"several objects hold the key {key!r} and contradict each other"
+    return value, problem
+
+
+def _fenced(text: str) -> list[str] | None:
+    """What the fenced blocks hold, where the text ends in one that is JSON; None where it does not."""
+    fences = list(_FENCE.finditer(text))
+    if len(fences) < 2 or len(fences) % 2 or fences[-1].end() != len(text):
+        return None
+    if fences[-2].group(1).lower() not in ("", "json") or any(fence.group(1) for fence in fences[1::2]):
+        return None
+    return [text[a.end() : b.start()] for a, b in zip(fences[::2], fences[1::2], strict=True)]
+
+
+def _value(text: str, key: str) -> tuple[Any, str | None]:
     try:
-        said = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        said = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except _Twice as error:
         return None, f"the key {str(error)[:40]!r} stands twice"
     except (ValueError, RecursionError):
         return None, "not one JSON object"
-    if not isinstance(said, Mapping) or key not in said:
-        return None, f"no JSON object with the key {key!r}"
-    return said[key], None
+    held = [value for name, value in said.items() if name.casefold() == key] if isinstance(said, Mapping) else []
+    if len(held) > 1:
+        return None, f"the key {key!r} stands twice"
+    return (held[0], None) if held else (None, f"no JSON object with the key {key!r}")
 
 
 def number_on_scale(value: Any, key: str, scale: tuple[float, float]) -> ParsedJudgement:

@@ -6,11 +6,13 @@ only looked at.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Estimate
+from synthflow.plan.golds import Golds, golds_of
 from synthflow.plan.planned import plan_run
 from synthflow.plan.volumes import volumes
 from synthflow.stages.source.base import Source
@@ -44,6 +46,8 @@ class Plan:
     stages: tuple[StagePlan, ...]
     problems: int
     price_per_million_tokens: float | None
+    golds: Mapping[str, Golds] = field(default_factory=dict)
+    """By source, where a verify stage below reads gold answers."""
 
     def to_json(self) -> dict[str, Any]:
         requests = sum(s.requests for s in self.stages)
@@ -53,6 +57,7 @@ class Plan:
             "name": self.name,
             "run": str(self.run),
             "stages": [asdict(s) for s in self.stages],
+            "golds": {source: asdict(golds) for source, golds in self.golds.items()},
             "total": {
                 "problems": self.problems,
                 "requests": requests,
@@ -71,7 +76,8 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
     """
     planned = plan_run(pipeline, Manifest(root))
     graph = planned.graph
-    problems = {n.name: _count(n.stage) for n in pipeline.nodes if isinstance(n.stage, Source)}
+    golds = {n.name: golds_of(pipeline, n.stage) for n in pipeline.nodes if isinstance(n.stage, Source)}
+    problems = {name: found.problems for name, found in golds.items()}
     flow = volumes(pipeline, problems)
     stages = []
     for record in planned.records:
@@ -81,11 +87,8 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
         done = planned.units_done(record.name)
         stages.append(_stage_plan(record.name, record.use, expected, done, flow[record.name]))
     price = pipeline.execution.price_per_million_tokens
-    return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), price)
-
-
-def _count(source: Source) -> int:
-    return sum(batch.num_rows for batch in source.batches())
+    told = {name: found for name, found in golds.items() if found.verifiers}
+    return Plan(pipeline.name, root, tuple(stages), sum(problems.values()), price, told)
 
 
 def _stage_plan(name: str, use: str, units: int, done: int, volume: Estimate) -> StagePlan:

@@ -32,6 +32,7 @@ from synthflow.verifiers.workers.unique import judge_unique
 FINISH = "finish_reason"
 """The column that says how a completion ended, where a file has one."""
 
+_VERDICTS = ("correct", "wrong", "unknown")
 _MOST_REASONS = 1000
 _OTHER = "(others)"
 
@@ -59,7 +60,7 @@ class VerifyFile:
 
 @dataclass
 class FileVerdicts:
-    """What was done: counts of verdicts, and of (verdict, reason)."""
+    """What was done: counts of verdicts, of (verdict, reason), and of (rule, verdict) where a rule found an answer."""
 
     file: str
     out: str
@@ -72,23 +73,34 @@ class FileVerdicts:
     elapsed_s: float = 0.0
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rules: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, judgement: Judgement) -> None:
         self.rows += 1
         self.verdicts[judgement.verdict] += 1
+        if judgement.rule is not None:
+            self.rules[judgement.rule, judgement.verdict] += 1
         if judgement.reason is not None:
             key = (judgement.verdict, judgement.reason.partition(":")[0][:100])
             self.reasons[key if key in self.reasons or len(self.reasons) < _MOST_REASONS else (key[0], _OTHER)] += 1
+
+    def by_rule(self) -> list[tuple[str, Mapping[str, int]]]:
+        """Each rule that found an answer, the busiest first, with how many of each verdict."""
+        rows = Counter[str]()
+        for (rule, _), n in self.rules.items():
+            rows[rule] += n
+        return [(rule, {v: self.rules[rule, v] for v in _VERDICTS}) for rule, _ in rows.most_common()]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "file": self.file,
             "out": self.out,
             "rows": self.rows,
-            "verdicts": {name: self.verdicts[name] for name in ("correct", "wrong", "unknown")},
+            "verdicts": {name: self.verdicts[name] for name in _VERDICTS},
             "reasons": [
                 {"verdict": verdict, "reason": reason, "rows": n} for (verdict, reason), n in self.reasons.most_common()
             ],
+            "rules": [{"rule": rule, **verdicts} for rule, verdicts in self.by_rule()],
             "bad_rows": self.bad_rows,
             "scorer": self.scorer,
             "scorer_version": self.scorer_version,
@@ -122,7 +134,7 @@ def verify_file(asked: VerifyFile, progress: Progress | None = None) -> FileVerd
         InfrastructureError: if the verifier cannot work; nothing is written then.
     """
     started = time.monotonic()
-    answers, verifier, chosen, out = _checked(asked)
+    answers, verifier, chosen, out = checked(asked)
     try:
         done = FileVerdicts(
             asked.path,
@@ -133,7 +145,7 @@ def verify_file(asked: VerifyFile, progress: Progress | None = None) -> FileVerd
             chosen,
         )
         total = answers.count()
-        judge = _Judge(asked, verifier, chosen, done)
+        judge = FileJudge(asked, verifier, chosen, done)
         # A column of another Parquet file is copied as it is; all else is needed as rows.
         copied = "parquet" == readers.format_of(asked.path) == readers.format_of(out)
         wanted = list(_judged(chosen)) if copied and chosen.metadata is not None else None
@@ -156,7 +168,7 @@ def verify_file(asked: VerifyFile, progress: Progress | None = None) -> FileVerd
         verifier.close()
 
 
-def _checked(asked: VerifyFile) -> tuple[readers.AnswerFile, Verifier, Chosen, str]:
+def checked(asked: VerifyFile) -> tuple[readers.AnswerFile, Verifier, Chosen, str]:
     """Everything that can be known before the first row is judged."""
     found: list[Mistake] = []
     verifier: Verifier | None = None
@@ -220,7 +232,7 @@ def _no_columns(answers: readers.AnswerFile) -> Mistake:
     return Mistake("FILE", f"{label(answers.path)} is empty")
 
 
-class _Judge:
+class FileJudge:
     """Turns rows into questions, asks the verifier, and counts."""
 
     def __init__(self, asked: VerifyFile, verifier: Verifier, chosen: Chosen, done: FileVerdicts) -> None:
@@ -232,7 +244,7 @@ class _Judge:
         early: list[Judgement | None] = []
         questions: list[Question] = []
         for row in rows:
-            said = self._before_asking(row)
+            said = self.before_asking(row)
             early.append(said if isinstance(said, Judgement) else None)
             if isinstance(said, Question):
                 questions.append(said)
@@ -256,11 +268,15 @@ class _Judge:
             "verdict": judgement.verdict,
             "reason": note(judgement.reason),
             "value": judgement.value,
+            "detail": note(judgement.detail),
+            "extracted": note(judgement.extracted),
+            "rule": judgement.rule,
             "scorer": self.done.scorer,
             "scorer_version": self.done.scorer_version,
         }
 
-    def _before_asking(self, row: Row) -> Question | Judgement:
+    def before_asking(self, row: Row) -> Question | Judgement:
+        """What the verifier is to be asked about a row, or what is known without asking."""
         try:
             if isinstance(row.values, RowError):
                 raise row.values

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 
@@ -18,7 +18,13 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     times = []
     for _ in range(3):
-        started = time.monotonic()
+        started = _cpu_seconds_of_children()
         subprocess.run([Path(sys.executable).with_name("synthflow"), "--help"], capture_output=True, check=True)
-        times.append(time.monotonic() - started)
+        times.append(_cpu_seconds_of_children() - started)
     assert min(times) < 0.5
+
+
+def _cpu_seconds_of_children() -> float:
+    """What ended child processes have used: a busy machine does not change it, as it changes the time on the wall."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -9,6 +9,7 @@ import pytest
 
 from synthflow.cli.main import main
 from synthflow.errors import ExitCode, InfrastructureError
+from synthflow.verifiers.choice import ChoiceVerifier
 from synthflow.verifiers.exact import ExactVerifier
 
 
@@ -28,7 +29,12 @@ def call(*args: str) -> int:
 def test_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("a.jsonl", "--verifier", "exact") == ExitCode.OK
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    for line in (["correct", "2", "50.0%"], ["wrong", "1", "25.0%"], ["parse_failure", "1", "25.0%"]):
+    for line in (
+        ["correct", "2", "50.0%"],
+        ["wrong", "1", "25.0%"],
+        ["parse_failure", "1", "25.0%"],
+        ["boxed", "2", "1", "0", "75.0%"],
+    ):
         assert line in lines
     assert lines[-1] == ["a.verified.jsonl"]
 
@@ -57,6 +63,10 @@ def test_json_is_one_document_and_quiet_is_quiet(capsys: pytest.CaptureFixture[s
         (("a.jsonl", "--verifier", "exact", "--out", "a.txt"), "which format"),
         (("a.jsonl", "--verifier", "exact", "--out", "no/such/../../a.jsonl"), "the input itself"),
         (("*.jsonl", "--verifier", "exact"), "is a pattern"),
+        (("a.jsonl", "--verifier", "exact", "--explain", "0"), "the number of a row; the first is 1"),
+        (("a.jsonl", "--verifier", "exact", "--explain", "r_1"), "the number of a row; the first is 1"),
+        (("a.jsonl", "--verifier", "exact", "--explain", "5"), "--explain 5: a.jsonl has 4 rows"),
+        ((".", "--explain", "r_1", "--apply"), "--apply: not for --explain"),
     ],
 )
 def test_mistakes(args: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +75,34 @@ def test_mistakes(args: tuple[str, ...], text: str, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().err
     assert text in said and "Traceback" not in said, said
     assert sorted(p.name for p in Path().iterdir()) == ["a.jsonl", "twice.yaml"]
+
+
+def test_one_verdict_is_explained_and_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("b.jsonl").write_text(
+        json.dumps({"question": "Which?\nA) 5\nB) [7]", "gold": "B", "completion": r"\boxed{5}? No. Answer: **B**"})
+        + "\n"
+    )
+    before = sorted(path.name for path in Path().iterdir())
+    assert call("b.jsonl", "--verifier", "choice", "--explain", "1") == ExitCode.OK
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == ["b.jsonl, row 1", f"by choice {ChoiceVerifier.version}"]
+    for line in (
+        "asked         Which?", "              B) [7]", "gold          B",
+        "→ announced   B  gives B", "  box         5  gives A",
+        "  gold        the choice B", "  answer      the choice B", "verdict       correct",
+    ):  # fmt: skip
+        assert line in lines, lines
+    assert call("a.jsonl", "--verifier", "exact", "--explain", "4", "--json") == ExitCode.OK
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["reason"], told["candidates"], told["gold"]) == ("unknown", "parse_failure", [], "2")
+    assert sorted(path.name for path in Path().iterdir()) == before
+
+
+def test_a_row_of_a_verified_file_is_explained_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("a.jsonl", "--verifier", "exact", "--quiet") == ExitCode.OK
+    for row, verdict in (("1", "wrong"), ("2", "correct")):
+        assert call("a.verified.jsonl", "--verifier", "exact", "--explain", row, "--json") == ExitCode.OK
+        assert json.loads(capsys.readouterr().out)["verdict"] == verdict
 
 
 @pytest.mark.parametrize(

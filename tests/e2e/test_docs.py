@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.runs import synthflow
+from support.runs import synthflow, tables
 from synthflow.spec import load_pipeline
 from synthflow.spec.load import recipe_names
 
@@ -48,8 +48,10 @@ def test_commands_on_a_run_work(small_run: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     shutil.copytree(small_run, tmp_path / "runs" / "quickstart")
     ran = 0
+    rollout = tables(small_run)["rollouts"]["rollout_id"][0]
     for page, line in _commands("synthflow"):
         words = shlex.split(line, comments=True)[1:]
+        words = [re.sub(r"^r_[0-9a-f]+$", rollout, word) for word in words]  # an id that the page made up
         words = [re.sub(r"^runs/[\w-]+$", "runs/quickstart", word) for word in words]  # whatever a page calls it
         known = ("stats", "sql", "check", "status", "list", "doctor", "verify")
         if words[0] not in known or "RUN" in words or "--apply" in words:

@@ -26,6 +26,7 @@ version = "0.1"
 py-modules = ["faulty", "faulty_import"]
 [project.entry-points."synthflow.verifiers"]
 touchy = "faulty:Touchy"
+picky = "faulty:Picky"
 [project.entry-points."synthflow.filters"]
 fragile = "faulty:Fragile"
 [project.entry-points."synthflow.step_checkers"]
@@ -56,6 +57,16 @@ class Touchy(Verifier):
         if any(q.prompt[-1][1].count(" ") % 2 for q in questions):
             raise ValueError("an odd question\\nwith two lines")
         return [Judgement("correct", 1.0) for _ in questions]
+
+
+class Picky(Verifier):
+    name, version, needs_answer = "picky", "1", True
+
+    def judge(self, questions):
+        return [Judgement("correct", 1.0) for _ in questions]
+
+    def gold_faults(self, questions):
+        raise ArithmeticError("no gold")
 
 
 class Moody(StepChecker):
@@ -165,6 +176,10 @@ UNPLANNED = {
     "estimate": ({"use": "bad.estimate", "of": "verdicts"}, ["'new' (bad.estimate)", "no attribute 'lines'"]),
     "config": ({"use": "bad.config", "of": "verdicts", "level": 2}, ["TypeError: levels are lists"]),
     "rows": ({"use": "bad.rows"}, ["new (bad.rows), after here.txt:7, raised LookupError: no eighth row"]),
+    "golds": (
+        {"use": "verify.picky", "of": "rollouts"},
+        ["verifier 'picky', asked about gold", "ArithmeticError: no gold"],
+    ),
     "import": ({"use": "bad.import", "of": "verdicts"}, ["cannot be imported: RuntimeError: not today"]),
 }
 

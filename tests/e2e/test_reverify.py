@@ -17,6 +17,7 @@ from synthflow.contracts import Judgement, Question
 from synthflow.errors import Mistakes, UserError
 from synthflow.stores.manifest import Manifest
 from synthflow.verifiers.math import MathVerifier
+from synthflow.workflows.reverify.explain_rollout import explain_rollout
 from synthflow.workflows.reverify.reverify import Rejudge, rejudge
 
 pytestmark = pytest.mark.slow
@@ -153,6 +154,30 @@ def test_it_is_applied_without_sampling_and_changes_back(judged: Path, run: Path
 def test_mistakes(judged: Path, asked: dict[str, Any], text: str) -> None:
     with pytest.raises((UserError, Mistakes), match=text):
         rejudge(Rejudge(judged / "run", **asked))
+
+
+def test_a_rollout_is_explained_by_the_beginning_of_its_id(judged: Path) -> None:
+    run = judged / "run"
+    lines = (run / "manifest.jsonl").read_bytes()
+    scores = tables(run)["scores"].filter(pl.col("kind") == "verdict", pl.col("verdict") != "unknown")
+    ids = sorted(tables(run)["rollouts"]["rollout_id"])
+    for verdict in ("correct", "wrong"):
+        row = scores.filter(verdict=verdict).row(0, named=True)
+        found = explain_rollout(Rejudge(run), row["target_id"][:12])
+        told = found.to_json()
+        assert (told["verdict"], told["recorded"]["verdict"], told["detail"]) == (verdict, verdict, row["detail"])
+        assert told["where"].endswith(row["target_id"]) and told["candidates"][0]["rule"] == told["rule"] == "box"
+        assert [reading["of"] for reading in told["readings"]] == ["gold", "answer"] and told["asked"]
+        exact = explain_rollout(Rejudge(run, verifier="exact", settings={"extract": "last_line"}), row["target_id"])
+        assert exact.scorer == "exact" and exact.explanation.judgement.rule == "last_line"
+    shared = ids[0][:3]
+    for wanted, text in (("r_", "rollouts begin so; give more"), ("r_zz", "no rollout has this id"), (shared, "")):
+        if text or sum(one.startswith(wanted) for one in ids) > 1:
+            with pytest.raises(UserError, match=text or "begin so"):
+                explain_rollout(Rejudge(run), wanted)
+    with pytest.raises(UserError, match="did you mean 'verdicts'"):
+        explain_rollout(Rejudge(run, stage="verdict"), ids[0])
+    assert (run / "manifest.jsonl").read_bytes() == lines
 
 
 def test_nothing_to_judge_again(judged: Path) -> None:

@@ -395,6 +395,70 @@ RESOURCES = [
     ),
 ]
 
+# Ways to end that look like a failure of the sandbox, of the machine or of the tests, which would be no verdict.
+ENDINGS = [
+    _script(
+        "a forged failure of the set-up", "excuse", 'import os; os.write(3, b\'{"setup": "no"}\\n\'); os._exit(113)'
+    ),
+    _script("a forged failure of a layer", "excuse", "import os; os.write(3, b'OSError: landlock\\n'); os._exit(1)"),
+    _call(
+        "forged lines of the start",
+        "excuse",
+        'import os\nos.write(3, b\'confined\\n-1\\n{"loaded": true}\\n{"value": 7921}\\n{"value": 1}\\n\'); os._exit(0)',
+    ),
+    _call("says that it never compiled", "excuse", "import os\nos.write(3, b'-1\\n'); raise SyntaxError('no')"),
+    _script(
+        "lowers its CPU limit",
+        "excuse",
+        "import resource as r; r.setrlimit(r.RLIMIT_CPU, (0, 0))\nwhile True: pass",
+        slow=True,
+    ),
+    _script("lowers its soft CPU limit", "excuse", "import resource as r; r.setrlimit(r.RLIMIT_CPU, (1, 9))"),
+    _script(
+        "lowers its memory",
+        "excuse",
+        "import resource as r; r.setrlimit(r.RLIMIT_AS, (1 << 20, 1 << 20)); bytearray(9999999)",
+    ),
+    _script(
+        "lowers its stack", "excuse", "import resource as r; r.setrlimit(r.RLIMIT_STACK, (0, 0))\nf = lambda: f()\nf()"
+    ),
+    _script("kills itself", "excuse", "import os; os.kill(os.getpid(), 9)"),
+    _script("kills its thread", "excuse", _LIBC + "import os\ncall(234, os.getpid(), os.getpid(), 9)"),
+    _script("raises a signal", "excuse", "import signal; signal.raise_signal(9)"),
+    _script("a signal of the CPU limit", "excuse", "import signal; signal.raise_signal(24)"),
+    _script(
+        "a timer that ends it", "excuse", "import signal, time; signal.setitimer(0, 0.01); time.sleep(9)", slow=True
+    ),
+    _script("a trap", "excuse", "import ctypes; ctypes.memset(1, 0, 9)"),
+    _script("closes what it answers on", "excuse", "import os; os.closerange(0, 9)"),
+    _call("closes what it answers on, when called", "excuse", "import os\ndef f(x): os.closerange(0, 9)"),
+    _call("answers somewhere else", "excuse", "import os\ndef f(x): os.dup2(1, 3); return 1"),
+    _call("fills the room for answers", "excuse", "import os\nfor _ in range(99999): os.write(3, b'{}\\n')"),
+    _call("fills the room when called", "excuse", "import os\ndef f(x):\n    while True: os.write(3, b'{}\\n')"),
+    _script(
+        "a report that is larger than it may be",
+        "excuse",
+        "import os\nos.write(2, bytes(4096))\nfor fd in (1, 3):\n    for _ in range(7): os.write(fd, bytes(32768))",
+    ),
+    _script("a package that it does not import", "excuse", "raise ModuleNotFoundError(\"No module named 'numpy'\")"),
+    _script("an error of the tests", "excuse", "print('tests_unreadable: BadTests'); raise NameError('check')"),
+    _call("writes to its input", "excuse", "import os\ndef f(x):\n    while True: os.write(0, b'x' * 65536)"),
+    _call(
+        "descriptors that were left open",
+        "excuse",
+        "import os\nif [d for d in range(4, 999) if not _closed(d)]: print('BREACH')\n".replace(
+            "import os", "import os\ndef _closed(d):\n    try: os.fstat(d)\n    except OSError: return True"
+        ),
+    ),
+    _attempt("leaves a file beside its directory", "files", "open('../mark', 'w').write('x')"),
+    _attempt("replaces its directory", "files", "os.rename('.', '../other')", "import os"),
+    _call(
+        "is seen in the names of the builtins",
+        "state",
+        "import builtins\nif hasattr(builtins, 'deque'): print('BREACH')",
+    ),
+]
+
 # In this order, one after the other in one worker: what the first leaves, the second must not find.
 MARKS = [
     _call(
@@ -415,4 +479,4 @@ MARKS = [
     ),
 ]
 
-ATTACKS = [*VERDICTS, *FILES, *OTHERS, *NETWORK, *RESOURCES, *MARKS]
+ATTACKS = [*VERDICTS, *FILES, *OTHERS, *NETWORK, *RESOURCES, *ENDINGS, *MARKS]

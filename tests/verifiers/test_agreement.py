@@ -9,8 +9,7 @@ import pytest
 from support.answer_pairs import pairs as made_pairs
 from synthflow.verifiers.answers import rationals
 from synthflow.verifiers.answers.limits import too_large
-from synthflow.verifiers.answers.text import _settle, canonical, to_latex
-from synthflow.verifiers.answers.units import without_unit
+from synthflow.verifiers.answers.text import _settle, canonical
 from synthflow.verifiers.math import decide_exactly
 from synthflow.verifiers.workers.pool import WorkerPool
 
@@ -22,11 +21,11 @@ def _agree(count: int, seed: int, least_decided: float) -> None:
     pool = WorkerPool("synthflow.verifiers.answers.compare:compare", workers=os.cpu_count() or 1, timeout_s=60)
     decided, contradictions = 0, []
     for chunk in range(count // CHUNK):
-        pairs = [tuple(without_unit(canonical(text)) for text in pair) for pair in made_pairs(CHUNK, seed + chunk)]
+        pairs = [tuple(canonical(text) for text in pair) for pair in made_pairs(CHUNK, seed + chunk)]
         fast = [_fast(gold, answer) for gold, answer in pairs]
         asked = [at for at, verdict in enumerate(fast) if verdict is not None]
         decided += len(asked)
-        outcomes = pool.map([[to_latex(text) for text in pairs[at]] for at in asked])
+        outcomes = pool.map([list(pairs[at]) for at in asked])
         for at, outcome in zip(asked, outcomes, strict=True):
             slow = (outcome.value or {}).get("equal")
             if slow is not None and slow != fast[at]:
@@ -51,8 +50,8 @@ def test_the_exact_path_never_contradicts_the_slow_one() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_fifty_thousand_pairs_without_a_contradiction() -> None:
-    _agree(50_000, seed=1_000_000, least_decided=0.6)
+def test_ten_thousand_pairs_without_a_contradiction() -> None:
+    _agree(10_000, seed=1_000_000, least_decided=0.6)
 
 
 def test_settled_text_is_what_the_rules_would_make_of_it() -> None:

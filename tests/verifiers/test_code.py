@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthflow.contracts import Judgement, Question
-from synthflow.verifiers.code import CodeConfig, CodeVerifier, extract_program
-from synthflow.verifiers.code_compare import Unreadable, decode, parse, same_output, same_value
-from synthflow.verifiers.code_tests import BadTests, CallTest, StdinTest, read_tests
+from synthflow.verifiers.code import CodeConfig, CodeVerifier
+from synthflow.verifiers.code_compare import Iterated, Unreadable, decode, parse, same_output, same_value
 from synthflow.verifiers.sandbox import Sandbox
 from synthflow.verifiers.sandbox import _values as values
 
@@ -93,6 +92,14 @@ def test_detail_says_what_failed(verifier: CodeVerifier) -> None:
     assert "ZeroDivisionError" in str(judge(verifier, "def f(x): return 1 / 0", DOUBLE).detail)
 
 
+def test_a_judgement_says_which_text_was_judged(verifier: CodeVerifier) -> None:
+    found = judge(verifier, "def f(x): return 2 * x", DOUBLE)
+    assert (found.extracted, found.rule) == ("def f(x): return 2 * x\n", "block")
+    bare = Question("r", "p", "def f(x):\n    return 2 * x", None, json.dumps(DOUBLE))
+    (found,) = verifier.judge([bare])
+    assert (found.verdict, found.rule) == ("correct", "no block")
+
+
 def test_all_or_nothing_stops_at_the_first_failure() -> None:
     made = CodeVerifier(CodeConfig(timeout_s=1, wall_s=5))
     found = judge(made, "print('no')", {"inputs": ["1"] * 50, "outputs": ["2"] * 50})
@@ -108,9 +115,28 @@ def test_what_says_nothing_about_the_program_is_unknown(verifier: CodeVerifier) 
         Question("r", "p", "no program", None, json.dumps(DOUBLE)),
         Question("r", "p", f"```python\n{'x' * 200_001}\n```", None, json.dumps(DOUBLE)),
         Question("r", "p", "```python\nx\n```", None, "{}"),
+        Question("r", "p", "```python\nprint(1)\n```", None, json.dumps({"inputs": [""], "outputs": ["x" * 600_000]})),
+        Question(
+            "r",
+            "p",
+            "```python\nf = 1\n```",
+            None,
+            json.dumps({"fn_name": "f", "inputs": [[]], "outputs": [[0] * 300_000]}),
+        ),
+        Question("r", "p", "def f(x) is what I would write", None, json.dumps(DOUBLE)),
+        Question(
+            "r",
+            "p",
+            "```python\nf = 1\n```",
+            None,
+            json.dumps({"tests": "import no_such\nassert f([i for i in '12'])"}),
+        ),
     ]
     reasons = [found.reason for found in verifier.judge(asked)]
-    assert reasons == ["empty", "parse_failure", "too_large", "tests_unreadable"]
+    assert reasons == [
+        *("empty", "parse_failure", "too_large", "tests_unreadable", "too_large", "too_large", "parse_failure"),
+        "tests_unreadable",
+    ]
     assert all(found.verdict == "unknown" for found in verifier.judge(asked))
 
 
@@ -130,89 +156,6 @@ def _lost() -> Any:
 
 def test_the_answer_may_hold_the_tests(verifier: CodeVerifier) -> None:
     assert judge(verifier, "def f(x): return 2 * x", {}, json.dumps(DOUBLE)).verdict == "correct"
-
-
-# --- programs ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("completion", "code"),
-    [
-        ("```python\na = 1\n```", "a = 1\n"),
-        ("```python\na = 1\n```\n```py\nb = 2\n```", "b = 2\n"),
-        ("```\nc = 3\n```\n```json\n{}\n```", "c = 3\n"),
-        ("<think>\n```python\na = 1\n```\n</think>\n```python\nb = 2\n```", "b = 2\n"),
-        ("<think>\n```python\na = 1\n```\n", None),
-        ("```python\na = 1", None),
-        ("```cpp\nint a;\n```", None),
-        ("```python\n\n```", None),
-        ("a = 1", None),
-    ],
-)
-def test_the_program_is_the_last_fenced_block(completion: str, code: str | None) -> None:
-    assert extract_program(completion) == code
-
-
-# --- tests ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("metadata", "expected"),
-    [
-        ({"inputs": ["1\n"], "outputs": ["2\n"]}, [StdinTest("1\n", "2\n")]),
-        ({"inputs": [["1", "2"]], "outputs": [["3"]]}, [StdinTest("1\n2", "3")]),
-        ({"input_output": '{"inputs": ["1"], "outputs": ["2"]}'}, [StdinTest("1", "2")]),
-        ({"input_output": {"fn_name": "f", "inputs": [[1, [2]]], "outputs": [[3]]}}, [CallTest("f", [1, [2]], 3)]),
-        ({"tests": [{"input": "1", "output": "2", "testtype": "stdin"}]}, [StdinTest("1", "2")]),
-        (
-            {"fn_name": "f", "tests": [{"input": '[1]\n"a"', "output": "2", "testtype": "functional"}]},
-            [CallTest("f", [[1], "a"], 2)],
-        ),
-        (
-            {"tests": [{"fn": "f", "args": [1], "kwargs": {"k": 2}, "expected": None}]},
-            [CallTest("f", [1], None, {"k": 2})],
-        ),
-        ([{"input": "1", "output": "2"}], [StdinTest("1", "2")]),
-        ({"test_list": ["assert f(1, k=(2,)) == {3}"]}, [CallTest("f", [1], {3}, {"k": (2,)}, lenient=False)]),
-        ({"tests": "assert 5 == f()"}, [CallTest("f", [], 5, lenient=False)]),
-        ({"tests": "import m\ndef test_a():\n    assert not f(1)"}, [CallTest("f", [1], how="false", lenient=False)]),
-        (
-            {"tests": "assert abs(f(1) - 2.5) < 0.1 and f(2) is True"},
-            [
-                CallTest("f", [1], 2.5, how="close_abs", tolerance=0.1, lenient=False),
-                CallTest("f", [2], True, lenient=False),
-            ],
-        ),
-        (
-            {"tests": "assert f(1) == pytest.approx(2.5)"},
-            [CallTest("f", [1], 2.5, how="close", tolerance=1e-6, lenient=False)],
-        ),
-    ],
-)
-def test_shapes(metadata: Any, expected: list[Any]) -> None:
-    assert read_tests(json.dumps(metadata), None) == expected
-
-
-@pytest.mark.parametrize(
-    ("metadata", "says"),
-    [
-        ({}, "neither the metadata nor the answer holds tests"),
-        ({"tests": []}, "empty"),
-        ({"inputs": [1], "outputs": []}, "one length"),
-        ({"tests": [{"input": "1"}]}, "nothing is expected"),
-        ({"tests": [3]}, "found int"),
-        ({"tests": "for x in range(3):\n    assert f(x) == x"}, "line 1 of the tests is not a plain assertion"),
-        ({"tests": "assert sorted(f(1), key=g) == [1]"}, "cannot be asked from outside"),
-        ({"tests": "assert isinstance(f(1), int)"}, "cannot be asked from outside"),
-        ({"tests": "assert f(1) == g(1)"}, "cannot be asked from outside"),
-        ({"tests": "assert f(open('x')) == 1"}, "cannot be asked from outside"),
-        ({"tests": "assert ("}, "not Python"),
-        ({"test": "def check(c):\n    assert c(1) == 1"}, "line 2"),
-    ],
-)
-def test_tests_that_cannot_be_asked_are_refused(metadata: Any, says: str) -> None:
-    with pytest.raises(BadTests, match=says):
-        read_tests(json.dumps(metadata), None)
 
 
 # --- comparison ----------------------------------------------------------------------------------------------------
@@ -263,7 +206,10 @@ def test_any_line_is_read_or_refused(line: str) -> None:
         "[" * 100_000,
         '{"value": ' + "9" * 10_000 + "}",
         '{"value": NaN}',
-        '{"value": {"$int": "' + "f" * 10_000 + '"}}',
+        '{"value": {"$int": "' + "f" * 500_000 + '"}}',
+        '{"value": {"$iter": ["range", [0, 1000000000]]}}',
+        '{"value": {"$iter": ["range", [0, 9, 0]]}}',
+        '{"value": {"$iter": 5}}',
         '{"value": {"$float": "1"}}',
         '{"value": {"$dict": [[[1], 2]]}}',
         '{"value": {"$number": "1e999999999"}}',
@@ -288,9 +234,25 @@ def test_hostile_lines_are_refused(line: str) -> None:
         ({1: 2}, {"1": 2}, False, False),
         (1, True, True, True),
         ("1", 1, True, False),
-        (1.0000000001, 1.0, True, True),
         (1.01, 1.0, True, False),
         (1.0000000001, 1, True, False),
+        (1.0000000001, 1.0, True, False),
+        (12345679, 12345678.0, True, False),
+        (1000000.75, 1000000.5, True, False),
+        (1000000.5000000001, 1000000.5, True, True),
+        (0.3333333333, 0.333333, True, True),
+        (0.3334, 0.333333, True, False),
+        (1e-12, 2e-12, True, False),
+        (Iterated("iterator", [1]), [1], True, False),
+        (Iterated("values", [1]), [1], True, False),
+        (Iterated("other", [1]), [1], True, False),
+        (Iterated("array", [1]), [1], True, True),
+        (Iterated("array", [1]), [1], False, False),
+        (Iterated("keys", ["a"]), {"a"}, True, True),
+        (Iterated("items", [("a", 1)]), {("a", 1)}, True, True),
+        (Iterated("values", ["a"]), {"a"}, True, False),
+        (range(3), [0, 1, 2], True, False),
+        (range(3), range(3), False, True),
         (math.nan, math.nan, True, True),
         (math.inf, 1e308, True, False),
         (10**400, 1.5, True, False),
@@ -314,6 +276,9 @@ def test_equality(got: Any, expected: Any, lenient: bool, same: bool) -> None:
         ("0.34", "0.3333333", False),
         ("1", "1.0", True),
         ("1.0", "1", False),
+        ("1.9999999999", "2.0", True),
+        ("12345679", "12345678.0", False),
+        ("1000000000001", "1000000000000.0", False),
         ("nan", "1.0", False),
         ("YES", "Yes", False),
         ("", "1", False),

@@ -28,6 +28,18 @@ from synthflow.verifiers.opening import open_verifier
         ({}, "", "Paris", "unknown"),
         ({}, r"\boxed{a}", None, "unknown"),
         ({}, r"\boxed{}", "a", "unknown"),
+        ({"extract": "last_line"}, "The capital is Paris.", "Paris", "unknown"),
+        ({"extract": "last_line"}, "I do not know, sorry.", "Paris", "unknown"),
+        ({"extract": "last_line"}, "So the total comes to 0.5", "1/2", "unknown"),
+        ({"extract": "last_line"}, "0.5", "1/2", "wrong"),
+        ({"extract": "all"}, "one\ntwo\nfour", "one\ntwo\nthree", "wrong"),
+        ({"extract": "last_line"}, "Parisian", "Paris", "wrong"),
+        ({"extract": "last_line"}, "Paris.", "Rome", "wrong"),
+        ({"extract": "all"}, "It is 12 km", "12 km", "unknown"),
+        ({"extract": "all"}, "112 km", "12 km", "wrong"),
+        ({"extract": "all"}, "(Paris)", "Paris", "wrong"),
+        ({}, r"\boxed{Paris} and \boxed{Rome}", "Rome", "unknown"),
+        ({}, r"\boxed{Paris}, then \boxed{Rome}", "Rome", "correct"),
     ],
 )
 def test_verdicts(config: dict[str, str], completion: str, gold: str | None, verdict: str) -> None:
@@ -35,6 +47,14 @@ def test_verdicts(config: dict[str, str], completion: str, gold: str | None, ver
     (judgement,) = verifier.judge([Question("r", "p", completion, gold)])
     assert judgement.verdict == verdict
     assert (judgement.reason is not None) == (verdict == "unknown")
+
+
+def test_what_was_extracted_and_by_which_rule() -> None:
+    for config, rule in (({}, "boxed"), ({"extract": "last_line"}, "last_line"), ({"extract": "all"}, "all")):
+        (said,) = ExactVerifier(ExactConfig.model_validate(config)).judge(
+            [Question("r", "p", r"\boxed{Paris}", "Rome")]
+        )
+        assert (said.extracted, said.rule) == ("Paris" if rule == "boxed" else r"\boxed{Paris}", rule)
 
 
 @given(st.text())

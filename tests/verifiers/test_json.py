@@ -115,7 +115,9 @@ def test_json_is_equal_to_itself_and_valid_without_a_schema(value: Any) -> None:
     text = json.dumps(value)
     assert judge({"text": text, "gold": text, "schema": None, "max_depth": 500}) == {"kind": "valid"}
     assert equal(parse(text, 500), value)
-    assert json_text(f"so:\n```json\n{json.dumps(value, indent=1)}\n```\n") == json.dumps(value, indent=1)
+    written = json.dumps(value, indent=1)
+    assert json_text(f"so:\n```json\n{written}\n```\n") == (written, "fence")
+    assert json_text(f"so:\r\n```JSON\r\n{written}\r\n```\r\n") == (written, "fence")
 
 
 def test_equality_by_hand() -> None:

@@ -69,7 +69,7 @@ REASONS = [
     ("9^{9^{9^9}}", "\\boxed{5}", "too_large"),
     ("5", "\\boxed{" + "9" * 5000 + "}", "too_large"),
     ("5", "the answer is " + "1+" * 9000, "too_large"),
-    ("5 cm", "\\boxed{5 m}", "text_differs"),
+    ("5 cm", "\\boxed{5 kg}", "text_differs"),
     ("5", "\\boxed{\\text{at least } 5}", "text_differs"),
 ]
 
@@ -99,7 +99,7 @@ def test_identical_long_answers_need_no_algebra(verifier: MathVerifier) -> None:
 
 
 def test_version_names_the_libraries(verifier: MathVerifier) -> None:
-    assert verifier.full_version().startswith("2+math-verify 0.") and "+sympy 1." in verifier.full_version()
+    assert verifier.full_version().startswith("3+math-verify 0.") and "+sympy 1." in verifier.full_version()
 
 
 # ---------------------------------------------------------------- nothing a policy writes is executed
@@ -175,6 +175,9 @@ PAST_THE_LIMITS = [  # these look harmless to `limits`, and burn seconds or wors
     ),
     ("5", "+".join(rf"\cos({i}x+{i + 1})^{{{i}}}" for i in range(1, 30))),
     ("5", r"(x+y+z+w)^{900}"),
+    ("5", r"\int_0^1 (x+y+z+w)^{900} dx"),
+    ("5", r"\Gamma(\Gamma(\Gamma(9)))"),
+    ("x+7", r"\sum_{k=1}^{900}\sum_{j=1}^{900} k^j j^k"),
 ]
 
 
@@ -201,7 +204,7 @@ def test_hidden_bombs_cost_at_most_the_limit_each() -> None:
     ask(made, ("x+1", r"\boxed{1+x}"))
     found = ask(made, *((gold, f"\\boxed{{{answer}}}") for gold, answer in PAST_THE_LIMITS), ("x+2", r"\boxed{2+x}"))
     assert found[-1].verdict == "correct"
-    assert all(j.elapsed_s < 4 for j in found)
+    assert all(j.elapsed_s < 11 for j in found), "the ceiling on the wall; idle, each ends after a second of CPU"
     assert "timeout" in {j.reason for j in found[:-1]}
     assert all(j.verdict != "correct" for j in found[:-1])
     made.close()
@@ -212,7 +215,7 @@ def test_hidden_bombs_cost_at_most_the_limit_each() -> None:
 def test_a_thousand_answers_with_bombs_all_get_a_judgement() -> None:
     made = MathVerifier(MathConfig(timeout_s=1.5, workers=2))
     rng = random.Random(7)
-    bombs = [f"({a}x+y+z+w)^{{9{a:02d}}}" for a in range(10)]
+    bombs = [rf"\int_0^1 ({a}x+y+z+w)^{{9{a:02d}}} dx" for a in range(10)]
     good = [(f"{a}x+{b}", f"{b}+{a}x") for a in range(1, 40) for b in range(1, 26)]
     pairs = [(g, f"Thus \\boxed{{{a}}}") for g, a in good[:970]] + [("5", f"\\boxed{{{b}}}") for b in bombs]
     pairs += [("5", ""), ("5", "no"), ("5", "\\boxed{9^{9^{9^9}}}"), ("5", "\ud800\\boxed{\ud800}")] * 5

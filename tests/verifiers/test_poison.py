@@ -1,16 +1,56 @@
-"""A hundred thousand verdicts with one poisoned row in a thousand: all recorded, and nothing grows or stays behind."""
+"""Poisoned answers cost what the limits allow: one by one, and one in a thousand of a hundred thousand verdicts."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from support.poison import Poison, poisons
 from synthflow.contracts import Judgement, Question
 from synthflow.verifiers.math import MathConfig, MathVerifier
 
 ROWS, EVERY, BATCH, LIMIT_S = 100_000, 1_000, 10_000, 0.5
+TEXTS = [poison for poison in poisons() if poison[0].startswith("text of") or poison[0].endswith("before an answer")]
+KILLED = f"killed after {MathConfig().timeout_s:g} s of CPU"
+ANSWERS = [poison for poison in poisons() if poison not in TEXTS]
+
+
+def _judged(chosen: list[Poison]) -> list[Judgement]:
+    verifier = MathVerifier(MathConfig(workers=2))
+    judged = verifier.judge([Question(str(at), "p", text, gold) for at, (_, gold, text) in enumerate(chosen)])
+    verifier.close()
+    return judged
+
+
+def _over(chosen: list[Poison], seconds: float) -> list[Poison]:
+    """Those that took longer; none of them may be taken for the gold answer.
+
+    One that was killed for its CPU time has taken that limit, however long a busy machine let it wait for a core.
+    """
+    judged = _judged(chosen)
+    assert [poison[0] for poison, said in zip(chosen, judged, strict=True) if said.verdict == "correct"] == []
+    spent = [MathConfig().timeout_s if KILLED in (said.detail or "") else said.elapsed_s for said in judged]
+    return [poison for poison, taken in zip(chosen, spent, strict=True) if taken > seconds]
+
+
+@pytest.mark.extended
+@pytest.mark.slow
+def test_no_answer_takes_two_seconds() -> None:
+    """Those that do on a busy machine are judged again, twice."""
+    assert len(ANSWERS) >= 150 and len({name for name, _, _ in poisons()}) == len(poisons())
+    slow = _over(ANSWERS, 2)
+    for _ in range(2):
+        slow = _over(slow, 2) if slow else []
+    assert [name for name, _, _ in slow] == []
+
+
+def test_texts_of_60_000_characters_are_read_in_no_time() -> None:
+    started = time.process_time()
+    assert _over(TEXTS, 2) == []
+    assert time.process_time() - started < 0.02 * len(TEXTS)
 
 
 def _poison(n: int) -> str:

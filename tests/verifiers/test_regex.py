@@ -37,6 +37,8 @@ def judge(completion: str, gold: str | None = None, **config: object) -> tuple[s
         ({}, r"\boxed{cat}", "((a{900}){900}){900}", "gold_unparsable"),
         ({"pattern": "x"}, "", None, "empty"),
         ({"pattern": "x"}, "no number here", None, "parse_failure"),
+        ({"pattern": "y"}, "We look at it for a while.\n\n$x^2$", None, "guessed"),
+        ({"pattern": "x.2"}, "We look at it for a while.\n\n$x^2$", None, "correct"),
         ({"pattern": "(?s).*done.*", "text": "completion"}, "<think>done</think> end", None, "correct"),
         ({"pattern": "(?s).*done.*", "text": "after_thinking"}, "<think>done</think> end", None, "wrong"),
         ({"pattern": "x", "text": "completion"}, "x" * 200_001, None, "too_large"),

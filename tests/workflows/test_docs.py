@@ -1,4 +1,4 @@
-"""What docs/verification.md says of files is what happens; its numbers are those of the formulas."""
+"""What verification.md and what-is-read.md say of files is what happens; numbers are those of the formulas."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ import pytest
 import yaml
 
 from synthflow.cli.main import cli
+from synthflow.contracts import Question
 from synthflow.stages.measure.calibration_config import CalibrationConfig
 from synthflow.statistics.intervals import wilson
+from synthflow.verifiers.opening import open_verifier
 
-TEXT = (Path(__file__).parents[2] / "docs" / "verification.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "verification.md").read_text()
+READ = (DOCS / "what-is-read.md").read_text()
 
 
 def test_the_commands_on_files_run(
@@ -34,6 +38,44 @@ def test_the_commands_on_files_run(
     }  # fmt: skip
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["verdicts"] == {"correct": 1, "wrong": 0, "unknown": 0} and told["out"] == "answers.jsonl"
+
+
+def test_the_commands_that_explain_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"question": "1 + 1?", "answer": a, "completion": rf"so \boxed{{{a}}}"} for a in ("2", "B")]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    commands = re.findall(r"^synthflow verify (?!runs/)(.+)$", READ, re.MULTILINE)
+    for command in commands:
+        assert cli.main(["verify", *shlex.split(command, comments=True)], standalone_mode=False) == 0
+    assert len(commands) == 2 and [path.name for path in tmp_path.iterdir()] == ["answers.jsonl"]
+    for_people, for_programs = capsys.readouterr().out.rsplit("\n{", 1)
+    assert "→ box" in for_people and "verdict       correct" in for_people
+    assert json.loads("{" + for_programs)["candidates"][0]["text"] == "B"
+
+
+def _rows() -> list[tuple[str, str, str, str, str | None]]:
+    """Verifier, completion, gold answer, verdict and rule of each row of the page's tables."""
+    found, verifier = [], ""
+    for line in READ.splitlines():
+        if named := re.match(r"With `(\w+)`", line):
+            verifier = named.group(1)
+        if row := re.fullmatch(r"\| `(.+)` \| `(.+)` \| (\w+) \| (\w*) ?\|", line):
+            found.append((verifier, row.group(1).replace("⏎", "\n"), row.group(2), row.group(3), row.group(4) or None))
+    return found
+
+
+def test_the_tables_of_what_is_read() -> None:
+    rows = _rows()
+    assert len(rows) >= 28 and {verifier for verifier, *_ in rows} == {"math", "choice", "exact"}
+    for name in ("math", "choice", "exact"):
+        verifier = open_verifier(name, {"extract": "last_line"} if name == "exact" else {})
+        mine = [row for row in rows if row[0] == name]
+        said = verifier.judge([Question("r", "p", row[1], row[2]) for row in mine])
+        verifier.close()
+        for (_, completion, gold, verdict, rule), judgement in zip(mine, said, strict=True):
+            assert (judgement.verdict, judgement.rule) == (verdict, rule), (completion, gold, judgement)
 
 
 def test_the_calibration_is_one() -> None:

@@ -54,16 +54,19 @@ def verdicts(rows: list[dict[str, Any]]) -> list[tuple[Any, Any, Any]]:
     return [(row["verdict"], row["reason"] or None, row["value"]) for row in rows]
 
 
-def test_a_file_gets_five_columns_and_keeps_the_others(tmp_path: Path) -> None:
+def test_a_file_gets_eight_columns_and_keeps_the_others(tmp_path: Path) -> None:
     done = judge(jsonl(tmp_path / "a.jsonl"))
     assert done.out == str(tmp_path / "a.verified.jsonl")
     rows = out_rows(done.out)
     assert verdicts(rows) == EXPECTED
     assert [{k: v for k, v in row.items() if k not in ADDED} for row in rows] == ROWS
-    assert all(list(row)[-5:] == list(ADDED) for row in rows)
+    assert all(list(row)[-8:] == list(ADDED) for row in rows)
     assert {(row["scorer"], row["scorer_version"]) for row in rows} == {("exact", ExactVerifier().full_version())}
     assert dict(done.verdicts) == {"correct": 1, "wrong": 1, "unknown": 3}
-    assert done.to_json()["rows"] == 5
+    found = [(row["extracted"], row["rule"], row["detail"]) for row in rows]
+    assert found[:3] == [("2", "boxed", "2"), ("12", "boxed", "12"), (None, None, "no answer found")]
+    told = done.to_json()
+    assert told["rows"] == 5 and told["rules"] == [{"rule": "boxed", "correct": 1, "wrong": 1, "unknown": 0}]
 
 
 def test_a_line_of_json_stays_as_it_was_written(tmp_path: Path) -> None:

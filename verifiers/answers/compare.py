@@ -20,43 +20,64 @@ import math_verify
 import sympy
 
 from synthflow.verifiers.answers.latex import parse_latex
+from synthflow.verifiers.answers.lettered import same_code, same_letter
+from synthflow.verifiers.answers.prose import read_gold
+from synthflow.verifiers.answers.text import to_latex, unwrap_text
+from synthflow.verifiers.answers.tokens import Unread
+from synthflow.verifiers.answers.verdicts import match_any, read_answer
 
 logging.disable(logging.CRITICAL)  # it logs a warning an item; nothing reads it here
 
 _RELATIVE = 1e-5
 _NOISE = Fraction(1, 10**12)  # what floating-point arithmetic leaves: 0.30000000000000004
 _DECIMAL = re.compile(r"[-+]?\d*\.\d+")
-_PERCENT = re.compile(r" ?(?:\\?%|(?:\\text ?\{ ?)?percent ?\}?)$")
+_AROUND = re.compile(r"\\[()\[\]]|\$|^\s?[Aa]nswer:")
+_WORDS = re.compile(  # and what it would mend (\frac123) or drop
+    r"\\(?:text|mathrm|operatorname)|(?<![\\a-zA-Z{])[a-zA-Z]{4,}|\\frac ?\d|[a-zA-Z]\d|\d'|dots|\.\.\.|[?$#@]"
+)
 _INEQUALITY = re.compile(r"<|>|\\[lg]e(?![a-zA-Z])")
 _NAME = re.compile(r" ?[a-zA-Z] ?")
 _FULL = 0.85  # of the address space: beyond it, a MemoryError may have been swallowed by a library
 
 
 def compare(pair: list[str]) -> dict[str, Any]:
-    """`[gold, answer]` in LaTeX to `{"equal": bool}` or `{"reason": ..., "detail": ...}`."""
+    """`[gold, answer]`, canonical, to `{"equal": bool, "note": str}` or `{"reason": ..., "detail": ...}`."""
     gold_text, answer_text = pair
-    if _PERCENT.search(gold_text) or _PERCENT.search(answer_text):
-        return _compare_percent(gold_text, answer_text)
-    return _compare(gold_text, answer_text)
+    plain = _plain(gold_text), _plain(answer_text)
+    same = same_letter(*plain) if same_code(*plain) is None else same_code(*plain)
+    if same is not None:
+        return {"equal": same}
+    try:
+        golds = read_gold(gold_text)
+    except Unread as unread:
+        return _by_algebra(gold_text, answer_text, "gold_unparsable", f"not read of the gold answer: {unread}")
+    try:
+        answer = read_answer(answer_text)
+    except Unread as unread:
+        return _by_algebra(gold_text, answer_text, "parse_failure", f"not read: {unread}")
+    found = match_any(golds, answer)
+    if found.verdict == "unsure":
+        if found.note.startswith("no value") or not found.note:
+            return _by_algebra(
+                gold_text, answer_text, "undecided", found.note or "neither equality nor a difference is shown"
+            )
+        return {"reason": "text_differs", "detail": found.note}
+    return {"equal": found.verdict == "equal", "note": found.note}
 
 
-def _compare_percent(gold: str, answer: str) -> dict[str, Any]:
-    """`n%` equals `n%`, n (of 1 or more) and n/100; Math-Verify tells the sign, decimals and fractions apart."""
-    wanted, given = _PERCENT.sub("", gold), _PERCENT.sub("", answer)
-    if wanted != gold and given != answer:
-        return _compare(wanted, given)
-    if "/" in (wanted if wanted != gold else given):
-        return {"reason": "parse_failure" if given != answer else "gold_unparsable", "detail": "1/2% has two readings"}
-    share = _compare(_hundredth(wanted), given) if wanted != gold else _compare(wanted, _hundredth(given))
-    if share.get("equal") is not False:
-        return share
-    percent = _parsed(wanted if wanted != gold else given)
-    at_least_one = isinstance(percent, sympy.Expr) and percent.is_number and bool(abs(percent) >= 1)
-    return _compare(wanted, given) if at_least_one else share
+def _plain(text: str) -> str:
+    return " ".join(_AROUND.sub(" ", unwrap_text(text)).split()).strip(" *")
 
 
-def _hundredth(text: str) -> str:
-    return rf"\frac{{{text}}}{{100}}"
+def _by_algebra(gold: str, answer: str, reason: str, told: str) -> dict[str, Any]:
+    """What Math-Verify finds equal where no words are to be read; it finds nothing different here."""
+    if not (_WORDS.search(gold) or _WORDS.search(answer)):
+        found = _compare(to_latex(gold), to_latex(answer))
+        if found.get("equal"):
+            return found
+        if "reason" in found:
+            return {"reason": found["reason"], "detail": told}
+    return {"reason": reason, "detail": told}
 
 
 def _compare(gold_text: str, answer_text: str) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _factorials(text: str) -> str | None:
         if operand.isdigit():
             number = int(operand)
         else:  # whatever stands before: its largest number
-            before = text[: match.start()]
+            before = _group_before(text, match.start())
             if "!" in before or _POWER.search(before):
                 return "a factorial of a factorial or a power"
             number = max((int(run) for run in _DIGITS.findall(before)), default=0)
@@ -131,6 +131,16 @@ def _factorials(text: str) -> str | None:
         if text[match.end() : match.end() + 1] == "!" and number > 6:
             return "a factorial of a factorial"
     return None
+
+
+def _group_before(text: str, end: int) -> str:
+    """The bracketed group that closes at a place."""
+    depth = 0
+    for at in range(end, -1, -1):
+        depth += (text[at] in ")}]") - (text[at] in "({[")
+        if depth == 0:
+            return text[at:end]
+    return text[:end]
 
 
 def _loops(text: str) -> str | None:

@@ -11,24 +11,77 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from synthflow.verifiers.answers.decoration import undecorated
+
 _UNICODE = str.maketrans(
     {
         "\u2212": "-", "\u2013": "-", "\u2014": "-", "\u00d7": r"\times ", "\u22c5": r"\cdot ", "\u00b7": r"\cdot ",
         "\u00f7": "/", "\u2044": "/", "\u221e": r"\infty ", "\u03c0": r"\pi ", "\u2264": r"\le ", "\u2265": r"\ge ",
         "\u2260": r"\ne ", "\u222a": r"\cup ", "\u2229": r"\cap ", "\u00b0": r"^{\circ}", "\u00b1": r"\pm ",
-        "\u2205": r"\emptyset ", "\u211d": r"\mathbb{R}", "\u00b2": "^{2}", "\u00b3": "^{3}", "\u2208": r"\in ",
+        "\u2205": r"\emptyset ", "\u211d": r"\mathbb{R}", "\u2208": r"\in ",
         "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u201c": '"', "\u201d": '"', "\u2019": "'", "\uff0c": ",",
         "\u00bd": r"\frac{1}{2}", "\u00bc": r"\frac{1}{4}", "\u00be": r"\frac{3}{4}", "\u03b8": r"\theta ",
+        "\u2153": r"\frac{1}{3}", "\u2154": r"\frac{2}{3}", "\u215b": r"\frac{1}{8}", "\u2155": r"\frac{1}{5}",
+        "\u27e8": r"\langle ", "\u27e9": r"\rangle ", "\u230a": r"\lfloor ", "\u230b": r"\rfloor ",
+        "\u2308": r"\lceil ", "\u2309": r"\rceil ", "\u2032": "'", "\u2192": r"\to ", "\u21a6": r"\mapsto ",
+        "\u2248": r"\approx ", "\u2261": r"\equiv ", "\u2124": r"\mathbb{Z}", "\u2115": r"\mathbb{N}",
+        "\u2220": r"\angle ", "\u2026": r"\ldots ", "\u2236": ":", "\u2012": "-", "\u2010": "-", "\u2011": "-",
+        "\u00b5": "\u03bc",        "\u2126": "\u03a9",
     }
 )  # fmt: skip
+_UNICODE |= (
+    {
+        ord(unicodedata.lookup(f"GREEK SMALL LETTER {name.upper()}")): rf"\{name} "
+        for name in [
+            "alpha",
+            "beta",
+            "gamma",
+            "delta",
+            "epsilon",
+            "zeta",
+            "eta",
+            "kappa",
+            "nu",
+            "xi",
+            "rho",
+            "sigma",
+            "tau",
+            "phi",
+            "chi",
+            "psi",
+            "omega",
+        ]
+    }
+    | {0x3BB: r"\lambda "}
+    | {
+        ord(unicodedata.lookup(f"GREEK CAPITAL LETTER {name.upper()}")): rf"\{name} "
+        for name in ["Gamma", "Delta", "Theta", "Xi", "Sigma", "Phi", "Psi"]
+    }
+)
+_MARKS = " \n\t\u2713\u2714\u2705\u2611\ufe0f\u2728\U0001f389\U0001f44d\U0001f3af"  # ticks and the like at the ends
+_SCRIPTS = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a\u207f"
+                         "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089\u2099",
+                         "0123456789-+n0123456789n")  # fmt: skip
+_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b\u207a\u207f]+")
+_LOWERED = re.compile("[\u2080-\u2089\u2099]+")
 _DROPPED = re.compile(r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|textstyle|limits)(?![a-zA-Z])\.?")
 _SPACES = re.compile(r"(?<!\\)\\[,;:! ]|\\q?quad(?![a-zA-Z])|~|\s+")
-_FRAC = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
+_FRAC = re.compile(r"\\[dtc](frac|binom)(?![a-zA-Z])")
 _SHORT_FRAC = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname|rm)\s*\{([^{}]*)\}")
 _NAMED = {
     r"\leq": r"\le",
     r"\geq": r"\ge",
+    r"\leqslant": r"\le",
+    r"\geqslant": r"\ge",
+    r"\lt": "<",
+    r"\gt": ">",
+    r"\colon": ":",
+    r"\dots": r"\ldots",
+    r"\lvert": "|",
+    r"\rvert": "|",
+    r"\vert": "|",
+    r"\ast": "*",
     r"\neq": r"\ne",
     r"\lbrace": r"\{",
     r"\rbrace": r"\}",
@@ -92,6 +145,9 @@ def _settled(answer: str) -> str:
 def _settle(answer: str) -> str:
     text, previous = clean(answer), None
     if not text.isascii():
+        text = text.strip(_MARKS)
+        text = _RAISED.sub(lambda m: "^{" + m.group().translate(_SCRIPTS) + "}", text)
+        text = _LOWERED.sub(lambda m: "_{" + m.group().translate(_SCRIPTS) + "}", text)
         text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text).translate(_UNICODE)
     if "," in text and _EUROPEAN.fullmatch(text.strip()):  # before ", " and "," become one
         text = text.replace(".", "").replace(",", ".")
@@ -105,10 +161,13 @@ def _settle(answer: str) -> str:
 def _tidied(text: str) -> str:
     if "\\" in text:
         text = _DROPPED.sub("", text)
+        text = undecorated(text)
         text = _NAMES.sub(lambda m: _NAMED[m.group()], text)
         text = _LATEX_COMMA.sub(lambda m: (m.group(1) or m.group(2)) + ",", text)
-        text = _FRAC.sub(r"\\frac", text)
+        text = _FRAC.sub(r"\\\1", text)
         text = _SHORT_FRAC.sub(r"\\frac{\1}{\2}", text)
+    if "{:}" in text:
+        text = text.replace("{:}", ":")
     if "{,}" in text:
         text = _THOUSANDS.sub(lambda m: m.group().replace("{,}", ""), text)
     text = _SPACES.sub(" ", text).strip()
@@ -117,6 +176,8 @@ def _tidied(text: str) -> str:
         text = _COMMA.sub(",", text)
         if _GROUPED.fullmatch(text):
             text = text.replace(" ", "")
+    if text.endswith("..."):
+        text = text[:-3].rstrip() + r"\ldots"
     while text and text[-1] in ".,;:" and not text.endswith(r"\:"):
         text = text[:-1].rstrip()
     return text

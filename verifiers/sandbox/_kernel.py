@@ -11,7 +11,7 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterable
+from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
 PR_SET_KEEPCAPS, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 8, 1 << 2, 1 << 21
@@ -31,6 +31,7 @@ _SPECIAL = (1 << 6) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 12)  # make char,
 _NET_BOTH, _SCOPE_BOTH = 3, 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
 def _check(result: int, what: str) -> int:
@@ -46,8 +47,7 @@ def _syscall(what: str, number: int, *args: int | bytes | ctypes.Array[ctypes.c_
 
 
 def prctl(option: int, value: int = 0, third: int = 0) -> None:
-    long = ctypes.c_ulong
-    _check(_libc.prctl(option, long(value), long(third), long(0), long(0)), f"prctl({option})")
+    _check(_libc.prctl(option, value, third, 0, 0), "prctl")
 
 
 def unshare(flags: int) -> None:
@@ -61,6 +61,11 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
 
 def detach(target: str) -> None:
     _check(_libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+
+
+def enter(namespace: int) -> None:
+    """Be in the namespace of a descriptor; for one of processes: the children are."""
+    _check(_libc.setns(namespace, 0), "setns")
 
 
 def pivot_root(new: str, old: str) -> None:
@@ -80,9 +85,9 @@ def map_ids(uid: int, gid: int) -> None:
 def bound_capabilities() -> None:
     """No program that is started from here on gets a capability."""
     for capability in range(64):
-        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+        if _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             break  # past the last one the kernel knows, or not ours to drop
-    _libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(4), 0, 0, 0)
+    _libc.prctl(PR_CAP_AMBIENT, 4, 0, 0, 0)
 
 
 def keep_capabilities(keep: int) -> None:
@@ -103,24 +108,27 @@ def landlock_abi() -> int:
     return max(0, int(_libc.syscall(ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_long(0), ctypes.c_long(1))))
 
 
-def landlock(readable: Iterable[str], writable: Iterable[str], abi: int) -> None:
-    """From here on: read below `readable`, read and write plain files below `writable`, nothing else on any path.
+def landlock(plan: dict[str, Any], writable: str) -> int:
+    """A set of rules for `restrict`: read what the plan says, read and write plain files below a folder, nothing else.
 
     With ABI 4 no TCP, with ABI 6 no signals and no abstract sockets out of this domain. No symbolic links, devices,
     sockets or pipes can be made anywhere. Paths that do not exist are passed over.
     """
+    abi = plan["abi"]
     handled = _ALL_FS[min(abi, 5)]
     attributes = struct.pack("QQQ", handled, _NET_BOTH if abi >= 4 else 0, _SCOPE_BOTH if abi >= 6 else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = _syscall("landlock_create_ruleset", _LANDLOCK_CREATE, attributes, size, 0)
-    try:
-        reading = _EXECUTE | _READ_FILE | _READ_DIR
-        rules = [(path, reading) for path in readable] + [(path, handled & ~_SPECIAL) for path in writable]
-        for path, access in rules:
-            _allow(ruleset, path, access & handled)
-        _syscall("landlock_restrict_self", _LANDLOCK_RESTRICT, ruleset, 0)
-    finally:
-        os.close(ruleset)
+    reading = _EXECUTE | _READ_FILE | _READ_DIR
+    rules = [(path, reading) for path in (*plan["readable"], "/dev/zero", "/dev/urandom")]
+    for path, access in [*rules, (writable, handled & ~_SPECIAL), ("/dev/null", reading | handled & ~_SPECIAL)]:
+        _allow(ruleset, path, access & handled)
+    return ruleset
+
+
+def restrict(ruleset: int) -> None:
+    """Live under a set of rules from here on. It cannot be undone."""
+    _syscall("landlock_restrict_self", _LANDLOCK_RESTRICT, ruleset, 0)
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:
@@ -137,12 +145,17 @@ def _allow(ruleset: int, path: str, access: int) -> None:
         os.close(fd)
 
 
-def seccomp(program: bytes) -> None:
-    """Install a classic BPF filter, as `seccomp.assemble` makes it. It cannot be undone."""
-    code = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    buffer = ctypes.create_string_buffer(header, len(header))
-    prctl(PR_SET_SECCOMP, 2, ctypes.addressof(buffer))
+class Filter:
+    """A classic BPF filter, as `seccomp.assemble` makes it. Once installed it cannot be undone."""
+
+    def __init__(self, program: bytes) -> None:
+        self._code = ctypes.create_string_buffer(program, len(program))
+        header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(self._code))
+        self._header = ctypes.create_string_buffer(header, len(header))
+        self._address = ctypes.addressof(self._header)
+
+    def install(self) -> None:
+        prctl(PR_SET_SECCOMP, 2, self._address)
 
 
 def cpu_seconds(pid: int) -> float:

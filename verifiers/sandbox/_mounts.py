@@ -50,7 +50,7 @@ def _new_root(readable: list[str]) -> None:
     for path in _DEVICES:
         _bind(path, _kernel.MS_RDONLY | _kernel.MS_NOSUID)
     _bind("/proc", quiet)
-    os.mkdir("/new/box")
+    os.makedirs("/new/box/run")
     _kernel.mount("none", "/new", "", _kernel.MS_REMOUNT | _kernel.MS_BIND | _kernel.MS_RDONLY | quiet)
     os.chdir("/new")
     _kernel.pivot_root(".", ".")

@@ -6,9 +6,11 @@ that no value can be mistaken for another. The side that judges does not use `de
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 _MAX_NODES = 200_000
+_VIEWS: dict[type, str] = {type({}.keys()): "keys", type({}.items()): "items", type({}.values()): "values"}
 
 
 def encode(value: Any) -> Any:
@@ -24,7 +26,7 @@ def encode(value: Any) -> Any:
 class Encoder:
     """Plain values as JSON: what JSON lacks becomes an object with one key that starts with `$`.
 
-    Subclasses count as their base, sequences of libraries that have `tolist` as lists.
+    Subclasses count as their base; what can be iterated over and is no list says so (`$iter`, with its kind).
 
     Raises:
         TypeError: for anything else.
@@ -63,17 +65,19 @@ class Encoder:
             return {"$dict": [[self.encode(k), self.encode(v)] for k, v in dict.items(value)]}
         if isinstance(value, set | frozenset):
             return {"$set": [self.encode(v) for v in sorted(value, key=repr)]}
-        for name in ("tolist", "__next__", "__iter__"):
-            if hasattr(value, name) and not isinstance(value, type):
-                return self._foreign(value, name)
+        if isinstance(value, range):
+            return {"$iter": ["range", [value.start, value.stop, value.step]]}
+        if isinstance(value, type):
+            raise TypeError("a result that is a class cannot be compared")
+        if hasattr(value, "tolist"):
+            plain = self.encode(value.tolist())
+            return {"$iter": ["array", plain]} if isinstance(plain, list) else plain
+        if hasattr(value, "__iter__"):
+            kind = "iterator" if hasattr(value, "__next__") else _VIEWS.get(type(value), "other")
+            return {"$iter": [kind, [self.encode(item) for item in value]]}
         if type(value).__name__ in ("Fraction", "Decimal"):
             return {"$number": str(value)}
         raise TypeError(f"a result of type {type(value).__name__} cannot be compared")
-
-    def _foreign(self, value: Any, name: str) -> Any:
-        if name == "tolist":
-            return self.encode(value.tolist())
-        return [self.encode(item) for item in value]
 
 
 def decode(value: Any) -> Any:
@@ -93,8 +97,24 @@ def decode(value: Any) -> Any:
         "$tuple": lambda b: tuple(decode(v) for v in b),
         "$set": lambda b: {decode(v) for v in b},
         "$number": _number,
+        "$iter": _iterable,
     }
     return makers[tag](body)
+
+
+def _iterable(body: list[Any]) -> Any:
+    kind, items = body
+    if kind == "range":
+        return range(*items)
+    found = [decode(item) for item in items]
+    makers: dict[str, Any] = {
+        "array": lambda: found,
+        "keys": lambda: dict.fromkeys(found).keys(),
+        "items": lambda: dict(found).items(),
+        "values": lambda: dict(enumerate(found)).values(),
+        "other": lambda: deque(found),
+    }
+    return makers[kind]() if kind in makers else iter(found)
 
 
 def _number(text: str) -> Any:

@@ -33,7 +33,7 @@ COMMON = """
     calendar hashlib json pprint struct io types sys os zlib binascii unicodedata ast inspect timeit uuid
 """.split()  # noqa: SIM905
 
-_MODULES = ("_kernel", "_mounts", "_values", "_program", "_zygote")
+_MODULES = ("_kernel", "_mounts", "_values", "_asking", "_nodes", "_site", "_program", "_zygote", "_supervisor")
 _BOOT = """
 import json, sys, types
 sources, plan = json.loads(sys.argv[1]), sys.argv[2]
@@ -47,7 +47,7 @@ for leaf, text in sources.items():
     sys.modules[name] = module = types.ModuleType(name)
     setattr(sys.modules[path], leaf, module)
     exec(compile(text, leaf + ".py", "exec"), module.__dict__)
-sys.modules[path + "._zygote"].start(plan)
+sys.modules[path + "._supervisor"].start(plan)
 """
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _ROOT_NEEDS = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "DAC_READ_SEARCH")
@@ -148,7 +148,7 @@ def _bubblewrap(plan: dict[str, Any]) -> list[str]:
         words += [
             word for name in ("null", "zero", "urandom") for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")
         ]
-        words += ["--dir", "/box"]
+        words += ["--dir", "/box", "--dir", "/box/run"]
     else:
         words += ["--bind", "/", "/", "--dev-bind", "/dev", "/dev"]
     words += ["--proc", "/proc"] if "pid" in layers else ["--bind", "/proc", "/proc"]

@@ -27,7 +27,9 @@ from synthflow.verifiers.workers.pool import Outcome, WorkerPool
 from synthflow.verifiers.workers.worker import Worker
 
 _GRACE_S = 20.0  # what the supervisor, which has clocks of its own, may be late by before its worker is killed
-_ENV = {"PYTHONHASHSEED": "0"}
+_ASKED_KB = 1024  # what tests may tell of calls at once
+_PATIENCE = 10  # a program on a crowded machine may take so many times its limit, which counts its own time only
+_ENV = {"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"}  # what a fork would bind anew for itself is bound before
 _started = count()
 
 
@@ -35,21 +37,27 @@ _started = count()
 class Program:
     """Code to run. With `stdin` alone it is a script; with `calls` it is loaded, and then called: name, args, kwargs.
 
-    Arguments are plain JSON; what JSON lacks is written as `_program.Encoder` does.
+    Arguments are plain JSON; what JSON lacks is written as `_values.Encoder` does. `code` may be several texts: the
+    first that compiles is run. With `keep` answers tell what became of the arguments. With `asking` the code is not a
+    program but tests of one: see `_asking`.
     """
 
-    code: str
+    code: str | Sequence[str]
     stdin: str = ""
     calls: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] | None = None
+    keep: bool = False
+    asking: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
     """What a program did.
 
-    `ended`: exited, timeout, program_timeout, memory, disk or output (a limit), killed (by the machine), setup or
-    sandbox_error (the sandbox failed; `stderr` says how). `exit` is its status, negative for a signal. `answers` are
-    lines of JSON as the program wrote them: a claim, to be parsed with care. Seconds and MiB as measured outside.
+    `ended`: exited, timeout, program_timeout, memory, disk or output (a limit), full (the answers of its calls took all
+    room; those left may be asked for anew), killed (by the machine), setup or sandbox_error (the sandbox failed;
+    `stderr` says how). `exit` is its status, negative for a signal. `answers` are lines of JSON as the program wrote
+    them: a claim, to be parsed with care. `compiled` says which text was run, -1 for none: that is no claim, it is
+    written before. Seconds and MiB as measured outside; `waited_s` is what it was ready and had no core.
     """
 
     ended: str
@@ -59,7 +67,9 @@ class Ran:
     answers: Sequence[str] = ()
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    waited_s: float = 0.0
     peak_mb: float = 0.0
+    compiled: int | None = None
 
     @property
     def failed(self) -> bool:
@@ -142,7 +152,7 @@ class Sandbox:
         self.stack, self.layers = _choose(stack, isolation, frozenset(without))
         plan = launch.plan(self.stack, self.layers, packages, self.limits.processes > 1)
         _sweep()
-        self._pool = _Workers(plan, workers, self.limits.program_s + _GRACE_S)
+        self._pool = _Workers(plan, workers, _PATIENCE * self.limits.program_s + _GRACE_S)
 
     @property
     def name(self) -> str:
@@ -177,9 +187,13 @@ class Sandbox:
 
 
 def _request(program: Program, limits: dict[str, Any]) -> dict[str, Any]:
-    request: dict[str, Any] = {"code": program.code, "stdin": program.stdin, "limits": limits}
+    code = [program.code] if isinstance(program.code, str) else list(program.code)
+    request: dict[str, Any] = {"code": code, "stdin": program.stdin, "limits": limits}
     if program.calls is not None:
         request["calls"] = [[name, list(args), dict(kwargs)] for name, args, kwargs in program.calls]
+        request["keep"] = program.keep
+    if program.asking is not None:
+        request |= {"asking": program.asking, "limits": {**limits, "output_kb": _ASKED_KB}}
     return request
 
 

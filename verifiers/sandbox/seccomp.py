@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 # name: (x86_64, aarch64); None where the architecture has no such call.
@@ -59,7 +59,7 @@ CONDITIONAL: dict[str, tuple[int | None, int | None]] = {
 }  # fmt: skip
 
 _ARCH = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-_LOAD, _JUMP_EQ, _JUMP_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
+_LOAD, _JUMP_EQ, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020080
 _AF_UNIX = 1
@@ -67,11 +67,17 @@ _F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_NOTIFY = 8, 10, 15, 1026  # they make the
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # is it a terminal, its size, bytes to read, flags
 
 
+_RLIMIT_STACK = 3
+
+
 class _Op(NamedTuple):
     code: int
     value: int
     yes: int = 0
     no: int = 0
+
+
+_EACCES = _Op(_RETURN, _ERRNO | errno.EACCES)
 
 
 def supported() -> bool:
@@ -94,22 +100,33 @@ def assemble(*, paths: bool = True, processes: bool = False, machine: str | None
     if machine not in _ARCH:
         raise ValueError(f"no system-call table for {machine}; known: {', '.join(_ARCH)}")
     column, arch = _ARCH[machine]
-    ops = [_Op(_LOAD, 4), _Op(_JUMP_EQ, arch, 1, 0), _deny(errno.ENOSYS), _Op(_LOAD, 0)]
+    actions: dict[int, tuple[_Op, ...]] = {}
+    for names, action in ((CALLS, _Op(_RETURN, _ALLOW)), (PATH_CALLS, _Op(_RETURN, _ALLOW) if paths else _EACCES)):
+        actions |= {number: (action,) for numbers in names.values() if (number := numbers[column]) is not None}
     for name, body in _conditions(processes).items():
-        number = CONDITIONAL[name][column]
-        if number is not None:
-            ops += [_Op(_JUMP_EQ, number, 0, len(body)), *body]
-    allowed = {**CALLS, **(PATH_CALLS if paths else {})}
-    for numbers in allowed.values():
-        number = numbers[column]
-        if number is not None:
-            ops += [_Op(_JUMP_EQ, number, 0, 1), _Op(_RETURN, _ALLOW)]
-    if not paths:
-        for numbers in PATH_CALLS.values():
-            if numbers[column] is not None:
-                ops += [_Op(_JUMP_EQ, numbers[column] or 0, 0, 1), _deny(errno.EACCES)]
-    ops.append(_deny(errno.ENOSYS))
+        if (number := CONDITIONAL[name][column]) is not None:
+            actions[number] = tuple(body)
+    ops = [_Op(_LOAD, 4), _Op(_JUMP_EQ, arch, 1, 0), _deny(errno.ENOSYS), _Op(_LOAD, 0), *_search(_ranges(actions))]
     return b"".join(struct.pack("<HBBI", op.code, op.yes, op.no, op.value) for op in ops)
+
+
+def _ranges(actions: Mapping[int, tuple[_Op, ...]]) -> list[tuple[int, tuple[_Op, ...]]]:
+    """First numbers of ranges of calls that are treated alike, ascending from 0, each with what is done."""
+    nothing = (_deny(errno.ENOSYS),)
+    found = [(0, actions.get(0, nothing))]
+    for number in range(1, max(actions) + 2):
+        if (action := actions.get(number, nothing)) != found[-1][1]:
+            found.append((number, action))
+    return found
+
+
+def _search(ranges: Sequence[tuple[int, tuple[_Op, ...]]]) -> list[_Op]:
+    """A binary search: the kernel walks the filter once for every call there is when it is installed."""
+    if len(ranges) == 1:
+        return list(ranges[0][1])
+    half = len(ranges) // 2
+    below = _search(ranges[:half])
+    return [_Op(_JUMP_GE, ranges[half][0], len(below), 0), *below, *_search(ranges[half:])]
 
 
 def _deny(number: int) -> _Op:
@@ -133,11 +150,22 @@ def _conditions(processes: bool) -> dict[str, Sequence[_Op]]:
         "vfork": fork,
         "ioctl": [_Op(_LOAD, 24), *_each(_IOCTLS, allow), _deny(errno.ENOTTY)],
         "fcntl": [_Op(_LOAD, 24), *_each(commands, deny), allow],
-        "prlimit64": [_Op(_LOAD, 16), _Op(_JUMP_EQ, 0, 1, 0), deny, allow],
+        "prlimit64": _prlimit(allow, deny),
         "socketpair": [_Op(_LOAD, 16), _Op(_JUMP_EQ, _AF_UNIX, 1, 0), deny, allow],
         # An address would reach the sockets of others: its pointer, both halves, must be null.
         "sendto": [_Op(_LOAD, 48), _Op(_JUMP_EQ, 0, 0, 2), _Op(_LOAD, 52), _Op(_JUMP_EQ, 0, 1, 0), deny, allow],
     }
+
+
+def _prlimit(allow: _Op, deny: _Op) -> list[_Op]:
+    """Its own limits only; of them it may set that of the stack, and so cannot have the kernel kill it."""
+    resource, new = 24, 32
+    return [
+        *(_Op(_LOAD, 16), _Op(_JUMP_EQ, 0, 1, 0), deny),
+        *(_Op(_LOAD, resource), _Op(_JUMP_EQ, _RLIMIT_STACK, 4, 0)),
+        *(_Op(_LOAD, new), _Op(_JUMP_EQ, 0, 0, 3), _Op(_LOAD, new + 4), _Op(_JUMP_EQ, 0, 0, 1)),
+        *(allow, deny),
+    ]
 
 
 def _each(values: Sequence[int], action: _Op) -> list[_Op]:

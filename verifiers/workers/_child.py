@@ -2,7 +2,8 @@
 
 Invariants: it never outlives its parent (killed by the kernel when the parent dies, ends at the end of its input);
 it answers in the order of its input, one JSON line an item, on a private copy of stdout, so that whatever a library
-prints cannot be taken for an answer; an exception of the task is an answer, not an end. After running out of memory
+prints cannot be taken for an answer; an exception of the task is an answer, not an end. The kernel ends it when an
+item has used its CPU seconds, which are the same on a busy machine. After running out of memory
 it says so and leaves, because a heap that was full once is not to be trusted. It imports nothing heavy itself.
 """
 
@@ -22,6 +23,9 @@ from typing import Any
 
 MEMORY_EXIT = 86
 """Exit status of a child that ran out of memory and could not even say so."""
+
+CPU_SIGNAL = signal.SIGPROF
+"""What ends a child whose item has used up its CPU seconds: the timer's signal, which nobody handles."""
 
 _PR_SET_PDEATHSIG = 1
 _FORBIDDEN = frozenset(
@@ -124,8 +128,12 @@ def main() -> None:
         if config["lock_down"]:
             lock_down()
         _send(replies, {"ready": True})
+        cpu_s = config["cpu_s"] or 0.0  # a timer of zero is none
+        signal.signal(CPU_SIGNAL, signal.SIG_DFL)
         for line in requests:
+            signal.setitimer(signal.ITIMER_PROF, cpu_s)
             answer = _one(task, line)
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
             _send(replies, answer)
             if answer.get("leaving"):
                 break

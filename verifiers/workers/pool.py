@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthflow.errors import InfrastructureError
-from synthflow.verifiers.workers._child import MEMORY_EXIT
+from synthflow.verifiers.workers._child import CPU_SIGNAL, MEMORY_EXIT
 from synthflow.verifiers.workers.worker import Worker
 
 _WINDOW = 8  # items a worker holds at once: enough to hide the pipe's latency, few enough to requeue cheaply
@@ -68,6 +68,7 @@ class WorkerPool:
 
     Args:
         timeout_s: wall-clock seconds an item may take before its worker is killed.
+        cpu_s: CPU seconds an item may take before its worker is killed: unlike the other, the same on a busy machine.
         memory_mb: address space of a worker (RLIMIT_AS), libraries included.
         recycle_after: answers after which a worker is replaced, so that leaks stay bounded.
         start_timeout_s: seconds a worker may take to import its task.
@@ -81,6 +82,7 @@ class WorkerPool:
         *,
         workers: int = 1,
         timeout_s: float = 3.0,
+        cpu_s: float | None = None,
         memory_mb: int = 1024,
         recycle_after: int = 5000,
         start_timeout_s: float = 120.0,
@@ -88,7 +90,14 @@ class WorkerPool:
         lock_down: bool = True,
     ) -> None:
         self.timeout_s, self.recycle_after, self.start_timeout_s = timeout_s, recycle_after, start_timeout_s
-        self._config = {"task": task, "memory_mb": memory_mb, "path": list(path), "lock_down": lock_down}
+        self.cpu_s = cpu_s
+        self._config = {
+            "task": task,
+            "memory_mb": memory_mb,
+            "cpu_s": cpu_s,
+            "path": list(path),
+            "lock_down": lock_down,
+        }
         self._count = workers
         self._closed = False
         self._reset()
@@ -285,8 +294,13 @@ class _Batch:
         if worker.leaving:
             self._pending.extendleft(reversed(worker.in_flight))
         elif worker.in_flight:
-            reason = "memory" if worker.exit_status == MEMORY_EXIT else "verifier_error"
-            self._blame(worker, Outcome(None, reason, worker.last_words(), took))
+            self._blame(worker, self._last_outcome(worker, took))
+
+    def _last_outcome(self, worker: Worker, took: float) -> Outcome:
+        if worker.exit_status == -CPU_SIGNAL:
+            return Outcome(None, "timeout", f"killed after {self._pool.cpu_s:g} s of CPU", took)
+        reason = "memory" if worker.exit_status == MEMORY_EXIT else "verifier_error"
+        return Outcome(None, reason, worker.last_words(), took)
 
     def _blame(self, worker: Worker, outcome: Outcome) -> None:
         """The item it worked on pays; those behind it go back to the front of the queue."""

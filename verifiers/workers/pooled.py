@@ -1,7 +1,8 @@
 """Verifiers that ask a task in killable worker processes.
 
 Invariant: the pool starts with the first item and ends with the verifier; its workers, time and memory are the
-configuration's `workers`, `timeout_s` and `memory_mb`.
+configuration's `workers`, `timeout_s` (of CPU, so that a verdict does not depend on what else the machine does; ten
+times as much on the wall) and `memory_mb`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any, ClassVar
 
 from synthflow.contracts import Judgement, Question, Verifier
 from synthflow.verifiers.workers.pool import Outcome, WorkerPool
+
+_PATIENCE = 10
+"""Times its CPU seconds that an item may take on the wall: a machine of which others have nine tenths."""
 
 
 class PooledVerifier(Verifier):
@@ -34,7 +38,11 @@ class PooledVerifier(Verifier):
         if self._pool is None:
             config = self.config
             self._pool = WorkerPool(
-                self.task, workers=config.workers, timeout_s=config.timeout_s, memory_mb=config.memory_mb
+                self.task,
+                workers=config.workers,
+                timeout_s=_PATIENCE * config.timeout_s,
+                cpu_s=config.timeout_s,
+                memory_mb=config.memory_mb,
             )
         return self._pool.map(items)
 

@@ -52,7 +52,7 @@ class JudgeSteps(Stage):
     """Ask a language model about the steps of a rollout."""
 
     use = "label.judge"
-    version = f"1+{prompts.shipped_version(prompts.SHIPPED_FOR_STEPS)}"
+    version = f"2+{prompts.shipped_version(prompts.SHIPPED_FOR_STEPS)}"
     finds_flaws = True
     Config = StepJudgeConfig
     reads = ("rollouts", "scores", "problems")

@@ -27,6 +27,7 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 _IDS = ["rollout_id", "problem_id", "policy_id", "round", "sampling_id", "condition", "parent_rollout_id"]
+_CUT = r" \([^()]*cut at .*\)$"  # what a verifier tells behind an answer whose text ran on
 _CONTENT = ["rollout_id", "completion", "n_tokens", "finish_reason", "logprobs"]
 CHUNK_CHARS = 8_000_000
 """Characters of text worked on at once: bounds memory within a partition of long rollouts."""
@@ -92,7 +93,9 @@ def observe(inputs: Inputs, verdict_stage: str | None) -> Observed:
     groups = table.group_by("group", maintain_order=True).agg(pl.col("problem_id").first(), names.alias("slice_value"))
     text = pl.col("completion").str.slice(0, MAX_CHARS).alias("text")
     others = _said_by_others(inputs, main, table.select("rollout_id")).drop("rollout_id")
-    table = table.rename({"detail": "answer"}).with_columns(text).hstack(others)
+    # What is told of an unknown verdict ("no answer found", "7 differs, but …") is no answer.
+    answer = pl.when(pl.col("verdict") != "unknown").then(pl.col("detail").str.replace(_CUT, "")).alias("answer")
+    table = table.with_columns(text, answer).drop("detail").hstack(others)
     columns = table.select(metric.column() for metric in METRICS if isinstance(metric, RolloutMetric))
     values: dict[str, F64] = {column.name: column.to_numpy() for column in columns}
     rollouts = table.select("rollout_id", "problem_id", "made_by", "text", "answer")

@@ -40,7 +40,7 @@ class MeasureQdc(Stage):
     """Measures the stages in `of` and all of their ancestors that have rollouts."""
 
     use: ClassVar[str] = "measure.qdc"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config: ClassVar[type[StageConfig]] = QdcConfig
     reads: ClassVar[tuple[str, ...]] = ("rollouts", "scores", "problems")
     writes: ClassVar[tuple[str, ...]] = ("stats",)

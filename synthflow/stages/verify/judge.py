@@ -35,7 +35,7 @@ class Judge(Stage):
     """A language model as judge: alone, in pairs, or against a reference."""
 
     use = "verify.judge"
-    version = f"1+{prompts.shipped_version()}"
+    version = f"2+{prompts.shipped_version()}"
     gives_verdicts = True
     Config = JudgeConfig
     reads = ("rollouts", "problems")

@@ -36,14 +36,15 @@ class VerifyStage(AdaptedStage):
     def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         return cls.wrapped.resolve_paths(given, base_dir)
 
-    def _own_verifier(self) -> Verifier:
+    def own_verifier(self) -> Verifier:
+        """The verifier as this stage configures it; close it when done."""
         return self.wrapped(self.wrapped.Config.model_validate(self.own_config()))
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
-        return self._own_verifier().check()
+        return self.own_verifier().check()
 
     def identity(self) -> Mapping[str, Any]:
-        verifier = self._own_verifier()
+        verifier = self.own_verifier()
         said = verifier.identity()
         verifier.close()
         # What it says replaces its fields, in which there may be paths of this machine.

@@ -48,7 +48,7 @@ class RubricStage(Stage):
     """Hard rules and principles with weights."""
 
     use = "verify.rubric"
-    version = f"1+{prompts.shipped_version()}"
+    version = f"2+{prompts.shipped_version()}"
     gives_verdicts = True
     Config = RubricConfig
     reads = ("rollouts", "problems")

@@ -69,14 +69,14 @@ DIVERSITY: tuple[Metric, ...] = (
     GroupMetric(
         name="distinct_answers",
         axis="diversity",
-        formula="number of different extracted answers",
+        formula="number of different answers that were judged correct or wrong",
         values=_distinct_answers,
         heading="answers",
     ),
     GroupMetric(
         name="answer_entropy",
         axis="diversity",
-        formula="-sum p ln p over the shares of extracted answers, in nats",
+        formula="-sum p ln p over the shares of answers that were judged, in nats",
         source="Shannon 1948, plug-in estimate",
         values=_answer_entropy,
     ),

@@ -142,11 +142,14 @@ class ChurnWriter:
         self._write(changed)
         return self._chosen(changed.filter(flips))
 
-    def show(self, flips: pl.DataFrame, rollouts: pl.DataFrame, problems: pl.DataFrame) -> None:
-        """Keep some flips with their gold answer and the end of their text."""
+    def show(
+        self, flips: pl.DataFrame, rollouts: pl.DataFrame, problems: pl.DataFrame, extracted: pl.DataFrame
+    ) -> None:
+        """Keep some flips with their gold answer, the end of their text, and what is extracted now by which rule."""
         texts = rollouts.select(pl.col("rollout_id").alias("target_id"), pl.col("completion").str.tail(_TAIL))
         gold = problems.select("problem_id", pl.col("answer").alias("gold"))
         shown = flips.join(texts, on="target_id", how="left").join(gold, on="problem_id", how="left")
+        shown = shown.join(extracted, on="target_id", how="left")
         self.churn.examples.extend(shown.sort("target_id").to_dicts())
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ from synthflow.stores.lock import RunLock
 from synthflow.stores.manifest import ALL, Commit, Graph, Manifest, StageRecord
 from synthflow.stores.rundir import RunDirectory
 from synthflow.workflows.reverify.churn import Churn, ChurnWriter
+from synthflow.workflows.reverify.extracted import PROBLEM, ROLLOUT, extracted_by
 from synthflow.workflows.reverify.run_as_pipeline import recorded_identities, recorded_pipeline
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def rejudge(asked: Rejudge, progress: Callable[[int, int], None] | None = None) 
         context = _context(run, manifest, pipeline, identities)
         tell = progress or (lambda done, of: None)
         try:
-            found = tuple(_compared(run, manifest, now[one], context, tell) for one in verify)
+            found = tuple(_compared(run, manifest, now[one], pipeline[one].config, context, tell) for one in verify)
         finally:
             close_shared()
         graph = manifest.graph
@@ -187,6 +188,21 @@ def _stage(manifest: Manifest, asked: Rejudge) -> str | None:
     return likely[0]
 
 
+def verify_stage(manifest: Manifest, asked: Rejudge) -> str:
+    """The one verify stage that is meant.
+
+    Raises:
+        UserError: if there is none, or several and `asked` does not say which.
+    """
+    named = _stage(manifest, asked)
+    if named is not None:
+        return named
+    known = [name for name, record in manifest.graph.stages.items() if _judges_again(record)]
+    if len(known) > 1:
+        raise UserError(f"{asked.root}: several verify stages: {', '.join(known)}; say which with --stage NAME")
+    return known[0]
+
+
 def _fields(manifest: Manifest, name: str, asked: Rejudge) -> dict[str, Any]:
     """What replaces the stage's recorded fields."""
     record, fields = manifest.graph.stages[name], dict(asked.settings or {})
@@ -228,7 +244,12 @@ def _context(
 
 
 def _compared(
-    run: RunDirectory, manifest: Manifest, record: StageRecord, context: RunContext, tell: Callable[[int, int], None]
+    run: RunDirectory,
+    manifest: Manifest,
+    record: StageRecord,
+    config: Any,
+    context: RunContext,
+    tell: Callable[[int, int], None],
 ) -> Rejudged:
     graph, name = manifest.graph, record.name
     recorded = graph.stages[name]
@@ -250,14 +271,22 @@ def _compared(
             assert before is not None  # `_check_finished` looked
             shown = writer.add(before.shards, now.shards)
             if shown.height:
-                writer.show(shown, *_texts(task, shown))
+                rollouts, problems = _texts(task, shown)
+                writer.show(shown, rollouts, problems, extracted_by(record.info(), rollouts, problems))
         tell(len(units), len(units))
         writer.close()
-    were = {**recorded.config, "use": recorded.use}
-    changes = {k: v for k, v in record.config.items() if k != "of" and were.get(k) != v}
+    changes = _changes(recorded, record, config)
     made = Rejudged(name, recorded, record, changes, writer.churn, str(flips.relative_to(run.root)))
     write_text(flips.with_suffix(".json"), json.dumps(made.to_json(), ensure_ascii=False, indent=1, default=str))
     return made
+
+
+def _changes(recorded: StageRecord, record: StageRecord, config: Any) -> dict[str, Any]:
+    """Fields that differ; one that the recorded version did not have yet is none where it has its default."""
+    were, fields = {**recorded.config, "use": recorded.use}, type(config).model_fields
+    new = {name for name in record.config if name not in were and name in fields}
+    same = {name for name in new if getattr(config, name) == fields[name].get_default(call_default_factory=True)}
+    return {k: v for k, v in record.config.items() if k != "of" and k not in same and were.get(k) != v}
 
 
 def _task(
@@ -292,8 +321,8 @@ def _texts(task: UnitTask, flips: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFr
     rollouts, problems = [], []
     for part in inputs.partitions():
         texts, gold = (
-            part.frame("rollouts", ["rollout_id", "completion"]),
-            part.frame("problems", ["problem_id", "answer"]),
+            part.frame("rollouts", list(ROLLOUT)),
+            part.frame("problems", list(PROBLEM)),
         )
         rollouts.append(texts.filter(pl.col("rollout_id").is_in(flips["target_id"].implode())))
         problems.append(gold.filter(pl.col("problem_id").is_in(flips["problem_id"].implode())))

@@ -71,6 +71,28 @@ def test_hand_counted_diversity_and_complexity(world: World, services: FakeServi
     assert value(stats, "pairs", "difficulty") == (1.0, pytest.approx(1 / 3)), "of the whole group"
 
 
+@pytest.mark.parametrize(
+    "said", [None, "no answer found", "7 differs, but the rule last_number may have missed the answer"]
+)
+def test_what_is_said_of_an_unknown_verdict_is_no_answer(
+    world: World, services: FakeServices, said: str | None
+) -> None:
+    [unknown] = [row for row in world.rows["verdicts"]["scores"] if row["verdict"] == "unknown"]
+    unknown["detail"] = said
+    stats = measure(world.inputs(), services)
+    assert value(stats, "verdicts", "distinct_answers") == (1.0, 2.0)
+    assert value(stats, "verdicts", "answer_entropy") == (1.0, pytest.approx(0.636514168, abs=1e-9))
+
+
+def test_an_answer_whose_text_ran_on_is_the_same_answer(world: World, services: FakeServices) -> None:
+    before = measure(world.inputs(), services)
+    row = next(row for row in world.rows["verdicts"]["scores"] if row["verdict"] == "correct")
+    row["detail"] += " (cut at Question)"
+    stats = measure(world.inputs(), services)
+    for metric in ("distinct_answers", "answer_entropy"):
+        assert value(stats, "verdicts", metric) == value(before, "verdicts", metric)
+
+
 def test_pass_at_k_of_the_judged(world: World, services: FakeServices) -> None:
     stats = measure(world.inputs(), services)
     assert value(stats, "verdicts", "pass_at_1") == (1.0, pytest.approx(2 / 3))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import multiprocessing
 import os
+import resource
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -145,7 +148,7 @@ def test_no_jump_of_the_filter_leaves_it(machine: str, paths: bool, processes: b
     assert len(ops) < 4096
     for at, op in enumerate(ops):
         code = int.from_bytes(op[:2], "little")
-        if code in (0x15, 0x45):
+        if code in (0x15, 0x35, 0x45):
             assert at + 1 + max(op[2], op[3]) < len(ops)
     assert int.from_bytes(ops[-1][:2], "little") == 0x06
 
@@ -255,3 +258,99 @@ def test_directories_of_the_dead_are_removed() -> None:
     stale = Path(tempfile.mkdtemp(prefix=f"{launch.PREFIX}{dead.pid}-"))
     pool._sweep()
     assert not stale.exists()
+
+
+def decision(program: bytes, number: int, arguments: Sequence[int] = (), arch: int = 0xC000003E) -> int:
+    """What a filter returns for a call: the kernel's machine, as far as filters of ours use it."""
+    data = struct.pack("<IIQ6Q", number, arch, 0, *(*arguments, *[0] * (6 - len(arguments))))
+    at = loaded = 0
+    while True:
+        code, yes, no, value = struct.unpack_from("<HBBI", program, 8 * at)
+        at += 1
+        if code == 0x06:
+            return int(value)
+        if code == 0x20:
+            (loaded,) = struct.unpack_from("<I", data, value)
+        else:
+            took = {0x15: loaded == value, 0x35: loaded >= value, 0x45: bool(loaded & value)}[code]
+            at += yes if took else no
+
+
+@pytest.mark.parametrize("paths", [True, False])
+@pytest.mark.parametrize("processes", [True, False])
+@pytest.mark.parametrize(("column", "machine", "arch"), [(0, "x86_64", 0xC000003E), (1, "aarch64", 0xC00000B7)])
+def test_the_filter_allows_what_is_listed_and_nothing_else(
+    column: int, machine: str, arch: int, paths: bool, processes: bool
+) -> None:
+    program = seccomp.assemble(paths=paths, processes=processes, machine=machine)
+    allow, nothing, no_path = 0x7FFF0000, 0x50000 | errno.ENOSYS, 0x50000 | errno.EACCES
+    listed = {numbers[column] for numbers in seccomp.CALLS.values()}
+    with_path = {numbers[column] for numbers in seccomp.PATH_CALLS.values()}
+    conditional = {numbers[column] for numbers in seccomp.CONDITIONAL.values()}
+    for number in [*range(1024), 0x40000000, 0x40000001, 0x7FFFFFFF, 0xFFFFFFFF]:
+        wanted = allow if number in listed else nothing
+        wanted = (allow if paths else no_path) if number in with_path else wanted
+        if number not in conditional:
+            assert decision(program, number, arch=arch) == wanted, number
+    assert decision(program, 0, arch=0x40000003) == nothing  # a call of another architecture
+
+
+def test_a_program_may_raise_its_stack_and_set_no_other_limit() -> None:
+    program, prlimit, allow = seccomp.assemble(machine="x86_64"), 302, 0x7FFF0000
+    somewhere = 0x7F00_0000_1000
+    assert decision(program, prlimit, [0, resource.RLIMIT_STACK, somewhere, 0]) == allow
+    assert decision(program, prlimit, [0, resource.RLIMIT_CPU, 0, somewhere]) == allow
+    for which in (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NOFILE):
+        for new in (somewhere, 1 << 32, 1):
+            assert decision(program, prlimit, [0, which, new, 0]) == 0x50000 | errno.EPERM
+    assert decision(program, prlimit, [7, resource.RLIMIT_STACK, 0, somewhere]) == 0x50000 | errno.EPERM
+
+
+ENDS = {
+    "import os; os.kill(os.getpid(), 9)": "exited",
+    "import resource as r; r.setrlimit(r.RLIMIT_CPU, (0, 0))\nwhile True: pass": "timeout",
+    "import signal; signal.raise_signal(24)": "exited",
+    "import os; os.write(3, b'OSError: landlock\\n'); os._exit(113)": "exited",
+}
+
+
+@pytest.mark.parametrize("code", ENDS)
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("without", [(), ("seccomp",), ("pid", "seccomp"), ("landlock", "rlimits")], ids=str)
+def test_what_a_program_does_to_itself_is_its_own_doing(stack: str, without: tuple[str, ...], code: str) -> None:
+    """Even where the filter does not keep it from it. With a process namespace a program cannot kill itself at all."""
+    needs(stack)
+    with Sandbox(stack=stack, isolation="weak", without=without, limits=QUICK) as made:
+        ran = run(made, code)
+        assert not ran.failed, ran
+        if "setrlimit" in code and "rlimits" not in without and "seccomp" in without:
+            assert ran.ended == ENDS[code], ran
+
+
+def test_texts_are_tried_in_turn_and_none_that_compiled_can_say_otherwise(sandbox: Sandbox) -> None:
+    texts = ["def f(", "x = (", "import os\nos.write(3, b'-1\\n')\nprint(7)"]
+    (ran,) = sandbox.run([Program(texts)])
+    assert (ran.compiled, ran.stdout) == (2, "7\n")
+    (ran,) = sandbox.run([Program(texts[:2])])
+    assert ran.compiled == -1 and ran.exit == 1 and "SyntaxError" in ran.stderr
+    (ran,) = sandbox.run([Program("x = '\\ud800'\nx = '\ud800'")])
+    assert ran.compiled == -1 and not ran.failed
+
+
+def test_what_was_made_once_is_as_new_for_every_program(sandbox: Sandbox) -> None:
+    first = """
+    import builtins, json, linecache, sys
+    builtins.x = sys.y = json.z = sys.stdout.mark = linecache.cache["y"] = 1
+    sys.stdin.read()
+    sys.path.append("/x")
+    print("out")
+    def f(): return 1
+    """
+    second = """
+    import builtins, json, linecache, sys
+    print([n for o, n in ((builtins, "x"), (sys, "y"), (json, "z"), (sys.stdout, "mark")) if hasattr(o, n)])
+    print("y" in linecache.cache, "/x" in sys.path, sys.stdin.read(), hasattr(builtins, "deque"))
+    """
+    for calls in (None, [("f", [], {})]):
+        sandbox.run([Program(textwrap.dedent(first), "in", calls)])
+    assert run(sandbox, second, "again").stdout == "[]\nFalse False again False\n"

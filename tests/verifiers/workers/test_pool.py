@@ -242,6 +242,16 @@ def test_a_stuck_item_has_a_successor_warm_before_it_is_killed() -> None:
     assert made.pids == []
 
 
+def test_an_item_is_killed_by_the_cpu_time_that_it_takes_and_not_by_what_others_take() -> None:
+    made = pool(cpu_s=0.5, timeout_s=30.0)
+    slept, spun, after = made.map([["sleep", 1.5], ["spin", 60], ["echo", 1]])
+    assert (slept.reason, after.value) == (None, 1)
+    assert (spun.reason, spun.detail) == ("timeout", "killed after 0.5 s of CPU")
+    # What one item leaves of its seconds is not the next one's, and is not taken from it either.
+    assert [o.reason for o in made.map([["spin", 0.3]] * 4)] == [None] * 4
+    made.close()
+
+
 @pytest.mark.extended
 @pytest.mark.slow
 def test_three_hundred_kills_leak_nothing() -> None:

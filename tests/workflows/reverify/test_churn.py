@@ -33,7 +33,8 @@ def compared(
     writer = ChurnWriter(root, root / "flips.parquet", 2, ("math", "math"))
     flips = writer.add([shard(root, "before", before)], [shard(root, "now", now, more)])
     rollouts = flips.select(pl.col("target_id").alias("rollout_id"), pl.lit("x" * 500).alias("completion"))
-    writer.show(flips, rollouts, pl.DataFrame({"problem_id": ["p_a"], "answer": ["4"]}))
+    extracted = pl.DataFrame({"target_id": ["r_2"], "extracted_now": ["5"], "rule_now": ["box"]})
+    writer.show(flips, rollouts, pl.DataFrame({"problem_id": ["p_a"], "answer": ["4"]}), extracted)
     writer.close()
     return writer.churn, pl.read_parquet(root / "flips.parquet")
 
@@ -58,6 +59,7 @@ def test_by_hand(tmp_path: Path) -> None:
     assert flips["target_id"].to_list() == ["r_2", "r_3", "r_4", "r_5", "r_6"]
     assert {e["target_id"] for e in churn.examples} == {"r_2", "r_3", "r_5", "r_6"}
     assert all(len(e["completion"]) == 240 and e["gold"] == "4" for e in churn.examples)
+    assert [(e["extracted_now"], e["rule_now"]) for e in churn.examples if e["target_id"] == "r_2"] == [("5", "box")]
     assert list(churn.now) == [("math", "1", "c")], "a part of the stage is no verdict of the stage"
 
 
