@@ -63,8 +63,23 @@ test-all: .venv/test lint typecheck ## Everything but the long suites
 test-fast: .venv/test ## Only the tests that take seconds
 	$(BIN)/pytest -m "not slow and not long and not extended" $(TWO) $(PYTEST_ARGS)
 
-test-long: .venv/test ## The long suites as well: more kills, more of everything
+test-long: .venv/test test-floors ## The long suites as well: more kills, more of everything
 	$(BIN)/pytest -m "long" $(PYTEST_ARGS)
+
+# Tests that need no other extra than these two, on the lowest versions that pyproject.toml allows.
+FLOORS := $(addprefix tests/,io stores statistics plan report check segment rollouts workflows execute cli \
+	stages/mine stages/curriculum stages/sample stages/verify)
+
+.venv-floors/made: pyproject.toml tests/support/floors.py
+	rm -rf .venv-floors
+	$(PYTHON) -m venv .venv-floors
+	$(PYTHON) tests/support/floors.py openai verifiers > .venv-floors/floors.txt
+	.venv-floors/bin/pip --disable-pip-version-check --quiet install --constraint .venv-floors/floors.txt \
+		--editable '.[openai,verifiers]' pytest pytest-timeout pytest-xdist hypothesis httpx gmpy2
+	@touch $@
+
+test-floors: .venv-floors/made ## The oldest dependencies that pyproject.toml allows
+	.venv-floors/bin/pytest -p no:cacheprovider -m "not long and not extended" $(TWO) $(FLOORS)
 
 lint: .venv/test layers ## Lint, check the format and that imports go down the layers
 	$(BIN)/ruff check .
@@ -91,7 +106,7 @@ demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one
 	$(BIN)/python -m synthflow.demo.train --out synthflow/demo/policy_long --world long --init synthflow/demo/policy --max-steps 304
 
 clean: ## Remove environments, runs and caches
-	rm -rf .venv .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-floors .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install install-dev demo test test-extended test-all test-fast test-long lint format .typecheck layers typecheck \
+.PHONY: help install install-dev demo test test-extended test-all test-fast test-long test-floors lint format .typecheck layers typecheck \
 	demo-policy clean

@@ -2,7 +2,9 @@
 
 Invariant: a request is noted before its engine sees it, in a file beside the journal segment that its result goes to.
 A request that was noted, has no result and did not fail by itself was in flight when its engine died. The notes are no
-results: to lose them costs nothing but the knowledge of who was there. A torn last line is no note.
+results: to lose them costs nothing but the knowledge of who was there. So a file goes when its task ends in a living
+process, and those of the dead go with their attempt: there are never more than tasks at work and deaths. A torn last
+line is no note.
 
 A line is a sign and a rollout_id: `+` handed in, `*` handed in with nothing else in flight, `-` failed by itself (its
 server was busy). `^` and `v` alone: a model begins to load, and is loaded. The first line says whose notes these are.
@@ -20,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from synthflow.stores.files import no_space_is_clear
-from synthflow.stores.journal import segments
+from synthflow.stores.journal import attempt_of, segments
 
 SUFFIX = ".open"
 
@@ -71,10 +73,13 @@ class InFlightLog:
     def loaded(self) -> None:
         self._note("v")
 
-    def close(self) -> None:
+    def close(self, *, keep: bool = False) -> None:
+        """The task has ended, and the process lives to say so: whoever was in flight has a result or is owed."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+            if not keep:
+                self.path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -90,9 +95,12 @@ def deaths(folder: Path, problem_ids: Collection[str], wanted: Collection[str], 
     """What the notes of dead processes of one attempt say about the `wanted` rollouts, which have no result."""
     found, want = Deaths(), set(wanted)
     for path in segments(folder, problem_ids, SUFFIX):
-        if not path.name.split(".")[1].startswith(f"{attempt:04d}-"):
+        if attempt_of(path.name) != attempt:
             continue
-        whole, _, _ = path.read_text("utf-8", "replace").rpartition("\n")
+        try:
+            whole, _, _ = path.read_text("utf-8", "replace").rpartition("\n")
+        except FileNotFoundError:  # its task ended meanwhile
+            continue
         owner, *notes = whole.split("\n")
         if _lives(owner):
             continue
@@ -103,3 +111,10 @@ def deaths(folder: Path, problem_ids: Collection[str], wanted: Collection[str], 
                 found.seen[rollout] += -1 if sign == "-" else 1
                 found.alone[rollout] += sign == "*"
     return found
+
+
+def forget_notes(folder: Path, attempt: int) -> None:
+    """Remove the notes of the attempts before one: nobody asks for them any more."""
+    for path in folder.glob(f"*{SUFFIX}"):
+        if attempt_of(path.name) < attempt:
+            path.unlink(missing_ok=True)

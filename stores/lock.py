@@ -3,7 +3,7 @@
 The lock file says who holds it: host, pid, boot id, start of the process, heartbeat. On the owner's own host it is
 stale when that process is gone (or the machine was restarted); from another host it is stale when its heartbeat is
 older than `STALE_AFTER_S`. A stale lock is renamed away before a new one is created exclusively, so of two takers one
-wins.
+wins. A copy of a run has a copy of its lock, which holds nothing: the lock says of which folder it is.
 """
 
 from __future__ import annotations
@@ -49,8 +49,15 @@ def read_lock(root: Path) -> dict[str, Any] | None:
     return holder if isinstance(holder, dict) else None
 
 
-def is_stale(holder: dict[str, Any]) -> bool:
-    """Whether the owner of a lock is known, or old enough to be presumed, dead."""
+def _folder(root: Path) -> int:
+    """What a folder keeps when it is moved, and its copy does not have."""
+    return root.stat().st_ino
+
+
+def is_stale(holder: dict[str, Any], root: Path) -> bool:
+    """Whether a lock in `root` was copied there, or its owner is known, or old enough to be presumed, dead."""
+    if holder.get("folder") not in (None, _folder(root)):
+        return True
     if holder["host"] == socket.gethostname():
         if holder["boot"] != _boot_id():
             return True
@@ -97,6 +104,7 @@ class RunLock:
                 "started": psutil.Process().create_time(),
                 "heartbeat": time.time(),
                 "nonce": self._nonce,
+                "folder": _folder(self.root),
             }
         )
 
@@ -118,7 +126,7 @@ class RunLock:
         holder = read_lock(self.root)
         if holder is None:
             return
-        if not is_stale(holder):
+        if not is_stale(holder, self.root):
             age = time.time() - float(holder["heartbeat"])
             raise RunLocked(
                 f"{self.root} is held by process {holder['pid']} on {holder['host']} (last sign of life "

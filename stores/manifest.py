@@ -240,6 +240,14 @@ class Manifest:
         """The commit of the release that lies in `exports/` under a stage's name, though it may have been withdrawn."""
         return self._published.get(stage)
 
+    def forget_lost(self) -> None:
+        """Take units for owed whose files are not here: of a run that went on while it was copied, some are not."""
+        root = self.path.parent
+        for commit in [c for c in self._commits.values() if not _is_here(root, c)]:
+            self._take_back(commit.stage, commit.fingerprint, commit.key)
+            if self._published.get(commit.stage) is commit:
+                del self._published[commit.stage]
+
     def earlier(self, stage: str, fingerprint: str) -> list[Commit]:
         """All commits of a stage under a fingerprint, whatever their units."""
         return [c for (s, f, _), c in self._commits.items() if s == stage and f == fingerprint]
@@ -284,6 +292,16 @@ class Manifest:
             ensure_ascii=False,
             indent=1,
         )
+
+
+def _is_here(root: Path, commit: Commit) -> bool:
+    """Whether a commit's files are there, and its shards as long as they were written."""
+    try:
+        return all((root / s.path).stat().st_size == s.bytes for s in commit.shards) and all(
+            (root / name).is_file() for name in commit.files
+        )
+    except FileNotFoundError:
+        return False
 
 
 def shards_by_table(commits: Iterable[Commit]) -> dict[str, list[Shard]]:

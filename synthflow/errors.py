@@ -100,6 +100,10 @@ class InvariantBroken(SynthflowError):
     exit_code = ExitCode.CHECK_FAILED
 
 
+class PluginFailed(InvariantBroken):
+    """Code of a plug-in raised what no contract allows; the message says which, and on what."""
+
+
 class NotCalibrated(SynthflowError):
     """A scorer does not show what the spec demands of it before it may label."""
 

@@ -75,12 +75,14 @@ def load(kind: Kind, name: str) -> Any:
             f"{_one(kind)} {name!r} needs the package {error.name!r}, which is not installed; "
             f"install it, or the extra of synthflow that holds it (see docs/install.md)"
         ) from error
+    except AttributeError as error:
+        if error.name in entry.attr.split("."):
+            raise UserError(f"{what} cannot be found: its module has no {entry.attr!r}") from error
+        raise UserError(f"{what} cannot be imported: {error}") from error
     except ImportError as error:
         raise UserError(f"{what} cannot be imported: {error}") from error
-    except AttributeError as error:
-        if error.name not in entry.attr.split("."):
-            raise
-        raise UserError(f"{what} cannot be found: its module has no {entry.attr!r}") from error
+    except Exception as error:  # whatever its module does
+        raise UserError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
     lacks = [attribute for attribute in NEEDED[kind] if not hasattr(found, attribute)]
     lacks += sorted(getattr(found, "__abstractmethods__", ()))
     if lacks:

@@ -36,6 +36,9 @@ def _picked(metric: str, column: str = "value") -> str:
 _COLUMNS = ",\n        ".join(
     f"{_picked(m)} AS {m}, {_picked(m, 'low')} AS {m}_low, {_picked(m, 'high')} AS {m}_high" for m in _MEANT
 )
+_LOCATED, _CLEARED = _picked("first_accuracy"), f"(1 - {_picked('first_false')})"
+_F1 = f"""CASE WHEN {_LOCATED} + {_CLEARED} > 0 THEN 2 * {_LOCATED} * {_CLEARED} / ({_LOCATED} + {_CLEARED})
+            WHEN {_LOCATED} + {_CLEARED} = 0 THEN 0 END"""
 _COUNTS = ", ".join(f"{_picked(m)}::BIGINT AS {m}" for m in _PLAIN)
 
 AGREEMENT_SQL = f"""WITH told AS (SELECT coalesce(st.name, a.stage_id) AS agreement, a.* FROM agreement a
@@ -44,7 +47,8 @@ AGREEMENT_SQL = f"""WITH told AS (SELECT coalesce(st.name, a.stage_id) AS agreem
         GROUP BY ALL)
     SELECT t.*, rollouts, steps, tokens FROM (
         SELECT {_KEY}, max(n) AS n, max(n_problems) AS n_problems,
-        {_COLUMNS}
+        {_COLUMNS},
+        {_F1} AS process_bench_f1
         FROM told WHERE metric <> 'reliability' GROUP BY {_KEY}) t
     LEFT JOIN alone USING (agreement, labeler, slice_key, slice_value)"""
 
@@ -78,6 +82,7 @@ AGREEMENT_COLUMNS = {
     **_OF,
     **_MEANT,
     **{f"{name}_{end}": text for name in _MEANT for end, text in _ENDS.items()},
+    "process_bench_f1": "ProcessBench's: harmonic mean of first_accuracy and 1 - first_false; null without either kind",
     "n": "steps of the largest statistic",
     "n_problems": "problems of it",
     "rollouts": "rollouts that the labeler labelled in this slice",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from synthflow.stores.catalog.views import View
 
 CATALOG = "stats.duckdb"
+READABLE_SINCE = "v1.3.0"
+"""The oldest DuckDB that opens a catalog: an analyst's own may be older than the one that wrote it."""
 
 
 def build_catalog(run: Path, tables: Mapping[str, Sequence[str]]) -> Path:
@@ -49,7 +51,7 @@ def build_catalog(run: Path, tables: Mapping[str, Sequence[str]]) -> Path:
             raise UserError(f"no table is called {name!r}; known: {', '.join(TABLES)}")
     path = run / CATALOG
     with written_aside(path) as aside:
-        con = duckdb.connect(str(aside))
+        con = duckdb.connect(str(aside), config={"storage_compatibility_version": READABLE_SINCE})
         try:
             _anchor(con, run)
             con.execute("BEGIN")  # one flush to the disk, not one a comment

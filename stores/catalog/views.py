@@ -35,6 +35,7 @@ MACROS: tuple[str, ...] = (
     # Fifths, for problems whose difficulty no stage has named.
     """CREATE MACRO pass_rate_bin(p) AS CASE WHEN p IS NULL THEN 'undecided'
         ELSE (least(floor(p * 5), 4) * 20)::INT || '-' || (least(floor(p * 5), 4) * 20 + 20)::INT || '%' END""",
+    calibration_view.EFFECTIVE_N,
 )
 
 _GROUP = "problem_id, policy_id, round, sampling_id"

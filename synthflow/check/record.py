@@ -136,7 +136,7 @@ def check_lock(root: Path, found: Findings) -> None:
     """A run that is going on now is looked at half-way."""
     try:
         holder = read_lock(root)
-        if holder is None or is_stale(holder):
+        if holder is None or is_stale(holder, root):
             return
         who = f"process {holder['pid']} on {holder['host']}"
     except (OSError, *_UNREADABLE):

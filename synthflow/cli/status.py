@@ -41,7 +41,7 @@ def run_status(root: Path) -> dict[str, Any]:
     manifest = run.manifest()
     holder = read_lock(run.root)
     owed = manifest.owed()
-    alive = holder is not None and not is_stale(holder)
+    alive = holder is not None and not is_stale(holder, run.root)
     progress, of_attempt = _last_progress(run.root, manifest.attempt)
     graph = manifest.graph
     return {

@@ -69,7 +69,7 @@ class Pass:
             try:
                 self._log.opened(request.rollout_id, alone=self._group.single)
                 future = self._host.submit(request)
-            except SynthflowError as error:  # the disk is full, or the engine cannot be brought back
+            except Exception as error:  # the disk is full, the engine cannot be brought back, or a backend raises
                 self._host.slots.release()
                 self.fatal = self.fatal or error
                 return number

@@ -37,6 +37,7 @@ from synthflow.plan.installed import check_installed
 from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
 from synthflow.stores.files import write_text
+from synthflow.stores.in_flight import forget_notes
 from synthflow.stores.lock import RunLock
 from synthflow.stores.manifest import Manifest
 from synthflow.stores.rundir import RunDirectory
@@ -143,6 +144,8 @@ def run_pipeline(
         manifest.withdraw(withdrawn)
         cap = SpendCap(pipeline.execution, run.journal, stopper)
         context = _context(planned, run, attempt, settled=journal_only, capped=cap.reached)
+        if not context.keep_notes:
+            forget_notes(run.journal, attempt)
         stopper.begin(run.root, attempt)
         tracker = _tracker(planned, run, attempt)
         with (
@@ -215,6 +218,7 @@ def _context(planned: PlannedRun, run: RunDirectory, attempt: int, *, settled: b
         requests_in_flight=pipeline.execution.requests_in_flight,
         token=uuid4().hex[:8],
         journal_only=settled or capped,
+        keep_notes=pipeline.execution.keep_notes,
         ended=attempt if settled else manifest.done_attempt,
         again={} if settled else manifest.again,
     )

@@ -91,7 +91,7 @@ class Sampler:
 
     def close(self) -> None:
         self._writer.close()
-        self._log.close()
+        self._log.close(keep=self._task.context.keep_notes)
         self._reporter.flush()
 
     def sample(self, owed: Sequence[SampleRequest]) -> dict[str, SampleResult]:

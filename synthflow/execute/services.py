@@ -110,8 +110,8 @@ class WorkerServices:
     def judge(
         self, verifier: str, config: Mapping[str, Any], questions: Sequence[Question]
     ) -> tuple[list[Judgement], str, str]:
+        from synthflow.execute.judged import judged
         from synthflow.verifiers.workers.sharing import acquire
-        from synthflow.verifiers.workers.unique import judge_unique
 
         key = canonical([verifier, dict(config)])
         with _shared.lock:
@@ -120,7 +120,7 @@ class WorkerServices:
             lent = _shared.verifiers[key]
         opened = lent.verifier
         with lent.turn:
-            judgements = judge_unique(opened, questions)
+            judgements = judged(opened, questions)
         return judgements, opened.full_version(), content_id("c", verifier, opened.identity())
 
     def count(self, **counts: float) -> None:

@@ -15,6 +15,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from synthflow.contracts import ExportStage, Stage
+from synthflow.contracts.foreign import told_in_one_line, wraps
 from synthflow.errors import InvariantBroken
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.execute.releases import publish
@@ -25,7 +26,7 @@ from synthflow.execute.unanswered import endings
 from synthflow.ids import digest
 from synthflow.rollouts.telemetry import NOTE, elapsed_row
 from synthflow.schema import TELEMETRY
-from synthflow.stages.adapters import stage_class
+from synthflow.stages.adapters import origin, stage_class
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
 from synthflow.stores.shards import Shard, write_shard
@@ -49,7 +50,8 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
     """
     started = time.monotonic()
     record, context = task.record, task.context
-    stage = build_stage(record.name, record.use, record.config)
+    with told_in_one_line(f"stage {record.name!r} ({origin(record.use)})", stage_class(record.use), log=True):
+        stage = build_stage(record.name, record.use, record.config)
     commits: dict[str, dict[str, Commit]] = {name: dict(units) for name, units in task.done.items()}
     for commit in finished:
         commits.setdefault(commit.stage, {})[commit.unit] = commit
@@ -59,12 +61,13 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
     # A unit that Dask runs twice writes two sets of files; the one that is committed stays as it was hashed.
     name = f"part-{digest(task.key)[:10]}-{uuid4().hex[:4]}"
     files: dict[str, str] = {}
-    if isinstance(stage, ExportStage):
-        services.counts_rows = True  # what it released, which only it knows
-        rejects, files = publish(stage, inputs, services, context.root)
-        outputs: dict[str, pa.Table] = {"rejects": rejects}
-    else:
-        outputs = dict(stage.run(inputs, services))
+    with told_in_one_line(_who(stage, task), *wraps(stage), log=True):
+        if isinstance(stage, ExportStage):
+            services.counts_rows = True  # what it released, which only it knows
+            rejects, files = publish(stage, inputs, services, context.root)
+            outputs: dict[str, pa.Table] = {"rejects": rejects}
+        else:
+            outputs = dict(stage.run(inputs, services))
     _append(outputs, "rejects", services.heard.rejects(outputs, record.stage_id))
     _check_outputs(record.name, stage, inputs, outputs)
     if not services.counts_rows:
@@ -74,6 +77,11 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
     shards = _write(context.root, outputs, record.folder, name)
     made_of = (record.name, record.fingerprint, record.stage_id, task.unit, task.key)
     return Commit(*made_of, context.attempt, shards, files, endings(outputs))
+
+
+def _who(stage: Stage, task: UnitTask) -> str:
+    on = "all partitions" if task.unit == ALL else f"partition {task.unit}"
+    return f"stage {task.record.name!r} ({origin(task.record.use)}), on {on},"
 
 
 def _check_outputs(name: str, stage: Stage, inputs: ShardInputs, outputs: Mapping[str, pa.Table]) -> None:

@@ -12,11 +12,13 @@ from distributed import WorkerPlugin
 
 from synthflow.backends.vllm.guard import end_with
 from synthflow.execute.engines import close_engines
+from synthflow.execute.log_limit import LogLimit
 from synthflow.execute.services import close_shared
 
 
 class PrintToFile(WorkerPlugin):  # type: ignore[misc]
-    """What a worker and its children (engines, verifiers) print goes to a file; at the end they are closed."""
+    """What a worker and its children (engines, verifiers) print goes to a file of bounded size; at the end they are
+    closed."""
 
     name = "synthflow-print-to-file"
     idempotent = True
@@ -37,7 +39,9 @@ class PrintToFile(WorkerPlugin):  # type: ignore[misc]
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         os.close(fd)
+        self.limit = LogLimit(path)
 
     def teardown(self, worker: Any) -> None:
+        self.limit.close()
         close_engines()
         close_shared()

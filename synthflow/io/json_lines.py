@@ -1,6 +1,7 @@
 """JSON Lines: one object a line, plain or compressed; blank lines are skipped.
 
-Invariant: what cannot be read of a line is a `RowError` at its number.
+Invariant: what cannot be read of a line is a `RowError` at its number. NaN and Infinity, which many programs write, are
+no JSON; who asks for them gets them as floats.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from synthflow.io.paths import label
 from synthflow.io.rows import ExactFloat, Row, RowError
 
 
-def json_rows(path: str) -> Iterator[Row]:
-    """Rows of a file."""
-    return (row for row, _ in json_lines(path))
+def json_rows(path: str, *, not_numbers: bool = False) -> Iterator[Row]:
+    """Rows of a file.
+
+    Args:
+        not_numbers: read NaN and Infinity as floats instead of refusing their lines.
+    """
+    return (row for row, _ in json_lines(path, not_numbers=not_numbers))
 
 
-def json_lines(path: str) -> Iterator[tuple[Row, bytes]]:
+def json_lines(path: str, *, not_numbers: bool = False) -> Iterator[tuple[Row, bytes]]:
     """Rows of a file, each with its line as it stands, without the blanks around it."""
     name = label(path)
     with files.opened(path) as stream:
@@ -28,12 +33,12 @@ def json_lines(path: str) -> Iterator[tuple[Row, bytes]]:
             if not text:
                 continue
             try:
-                yield Row(name, number, parse_json(line)), text
+                yield Row(name, number, parse_json(line, not_numbers=not_numbers)), text
             except RowError as error:
                 yield Row(name, number, error), text
 
 
-def parse_json(line: bytes) -> Mapping[str, Any]:
+def parse_json(line: bytes, *, not_numbers: bool = False) -> Mapping[str, Any]:
     """The JSON object of a line; floats remember their text. Blanks around it count as columns, and mean nothing.
 
     Raises:
@@ -44,9 +49,8 @@ def parse_json(line: bytes) -> Mapping[str, Any]:
     indent = len(line) - len(line.lstrip())
     try:
         text = line.strip().decode("utf-8")
-        value = json.loads(
-            text, parse_float=ExactFloat.parse, parse_constant=_no_constant, object_pairs_hook=_no_key_twice
-        )
+        constant = float if not_numbers else _no_constant
+        value = json.loads(text, parse_float=ExactFloat.parse, parse_constant=constant, object_pairs_hook=_no_key_twice)
     except RowError:
         raise
     except UnicodeDecodeError as error:

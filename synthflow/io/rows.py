@@ -2,24 +2,28 @@
 
 Invariants: what a row says reaches the problem unchanged (a number becomes the text that stood in the file, every
 column that is not used goes to the metadata) or the row is malformed and says why; problem_id depends on the
-messages alone, content_hash on everything.
+messages alone, content_hash on everything. One thing is mended instead: what JSON cannot hold, in a column that nobody
+asked for, becomes null (NaN, infinity) or the column is left out of that problem (bytes, durations), and is counted.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, time
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from synthflow import ids
 from synthflow.errors import suggest
+from synthflow.io.json_values import Mended, holdable, jsonable
 
 PROMPT_COLUMNS = ("prompt", "messages", "problem", "question")
 _PEEKED_ROWS = 50
 ROLES = ("system", "user", "assistant", "tool")
+
+ChatStyle: TypeAlias = Literal["plain", "openai"]
 
 
 class RowError(ValueError):
@@ -81,6 +85,7 @@ class Mapped:
     fixed: Mapping[str, str | None] = field(default_factory=dict)
     require_answer: bool = True
     max_prompt_chars: int = 100_000
+    chat: ChatStyle = "plain"
 
 
 def prompt_column(wanted: str | None, columns: Sequence[str]) -> str:
@@ -101,8 +106,11 @@ def prompt_column(wanted: str | None, columns: Sequence[str]) -> str:
     raise RowError("no column holds a prompt", f"say which with prompt_column: NAME; columns: {_listed(columns)}")
 
 
-def to_problem(row: Mapping[str, Any], how: Mapped) -> dict[str, Any]:
+def to_problem(row: Mapping[str, Any], how: Mapped, mended: Mended | None = None) -> dict[str, Any]:
     """A row of the problems table.
+
+    Args:
+        mended: counts what was mended in columns that nobody asked for.
 
     Raises:
         RowError: if the row is malformed.
@@ -123,6 +131,7 @@ def to_problem(row: Mapping[str, Any], how: Mapped) -> dict[str, Any]:
         if named[name] is None and isinstance(row.get(name), str) and name not in used:
             named[name] = row[name]
             used.add(name)
+    metadata, found = _metadata(row, used, how.metadata_columns)
     problem: dict[str, Any] = {
         "problem_id": ids.problem_id(messages),
         "prompt": messages,
@@ -131,10 +140,12 @@ def to_problem(row: Mapping[str, Any], how: Mapped) -> dict[str, Any]:
         "domain": named["domain"],
         "source": named["source"] or how.source,
         "split": named["split"],
-        "metadata": _metadata(row, used, how.metadata_columns),
+        "metadata": metadata,
     }
     _check_text([problem["answer"], problem["domain"], problem["source"], problem["split"]])
     problem["content_hash"] = ids.content_id("h", list(problem.values()))
+    if mended is not None:
+        mended.update(found)
     return problem
 
 
@@ -146,7 +157,7 @@ def _messages(value: Any, column: str, how: Mapped) -> list[dict[str, str]]:
         text = value if how.template is None else how.template.replace("{prompt}", value)
         messages = [{"role": "user", "content": text}]
     else:
-        messages = list(_chat(value, column))
+        messages = list(_chat(value if how.chat == "plain" else _from_openai(value), column))
         if how.template is not None:
             raise RowError(f"the prompt ({column!r}) is a chat, a template needs text", "remove template:")
     if how.system is not None:
@@ -181,6 +192,26 @@ def _chat(value: Any, column: str) -> Iterator[dict[str, str]]:
         raise RowError("the chat ends with the assistant", "the last message must ask for an answer")
 
 
+def _from_openai(value: Any) -> Any:
+    """A chat of OpenAI's protocol in plain messages, as far as it says nothing that these cannot hold."""
+    if not isinstance(value, list):
+        return value
+    return [_plain_message(message) if isinstance(message, Mapping) else message for message in value]
+
+
+def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    said = {key: inner for key, inner in message.items() if key in ("role", "content") or inner not in ([], {}, "")}
+    if said.get("role") == "developer":
+        said["role"] = "system"
+    parts = said.get("content")
+    if isinstance(parts, list):
+        if not all(isinstance(p, Mapping) and isinstance(p.get("text"), str) for p in parts):
+            kinds = sorted({str(p.get("type") if isinstance(p, Mapping) else type(p).__name__) for p in parts})
+            raise RowError(f"a message has parts that are no text ({', '.join(kinds)})", "only text can be asked")
+        said["content"] = "".join(part["text"] for part in parts)
+    return said
+
+
 def answer_text(value: Any, column: str) -> str | None:
     """An answer as it stood in the file; None where there is none.
 
@@ -193,15 +224,18 @@ def answer_text(value: Any, column: str) -> str | None:
         return value.text
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, float):
-        return None if value != value else repr(value)
+    if isinstance(value, float) and not math.isinf(value):
+        return None if math.isnan(value) else repr(value)
     what = f"the answer ({column!r}) is {_brief(value)}"
     raise RowError(what, "expected text or a number")
 
 
-def _metadata(row: Mapping[str, Any], used: set[str], wanted: Sequence[str] | None) -> str:
+def _metadata(row: Mapping[str, Any], used: set[str], wanted: Sequence[str] | None) -> tuple[str, Mended]:
     """The remaining columns as one JSON object; a `metadata` column that is an object is spread into it."""
     rest = {name: value for name, value in row.items() if name not in used and (wanted is None or name in wanted)}
+    mended = Mended()
+    if wanted is None:
+        rest = dict(holdable(rest, mended))
     inner = rest.get("metadata")
     if isinstance(inner, Mapping):
         both = sorted((set(inner) & set(rest)) - {"metadata"})
@@ -209,21 +243,11 @@ def _metadata(row: Mapping[str, Any], used: set[str], wanted: Sequence[str] | No
             raise RowError(f"{both[0]!r} stands in the metadata and beside it", "leave it out with metadata_columns")
         rest = {**{name: value for name, value in rest.items() if name != "metadata"}, **inner}
     try:
-        text = ids.canonical(_jsonable(rest))
+        text = ids.canonical(jsonable(rest))
     except (ValueError, TypeError) as error:
         raise RowError(f"the metadata is no JSON: {error}", "choose columns with metadata_columns") from error
     _check_text([text])
-    return text
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(inner) for inner in value]
-    if isinstance(value, date | time):
-        return value.isoformat()
-    return str(value) if isinstance(value, Decimal) else value
+    return text, mended
 
 
 def _check_text(texts: Sequence[str | None]) -> None:
@@ -243,23 +267,3 @@ def _brief(value: Any) -> str:
 def _listed(columns: Sequence[str]) -> str:
     shown = ", ".join(columns[:12])
     return (shown or "none") + (", ..." if len(columns) > 12 else "")
-
-
-@dataclass
-class Seen:
-    """Problems read so far, about 200 bytes each: enough to tell a copy from a contradiction."""
-
-    files: list[str] = field(default_factory=list)
-    _known: dict[int, int] = field(default_factory=dict)
-
-    def add(self, problem_id: str, answer: str | None, row: Row) -> tuple[bool, str] | None:
-        """None for a new problem; else whether its answer is the same, and where it was first."""
-        if not self.files or self.files[-1] != row.file:
-            self.files.append(row.file)
-        key = int(problem_id.partition("_")[2], 16)
-        gold = int(ids.digest(ids.canonical(answer))[:16], 16)
-        before = self._known.setdefault(key, gold << 80 | (len(self.files) - 1) << 48 | row.line)
-        file, line = (before >> 48) & 0xFFFF_FFFF, before & 0xFFFF_FFFF_FFFF
-        if (file, line) == (len(self.files) - 1, row.line):
-            return None
-        return before >> 80 == gold, Row(self.files[file], line, {}, row.unit).where

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow.contracts import Question, Verifier
+from synthflow.contracts.foreign import told_in_one_line
 from synthflow.rollouts.questions import question
 from synthflow.stages.verify.registered import VerifyStage
 
@@ -111,7 +112,7 @@ def golds_of(pipeline: Pipeline, source: str, sample: GoldSample) -> Golds:
 
 
 def _reads_golds(stage: VerifyStage) -> bool:
-    return stage.needs_answer or stage.verifier_class.gold_faults is not Verifier.gold_faults
+    return stage.needs_answer or stage.wrapped.gold_faults is not Verifier.gold_faults
 
 
 def _faults(stages: Sequence[VerifyStage], questions: Sequence[Question]) -> list[str | None]:
@@ -121,7 +122,10 @@ def _faults(stages: Sequence[VerifyStage], questions: Sequence[Question]) -> lis
     for stage in stages:
         verifier = stage.own_verifier()
         try:
-            faults = verifier.gold_faults(list(different))
+            with told_in_one_line(f"verifier {stage.verifier!r}, asked about gold answers,", verifier):
+                faults = list(verifier.gold_faults(list(different)))
+                if len(faults) != len(different):
+                    raise ValueError(f"{len(faults)} answers to {len(different)} questions")
             missing = ["no gold answer" if stage.needs_answer and q.answer is None else None for q in different]
             said.append({q: none or fault for q, none, fault in zip(different, missing, faults, strict=True)})
         finally:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from synthflow import registry
+from synthflow.contracts.foreign import told_in_one_line, wraps
 from synthflow.errors import Mistake, Mistakes
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def _needed(pipeline: Pipeline, stages: Collection[str]) -> Iterator[tuple[str, 
     nodes = [node for node in pipeline.nodes if node.name in stages]
     for name in sorted({name for node in nodes for name in type(node.stage).policies(node.config)}):
         policy = pipeline.policies[name]
-        yield f"policies.{name}.backend", registry.load("backends", policy.backend).packages(policy)
+        backend = registry.load("backends", policy.backend)
+        with told_in_one_line(f"backend {policy.backend!r}, asked for its packages,", backend):
+            packages = backend.packages(policy)
+        yield f"policies.{name}.backend", packages
     for node in nodes:
-        yield f"stages.{node.name}.use", type(node.stage).packages()
+        with told_in_one_line(f"stage {node.name!r} ({node.use}), asked for its packages,", *wraps(node.stage)):
+            packages = type(node.stage).packages()
+        yield f"stages.{node.name}.use", packages

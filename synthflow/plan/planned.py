@@ -116,6 +116,7 @@ def plan_run(
         UserError: if a model cannot be found, or what a stage names cannot be read.
     """
     identities = policy_identities(pipeline) if identities is None else identities
+    manifest.forget_lost()
     sources = {node.name for node in pipeline.nodes if isinstance(node.stage, Source)}
     latest = manifest.graph
     partitions = {name: units for name, units in latest.partitions.items() if name in sources}

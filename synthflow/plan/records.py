@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthflow.contracts import ExportStage, PolicyIdentity, Stage
+from synthflow.contracts.foreign import told_in_one_line, wraps
 from synthflow.ids import content_id
 from synthflow.schema import SCHEMA_VERSION
 from synthflow.stages.source.base import Source
@@ -61,13 +62,14 @@ def stage_record(
         records: those of its parents, at least.
         policies: ids of the policies that it samples from.
     """
-    version = node.stage.full_version()
+    with told_in_one_line(f"stage {node.name!r} ({node.use}), asked for its version and identity,", *wraps(node.stage)):
+        version, identity = node.stage.full_version(), identity_config(node.stage)
     fingerprint = content_id(
         "f",
         SCHEMA_VERSION,
         node.use,
         version,
-        identity_config(node.stage),
+        identity,
         [records[parent].fingerprint for parent in node.parents],
         policies,
         seed if policies else None,

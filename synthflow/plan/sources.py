@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from synthflow import __version__
+from synthflow.contracts.foreign import told_in_one_line
 from synthflow.errors import UserError
 from synthflow.ids import content_id
 from synthflow.plan.planned import PlannedRun, SourceUnits
@@ -90,10 +91,10 @@ def read_source(planned: PlannedRun, name: str, root: Path, each: Each = lambda 
     assert isinstance(source, Source)
     size, content = planned.pipeline.execution.partition_size, _content(source, record)
     known = None if content is None else manifest.units_of(name, content)
-    if known is not None and _all_there(root, planned, SourceUnits(*known, content), name):
+    if known is not None and _all_there(planned, SourceUnits(*known, content), name):
         return SourceNow(known[0], pl.DataFrame(schema=_PROBLEM), size, known[1], content, False)
     problems = _problems(source, each)
-    old = _shards_of(root, manifest, record, manifest.graph.partitions.get(name, ()))
+    old = _shards_of(manifest, record, manifest.graph.partitions.get(name, ()))
     before = _read_shards(root, old)
     lost = before.join(problems, on="content_hash", how="anti")["partition"].unique()
     stays = before.filter(~pl.col("partition").is_in(lost.implode()))
@@ -148,13 +149,13 @@ def problems_of(planned: PlannedRun, name: str, now: SourceNow, root: Path) -> p
 
 def recorded_batches(planned: PlannedRun, name: str, now: SourceNow, root: Path) -> Iterator[pa.Table]:
     """The committed problems of a source that was not read."""
-    for shard in _shards_of(root, planned.manifest, planned.graph.stages[name], now.kept).values():
+    for shard in _shards_of(planned.manifest, planned.graph.stages[name], now.kept).values():
         yield read_shard(root, shard)
 
 
 def recorded_problems(root: Path, manifest: Manifest, record: StageRecord, partitions: tuple[str, ...]) -> pl.DataFrame:
     """partition, problem_id and content_hash of committed partitions of a source; those that are not, are left out."""
-    return _read_shards(root, _shards_of(root, manifest, record, partitions))
+    return _read_shards(root, _shards_of(manifest, record, partitions))
 
 
 def partition_sizes(planned: PlannedRun, name: str, now: SourceNow) -> dict[str, int]:
@@ -168,15 +169,15 @@ def partition_sizes(planned: PlannedRun, name: str, now: SourceNow) -> dict[str,
 
 def _content(source: Source, record: StageRecord) -> str | None:
     """H(what its files hold, and all that decides what is made of them)."""
-    held = source.content()
+    with told_in_one_line(f"{source.name} ({source.use}), asked for a hash of what it reads,", source):
+        held = source.content()
     return None if held is None else content_id("z", record.fingerprint, __version__, held)
 
 
-def _all_there(root: Path, planned: PlannedRun, units: SourceUnits, name: str) -> bool:
-    """Whether some units of a source are committed under this plan, and their files are there."""
+def _all_there(planned: PlannedRun, units: SourceUnits, name: str) -> bool:
+    """Whether some units of a source are committed under this plan."""
     graph = planned.with_sources({name: units}).graph
-    commits = [planned.manifest.find(name, unit, graph) for unit in graph.units(name)]
-    return all(c is not None and all((root / s.path).exists() for s in c.shards) for c in commits)
+    return all(planned.manifest.find(name, unit, graph) is not None for unit in graph.units(name))
 
 
 def _problems(source: Source, each: Each) -> pl.DataFrame:
@@ -192,11 +193,11 @@ def _problems(source: Source, each: Each) -> pl.DataFrame:
     return found
 
 
-def _shards_of(root: Path, manifest: Manifest, record: StageRecord, partitions: tuple[str, ...]) -> dict[str, Shard]:
-    """The problems of those partitions that are committed under a record, and whose file is there."""
+def _shards_of(manifest: Manifest, record: StageRecord, partitions: tuple[str, ...]) -> dict[str, Shard]:
+    """The problems of those partitions that are committed under a record."""
     commits = {c.unit: c for c in manifest.earlier(record.name, record.fingerprint)}
     shards = ((pid, shard) for pid in partitions if pid in commits for shard in commits[pid].shards)
-    return {pid: shard for pid, shard in shards if shard.table == "problems" and (root / shard.path).exists()}
+    return {pid: shard for pid, shard in shards if shard.table == "problems"}
 
 
 def _read_shards(root: Path, shards: Mapping[str, Shard]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from synthflow.contracts import Estimate
+from synthflow.contracts.foreign import told_in_one_line, wraps
 from synthflow.stages.source.base import Source
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def volumes(pipeline: Pipeline, problems: Mapping[str, int], *, most: bool = Fal
             n = problems.get(node.name, 0)
             found[node.name] = Estimate(problems=n, rows={"problems": n})
         else:
-            estimate = node.stage.estimate(_sum([found[p] for p in node.parents]))
+            with told_in_one_line(f"stage {node.name!r} ({node.use}), asked for an estimate,", *wraps(node.stage)):
+                estimate = node.stage.estimate(_sum([found[p] for p in node.parents]))
             found[node.name] = _bounded(estimate) if most else estimate
     return found
 

@@ -60,7 +60,7 @@ def run_directories(folder: Path) -> Iterator[Path]:
 def state_of(root: Path, manifest: Manifest) -> str:
     """running, not started, incomplete or complete."""
     holder = read_lock(root)
-    if holder is not None and not is_stale(holder):
+    if holder is not None and not is_stale(holder, root):
         return "running"
     if not manifest.attempt:
         return "not started"

@@ -58,13 +58,12 @@ _QUERIES: dict[str, str] = {
         FROM qdc ORDER BY position, stage, axis, metric""",
     "qdc_delta": """SELECT stage, previous, axis, metric, before, after, delta FROM qdc_delta
         ORDER BY position, stage, previous, axis, metric""",
-    "calibration": """SELECT calibration, scorer, reference, n, coverage, precision, recall, false_accept,
-            false_accept_low, false_accept_high, kappa, auroc
-        FROM calibration WHERE slice_key = 'all' ORDER BY calibration, scorer, reference""",
+    # All columns: a catalog that an earlier version built lacks some.
+    "calibration": "SELECT * FROM calibration WHERE slice_key = 'all' ORDER BY calibration, scorer, reference",
 }
 
-_CALIBRATION = ("scorer", "reference", "n", "coverage", "precision", "recall", "false_accept", "false_accept_high",
-                "kappa", "auroc")  # fmt: skip
+_CALIBRATION = ("scorer", "reference", "n", "n_problems", "coverage", "precision", "recall", "false_accept",
+                "false_accept_high", "kappa", "auroc")  # fmt: skip
 
 
 def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -> Summary:
@@ -88,9 +87,12 @@ def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -
 
 
 def _pass_rate_by(column: str) -> str:
+    """Problems of which the column says nothing are a row of their own, last; none if it says nothing of any."""
     return f"""SELECT stage, {column}, sum(n_groups)::BIGINT AS n_groups, sum(n_judged)::BIGINT AS n_judged,
             sum(pass_rate * n_judged) / nullif(sum(n_judged), 0) AS pass_rate
-        FROM pass_rate_by_difficulty WHERE {column} IS NOT NULL GROUP BY stage, {column} ORDER BY stage, {column}"""
+        FROM pass_rate_by_difficulty
+        WHERE EXISTS (SELECT 1 FROM pass_rate_by_difficulty WHERE {column} IS NOT NULL)
+        GROUP BY stage, {column} ORDER BY stage, {column} NULLS LAST"""
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
@@ -204,7 +206,7 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
     )
     for title, section, columns in sections[:1] if brief else sections:
         if summary.get(section):
-            rows = [[_short(row[column]) for column in columns] for row in summary[section]]
+            rows = [[_short(row.get(column)) for column in columns] for row in summary[section]]
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
     if rows and not brief:

@@ -23,6 +23,7 @@ class AdaptedStage(Stage):
     """A stage that wraps a registered class; `own` names the fields that belong to it."""
 
     own: ClassVar[tuple[str, ...]] = ()
+    wrapped: ClassVar[type[Any]]
     covers = Coverage("rollouts", "rollout_id", {"scores": "target_id"})
 
     def own_config(self) -> dict[str, Any]:

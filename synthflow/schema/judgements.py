@@ -137,7 +137,7 @@ REJECTS = TableSpec(
     ("target_id", "stage_id", "reason"),
     (
         PROBLEM_ID,
-        Column("target_kind", STRING, "problem, rollout, step or pair"),
+        Column("target_kind", STRING, "problem, rollout, step or pair; or column, of a source's metadata"),
         Column("target_id", STRING, "id of what was left out"),
         Column("reason", STRING, "why"),
         Column("score", F32, "the number that decided, where there is one", True),

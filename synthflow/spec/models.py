@@ -62,6 +62,9 @@ class ExecutionSpec(BaseModel):
     requests_in_flight: int | None = Field(None, ge=1, description="open sampling requests; null: the backend's own")
     max_error_rate: float = Field(0.25, ge=0.0, le=1.0, description="share of failed requests that stops a run")
     retries: int = Field(3, ge=0, le=100, description="attempts after a failure of a machine or server")
+    keep_notes: bool = Field(
+        False, description="keep journal/*.open, which say what was handed to engines, after their tasks have ended"
+    )
     price_per_million_tokens: float | None = Field(None, ge=0.0, description="for the cost estimate, any currency")
     max_tokens: int | None = Field(None, ge=1, description="sampled tokens at which the run stops; null: no cap")
     max_cost: float | None = Field(None, gt=0.0, description="cost at which the run stops, at the price; null: no cap")

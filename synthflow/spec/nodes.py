@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from synthflow import registry
 from synthflow.contracts import PolicyConfig, Stage, StageConfig, StageInfo
-from synthflow.errors import UserError, suggest
+from synthflow.contracts.foreign import told_in_one_line, wraps
+from synthflow.errors import SynthflowError, UserError, suggest
 from synthflow.spec import graph
 from synthflow.spec.document import Document
 from synthflow.spec.explain import check_bools, explain, show
@@ -151,13 +152,15 @@ def _node(
         document.mistake((*path, "of"), "missing", "name the stage that it reads")
         return None
     try:
-        given = cls.Config.model_validate(fields).model_dump(mode="json")
-        config = cls.Config.model_validate(_anchored(document, name, cls, fields, base_dir))
-        stage = cls(name, config)
-    except ValidationError as error:
-        explain(document, path, error, cls.Config)
-        return None
-    except UserError as error:
+        with told_in_one_line(f"the configuration of {fields['use']}", cls, getattr(cls, "wrapped", cls)):
+            try:
+                given = cls.Config.model_validate(fields).model_dump(mode="json")
+                config = cls.Config.model_validate(_anchored(document, name, cls, fields, base_dir))
+            except ValidationError as error:
+                explain(document, path, error, cls.Config)
+                return None
+            stage = cls(name, config)
+    except SynthflowError as error:
         document.mistake(path, str(error))
         return None
     check_bools(document, path, fields, given)
@@ -230,10 +233,11 @@ def _registered_writers(table: str) -> list[str]:
 
 def _own_check(document: Document, node: Node, above: list[StageInfo]) -> None:
     try:
-        for field, what, fix in node.stage.check(above):
-            keys = [int(key) if key.isdigit() else key for key in field.split(".")] if field else []
-            document.mistake(("stages", node.name, *keys), what, fix)
-    except UserError as error:
+        with told_in_one_line(f"the check of {node.use}", *wraps(node.stage)):
+            for field, what, fix in node.stage.check(above):
+                keys = [int(key) if key.isdigit() else key for key in field.split(".")] if field else []
+                document.mistake(("stages", node.name, *keys), what, fix)
+    except SynthflowError as error:
         document.mistake(("stages", node.name), str(error))
 
 

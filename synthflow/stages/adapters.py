@@ -16,6 +16,7 @@ from synthflow.contracts.stage_info import verifier_stage
 from synthflow.errors import UserError, suggest
 from synthflow.rollouts.adapted import ADAPTER_VERSION
 from synthflow.stages.filter.registered import FilterStage, FilterStageConfig
+from synthflow.stages.tag.registered import TagConfig, TagStage
 from synthflow.stages.verify.registered import VerifyStage
 
 
@@ -31,15 +32,28 @@ def stage_class(use: str) -> type[Stage]:
     kind, _, name = use.partition(".")
     if kind == "verify" and name in registry.names("verifiers"):
         return _bind_verifier(name, registry.load("verifiers", name))
+    if kind == "tag" and name in registry.names("verifiers"):
+        return _bind_tag(name, registry.load("verifiers", name))
     if kind == "filter" and name in registry.names("filters"):
         return _bind_filter(name, registry.load("filters", name))
     hint = suggest(use, all_stage_names()) or "`synthflow list stages` shows all"
     raise UserError(f"no stage is called {use!r}; {hint}")
 
 
+def origin(use: str) -> str:
+    """`my.tags of my-package 0.3`: a stage, or the verifier or filter that it is made of, and who brought it."""
+    kind, _, name = use.partition(".")
+    kinds: dict[str, registry.Kind] = {"verify": "verifiers", "tag": "verifiers", "filter": "filters"}
+    if use in registry.names("stages"):
+        return f"{use} of {registry.distribution('stages', use)}"
+    if kind in kinds and name in registry.names(kinds[kind]):
+        return f"{use} of {registry.distribution(kinds[kind], name)}"
+    return use
+
+
 def all_stage_names() -> list[str]:
-    """Every name that `use` may have, sorted: stages, `verify.x` and `filter.x`."""
-    verifiers = [verifier_stage(name) for name in registry.names("verifiers")]
+    """Every name that `use` may have, sorted: stages, `verify.x`, `tag.x` and `filter.x`."""
+    verifiers = [name for x in registry.names("verifiers") for name in (verifier_stage(x), f"tag.{x}")]
     return sorted({*registry.names("stages"), *verifiers, *(f"filter.{name}" for name in registry.names("filters"))})
 
 
@@ -52,12 +66,28 @@ def _bind_verifier(name: str, wrapped: type[Verifier]) -> type[Stage]:
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
         "verifier": name,
-        "verifier_class": wrapped,
+        "wrapped": wrapped,
         "needs_answer": wrapped.needs_answer,
         "__doc__": wrapped.__doc__,
         "__reduce__": _reduce,
     }
     return type(f"Verify_{name}", (VerifyStage,), body)
+
+
+@cache
+def _bind_tag(name: str, wrapped: type[Verifier]) -> type[Stage]:
+    body = {
+        "use": f"tag.{name}",
+        "version": f"{ADAPTER_VERSION}+{wrapped.version}",
+        "Config": _merged(f"tag.{name}", TagConfig, wrapped.Config),
+        "own": tuple(wrapped.Config.model_fields),
+        "summary": f"As a measure and no verdict: {_summary(wrapped)}",
+        "verifier": name,
+        "wrapped": wrapped,
+        "__doc__": wrapped.__doc__,
+        "__reduce__": _reduce,
+    }
+    return type(f"Tag_{name}", (TagStage,), body)
 
 
 @cache
@@ -69,7 +99,7 @@ def _bind_filter(name: str, wrapped: type[Filter]) -> type[Stage]:
         "own": tuple(wrapped.Config.model_fields),
         "summary": _summary(wrapped),
         "filter": name,
-        "filter_class": wrapped,
+        "wrapped": wrapped,
         "__doc__": wrapped.__doc__,
         "__reduce__": _reduce,
     }

@@ -14,7 +14,7 @@ import polars as pl
 import psutil
 import pytest
 
-from support.kills import Killed, engine_worker, journaled, sampled_again
+from support.kills import NOTED, Killed, engine_worker, journaled, sampled_again
 from support.runs import (
     SMALL,
     assert_same_rows,
@@ -40,7 +40,7 @@ def _first(run: Path) -> pl.DataFrame:
 
 def _finish(spec: Path, killed: Killed, reference: Path, *, same_rows: bool) -> None:
     """Run to the end; then nothing is missing, doubled or changed, and no more was sampled again than was in flight."""
-    run_ok(spec, killed.run)
+    run_ok(spec, killed.run, *NOTED)
     killed.look()
     assert sampled_again(killed.run) <= sum(killed.lost), killed.lost
     again = [rollout for rollout, records in journaled(killed.run).items() if records > 1]
@@ -91,7 +91,7 @@ def test_a_run_cut_off_between_commits_makes_what_is_not_committed(
 def test_killed_workers_are_replaced(replay_spec: dict[str, object], replay_run: Path, tmp_path: Path) -> None:
     """kill -9 of the engine's worker, again and again, in a run that goes on to its end by itself."""
     killed = Killed(tmp_path / "run", random.Random(12))
-    process = start(write_spec(tmp_path / "slow.yaml", _slow(replay_spec, 0.2)), killed.run)
+    process = start(write_spec(tmp_path / "slow.yaml", _slow(replay_spec, 0.2)), killed.run, *NOTED)
     hits = killed.kill_within(process, engine_worker, 3, 1.0)
     assert process.wait(timeout=200) == 0
     assert hits >= 2
@@ -103,7 +103,7 @@ def test_kills_on_a_real_model_give_the_same_ids(small_run: Path, tmp_path: Path
     spec = write_spec(tmp_path / "spec.yaml", SMALL)
     killed = Killed(tmp_path / "run", random.Random(5))
     killed.kill_run(spec, 0.5, 3.0)
-    process = start(spec, killed.run)
+    process = start(spec, killed.run, *NOTED)
     hits = killed.kill_within(process, engine_worker, 1, 0.5)
     assert process.wait(timeout=200) == 0
     assert len(killed.lost) >= 2 and hits == 1

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from support.kills import in_flight, journaled, sampled_again
+from support.kills import NOTED, in_flight, journaled, sampled_again
 from support.runs import SMALL, kill_group, run_ok, start, synthflow, tables, with_changes, write_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended, pytest.mark.timeout(900)]  # five runs
@@ -35,7 +35,7 @@ def test_a_change_of_labeler_pays_for_what_is_new_only(tmp_path: Path) -> None:
     run = tmp_path / "run"
     # Killed while it samples continuations, then resumed.
     spec = write_spec(tmp_path / "exhaustive.yaml", spec_with(n=3))
-    victim = start(spec, run)
+    victim = start(spec, run, *NOTED)
     try:
         until = time.monotonic() + 240
         while victim.poll() is None and time.monotonic() < until:
@@ -45,7 +45,7 @@ def test_a_change_of_labeler_pays_for_what_is_new_only(tmp_path: Path) -> None:
     finally:
         kill_group(victim)
     lost = in_flight(run)
-    run_ok(spec, run, timeout=600)
+    run_ok(spec, run, *NOTED, timeout=600)
     few = tables(run)["step_values"]
     asked = set(continuations(run)["rollout_id"])
     for name, fields in (
@@ -54,7 +54,7 @@ def test_a_change_of_labeler_pays_for_what_is_new_only(tmp_path: Path) -> None:
         ("more", {"n": 6}),
     ):
         known = set(journaled(run))
-        run_ok(write_spec(tmp_path / f"{name}.yaml", spec_with(**fields)), run, timeout=600)
+        run_ok(write_spec(tmp_path / f"{name}.yaml", spec_with(**fields)), run, *NOTED, timeout=600)
         now = set(continuations(run)["rollout_id"])
         assert set(journaled(run)) == known | now, f"{name}: sampled what no row has"
         assert now & known, f"{name}: reused nothing"

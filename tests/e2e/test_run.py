@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from support.runs import SMALL, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
+from support.runs import SMALL, assert_same_rows, journal_lines, run_ok, synthflow, tables, with_changes, write_spec
+from synthflow.stores.lock import RunLock
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +72,26 @@ def test_a_moved_run_is_the_same_run(small_run: Path, tmp_path: Path) -> None:
     assert here.returncode == there.returncode == 0, there.stderr
     assert here.stdout == there.stdout != ""
     assert synthflow("check", moved).returncode == 0
+
+
+def test_a_copy_of_a_run_that_goes_on_can_be_opened(
+    replay_spec: dict[str, object], replay_run: Path, tmp_path: Path
+) -> None:
+    """The copy has the lock of the run, and commits whose files were not there yet when their folder was copied."""
+    live = Path(shutil.copytree(replay_run, tmp_path / "live"))
+    with RunLock(live):
+        copy = Path(shutil.copytree(live, tmp_path / "copy"))
+        assert json.loads(synthflow("status", live, "--json").stdout)["state"] == "running"
+        assert json.loads(synthflow("status", copy, "--json").stdout)["state"] == "complete"
+        for table in ("rollouts", "scores", "step_values", "pairs"):
+            shards = sorted((copy / "tables" / table).glob("*/*.parquet"))
+            shards[0].unlink()
+            shards[-1].write_bytes(shards[-1].read_bytes()[:100])
+        (copy / "exports" / "rl" / "README.md").unlink()
+        run_ok(write_spec(tmp_path / "spec.yaml", replay_spec), copy)
+    assert_same_rows(replay_run, copy)
+    assert journal_lines(copy) == journal_lines(replay_run), "what was journaled is not sampled again"
+    assert synthflow("check", copy).returncode == 0
 
 
 def test_a_changed_spec_runs_again_only_what_changed_and_changes_back_for_free(

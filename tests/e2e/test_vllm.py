@@ -63,7 +63,9 @@ SERVED = {"backend": "openai", "model": "demo", "serve": {"max_model_len": 1024,
 
 
 def _spec(policy: dict[str, object], folder: Path) -> Path:
-    changed = with_changes(SMALL, policy=policy, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT})
+    changed = with_changes(
+        SMALL, policy=policy, stages=STAGES, execution={"requests_in_flight": IN_FLIGHT, "keep_notes": True}
+    )
     return write_spec(folder / "spec.yaml", changed)
 
 

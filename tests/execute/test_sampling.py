@@ -29,7 +29,7 @@ from synthflow.execute.stopping import Stopped, StopWatch, stop_file
 from synthflow.execute.suspects import Group
 from synthflow.execute.tasks import EngineTask, RunContext
 from synthflow.ids import canonical
-from synthflow.stores.in_flight import InFlightLog, deaths
+from synthflow.stores.in_flight import InFlightLog, deaths, forget_notes
 from synthflow.stores.journal import JournalWriter, lookup
 
 POLICY = PolicyConfig(backend="fake", model="fake")
@@ -325,6 +325,29 @@ def test_notes_tell_who_was_in_flight_when_a_process_died(tmp_path: Path) -> Non
     assert +found.seen == {"r_0_0": 2, "r_0_1": 2} and +found.alone == {"r_0_1": 2} and found.loading == 2
     assert not +deaths(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked], 2).seen, "of another attempt"
     mine.close()
+
+
+def test_notes_go_with_their_tasks_and_attempts(tmp_path: Path) -> None:
+    folder, context = tmp_path / "journal", multiprocessing.get_context("fork")
+
+    def note(attempt: int) -> InFlightLog:
+        log = InFlightLog(JournalWriter(folder, {"p_0"}, attempt).path)
+        log.opened("r_0_0")
+        return log
+
+    def life() -> None:
+        note(1)
+        os._exit(0)
+
+    process = context.Process(target=life)
+    process.start()
+    process.join(30)
+    note(1).close()
+    [left] = folder.glob("*.open")
+    assert +deaths(folder, {"p_0"}, ["r_0_0"], 1).seen == {"r_0_0": 1}, "those of the dead are kept"
+    note(2).close(keep=True)
+    forget_notes(folder, 2)
+    assert not left.exists() and len(list(folder.glob("*.open"))) == 1
 
 
 def test_a_worker_that_dies_while_it_loads_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

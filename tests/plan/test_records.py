@@ -9,6 +9,8 @@ import pytest
 from synthflow.contracts import PolicyIdentity
 from synthflow.plan.records import stage_records
 from synthflow.spec import Pipeline
+from synthflow.stages.curriculum.budget import Budget
+from synthflow.stores.graph import StageRecord
 
 STAGES: dict[str, dict[str, Any]] = {
     "problems": {"use": "source.demo", "limit": 4},
@@ -46,6 +48,25 @@ def test_a_change_is_one_of_its_stage_and_of_all_below(change: dict[str, Any], f
     before, after = fingerprints(), fingerprints(**change)
     names = list(STAGES)
     assert [name for name in names if before[name] != after[name]] == names[names.index(first) :]
+
+
+def test_a_field_that_older_runs_do_not_know_changes_nothing_while_it_says_what_they_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if `prior` had come after runs were made: at its default neither fingerprint nor record show it."""
+    stages = {**STAGES, "budget": {"use": "curriculum.budget", "of": "difficulty", "rollouts_per_problem": 2}}
+
+    def record(**options: Any) -> StageRecord:
+        pipeline = Pipeline.build("p", {**stages, "budget": {**stages["budget"], **options}}, POLICY)
+        return stage_records(pipeline, {"default": PolicyIdentity("m_1", "w", "t", "c")})[-1]
+
+    known = record()
+    monkeypatch.setattr(Budget, "added", ("prior",))
+    default, given, other = record(), record(prior=known.config["prior"]), record(prior=0.25)
+    assert default == given and "prior" not in default.config
+    assert default.config == {name: value for name, value in known.config.items() if name != "prior"}
+    assert other.config["prior"] == 0.25
+    assert len({known.fingerprint, default.fingerprint, other.fingerprint}) == 3
 
 
 def test_names_and_the_way_it_is_executed_are_no_part_of_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -55,6 +56,30 @@ def test_it_is_drawn(run: Path) -> None:
     assert "6 rollouts of 2 problems, 2 continuations" in text
     assert "verdicts: 2 correct, 3 wrong, 1 unknown, pass rate 0.400" in text
     assert "what each stage retains" in text
+
+
+@pytest.mark.parametrize("named", [("algebra",), ()])
+def test_problems_without_a_domain_are_a_row_where_others_have_one(tmp_path: Path, named: tuple[str, ...]) -> None:
+    world = made_up_world()
+    written(tmp_path, world)
+    for shard in tmp_path.glob("tables/problems/**/*.parquet"):
+        table = pq.read_table(shard)
+        kept = [domain if domain in named else None for domain in table["domain"].to_pylist()]
+        at = table.column_names.index("domain")
+        pq.write_table(table.set_column(at, table.schema.field("domain"), pa.array(kept, pa.string())), shard)
+    with open_catalog(tmp_path) as con:
+        rows = run_summary(con, tmp_path)["pass_rate_by_domain"]
+        [(judged,)] = con.execute("SELECT sum(n_judged) FROM pass_rate_by_difficulty").fetchall()
+    assert {row["domain"] for row in rows} == ({"algebra", None} if named else set())
+    assert sum(row["n_judged"] for row in rows) == (judged if named else 0)
+    console = Console(file=io.StringIO(), width=200, record=True)
+    render(console, {**_summary_of(tmp_path), "pass_rate_by_domain": rows})
+    assert ("pass rate by domain" in console.export_text()) == bool(named)
+
+
+def _summary_of(run: Path) -> dict[str, Any]:
+    with open_catalog(run) as con:
+        return run_summary(con, run)
 
 
 def test_hostile_names_are_drawn_as_they_are() -> None:

@@ -88,7 +88,7 @@ stages:
     assert "did you mean 'temperature'?" in said
     assert "did you mean 'verify.fake'?" in said
     assert "needs the table 'rollouts'" in said and "rollouts writes it" in said
-    assert "needs the table 'scores'" in said and "filter.long, verify.fake" in said
+    assert "needs the table 'scores'" in said and "filter.long, tag.fake, verify.fake" in said
 
 
 @pytest.mark.parametrize(

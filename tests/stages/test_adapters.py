@@ -177,6 +177,28 @@ def test_every_rollout_has_a_verdict_and_machines_decide_first() -> None:
     assert services.counts == {"rows": 6, "correct": 2, "wrong": 1, "unknown": 3}
 
 
+def test_a_tag_says_the_same_and_is_no_verdict() -> None:
+    cls = stage_class("tag.same")
+    assert "gives_verdicts" in stage_class("verify.same").capabilities() and not cls.capabilities()
+    stage, services = cls("t", cls.Config(use="tag.same", of="b")), FakeServices()
+    out = stage.run(inputs(PROBLEMS_GIVEN), services)  # type: ignore[arg-type]
+    rows = {s["target_id"]: s for s in out["scores"].to_pylist()}
+    assert {name: (row["value"], row["reason"]) for name, row in rows.items()} == {
+        "r1": (1.0, None),
+        "r2": (0.0, None),
+        "r3": (1.0, None),  # truncated, and looked at all the same
+        "r4": (None, "refused"),
+        "r5": (None, "no_gold"),
+        "r7": (1.0, None),
+    }
+    assert {(row["kind"], row["verdict"], row["scorer"]) for row in rows.values()} == {("measure", None, "same")}
+    assert services.counts == {"rows": 6, "tagged": 3}
+    verified = stage_class("verify.same")("v", stage_class("verify.same").Config(use="verify.same", of="b"))
+    judged = verified.run(inputs(PROBLEMS_GIVEN), FakeServices())["scores"].to_pylist()  # type: ignore[arg-type]
+    assert not {row["config_hash"] for row in rows.values()} & {row["config_hash"] for row in judged}, "keys of its own"
+    assert stage.full_version() == "1+7" and pickle.loads(pickle.dumps(stage)).name == "t"
+
+
 def test_a_recipe_says_what_truncation_counts_as() -> None:
     assert verify(truncated="judge")["r3"] == ("correct", 1.0, None)
     assert verify(truncated="wrong")["r3"] == ("wrong", 0.0, "truncated")
@@ -261,7 +283,7 @@ def test_a_stage_can_be_pickled() -> None:
 
 
 def test_unknown_names_suggest_the_nearest_of_any_kind() -> None:
-    assert all_stage_names() == ["filter.short", "verify.clash", "verify.same"]
+    assert all_stage_names() == ["filter.short", "tag.clash", "tag.same", "verify.clash", "verify.same"]
     with pytest.raises(UserError, match=r"did you mean 'filter\.short'"):
         stage_class("filter.shorts")
     with pytest.raises(UserError, match="field called 'of'"):

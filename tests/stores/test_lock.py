@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -51,9 +52,32 @@ def test_another_host_is_judged_by_its_heartbeat(tmp_path: Path) -> None:
     with RunLock(tmp_path):
         content = json.loads((tmp_path / "lock").read_text())
     there = {**content, "host": "elsewhere"}
-    assert not is_stale(there)
-    assert is_stale({**there, "heartbeat": time.time() - lock_module.STALE_AFTER_S - 1})
-    assert is_stale({**content, "boot": "another"})
+    assert not is_stale(there, tmp_path)
+    assert is_stale({**there, "heartbeat": time.time() - lock_module.STALE_AFTER_S - 1}, tmp_path)
+    assert is_stale({**content, "boot": "another"}, tmp_path)
+
+
+@pytest.mark.parametrize("host", [None, "elsewhere"])
+def test_the_lock_of_a_copy_holds_nothing(tmp_path: Path, host: str | None) -> None:
+    root = tmp_path / "run"
+    root.mkdir()
+    with RunLock(root):
+        if host is not None:
+            content = json.loads((root / "lock").read_text())
+            (root / "lock").write_text(json.dumps({**content, "host": host}))
+        shutil.copytree(root, tmp_path / "copy")
+        with RunLock(tmp_path / "copy"), pytest.raises(RunLocked), RunLock(root):
+            pass
+        moved = root.rename(tmp_path / "moved")
+        with pytest.raises(RunLocked), RunLock(moved):
+            pass
+        moved.rename(root)
+
+
+def test_a_lock_that_says_no_folder_is_of_the_one_it_lies_in(tmp_path: Path) -> None:
+    with RunLock(tmp_path):
+        older = {k: v for k, v in json.loads((tmp_path / "lock").read_text()).items() if k != "folder"}
+        assert not is_stale(older, tmp_path)
 
 
 def test_a_torn_lock_file_is_judged_by_its_age(tmp_path: Path) -> None:

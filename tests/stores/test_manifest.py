@@ -10,6 +10,7 @@ import pytest
 from synthflow.errors import InvariantBroken
 from synthflow.stores.graph import ALL, Graph, StageRecord
 from synthflow.stores.manifest import Commit, Manifest
+from synthflow.stores.shards import Shard
 
 
 def stage(name: str, scope: str, parents: tuple[str, ...] = (), fingerprint: str | None = None) -> StageRecord:
@@ -61,6 +62,27 @@ def test_cut_anywhere_in_its_last_line_it_owes_that_line_again(tmp_path: Path) -
         again.commit(commit(again.graph, "rollouts", "q_2"))
         assert again.owed().get("rollouts") is None
         assert "rollouts" not in Manifest(tmp_path).owed()
+
+
+def test_units_whose_files_are_not_here_are_owed(tmp_path: Path) -> None:
+    manifest = opened(tmp_path)
+    written = {}
+    for unit in ("q_1", "q_2"):
+        shard = Shard("rollouts", f"tables/{unit}.parquet", 1, 3, "0")
+        (tmp_path / shard.path).parent.mkdir(exist_ok=True)
+        (tmp_path / shard.path).write_bytes(b"abc")
+        written[unit] = replace(commit(manifest.graph, "rollouts", unit), shards=(shard,))
+        manifest.commit(written[unit])
+    release = replace(commit(manifest.graph, "sft", ALL), files={"exports/sft/README.md": "0"})
+    manifest.commit(release)
+    manifest.forget_lost()
+    assert "rollouts" not in manifest.owed() and manifest.owed()["sft"] == 1
+    (tmp_path / "tables/q_1.parquet").write_bytes(b"a")
+    (tmp_path / "tables/q_2.parquet").unlink()
+    manifest.forget_lost()
+    assert manifest.owed()["rollouts"] == 2
+    manifest.commit(written["q_1"])
+    assert manifest.owed()["rollouts"] == 1, "made again"
 
 
 def test_damage_elsewhere_is_an_error_that_names_the_line(tmp_path: Path) -> None:

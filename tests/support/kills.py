@@ -22,6 +22,9 @@ import psutil
 from support.runs import journal_lines, start
 from synthflow.stores.journal import decode
 
+NOTED = ("-o", "execution.keep_notes=true")
+"""Options of a run whose notes are to be counted when it has ended."""
+
 Victims = Callable[[psutil.Process], Sequence[psutil.Process]]
 
 
@@ -115,7 +118,7 @@ class Killed:
 
     def kill_run(self, spec: Path, shortest: float, longest: float) -> None:
         """Start a run and kill all of it at a random moment after it began to sample, if it lives so long."""
-        process = start(spec, self.run)
+        process = start(spec, self.run, *NOTED)
         driver = psutil.Process(process.pid)
         before = sum(opened(self.run).values()) if (self.run / "journal").exists() else 0
         for _ in _waiting(60, process):

@@ -89,6 +89,8 @@ class PaperRun:
                 Shard(table, f"tables/{table}/{record.folder}/part-0.parquet", 32, 20_000, "0" * 64)
                 for table in record.writes
             )
+            for shard in shards:
+                self._take_room(shard)
             for unit in planned.graph.units(node.name) if node.name not in but else ():
                 if manifest.find(node.name, unit) is None:
                     work = (record.fingerprint, record.stage_id, unit, planned.graph.key(node.name, unit))
@@ -118,6 +120,13 @@ class PaperRun:
                 refusal = SampleResult(rollout, "", "refused", reason="no")
                 writer.append(refusal if problem in refused and not index else answer, problem)
         writer.close()
+
+    def _take_room(self, shard: Shard) -> None:
+        """A file as long as the shard says, so that it is not lost."""
+        path = self.root / shard.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as handle:
+            handle.truncate(shard.bytes)
 
     def _problems(self, planned: PlannedRun, stage: str) -> pl.DataFrame:
         graph = planned.graph

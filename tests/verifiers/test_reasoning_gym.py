@@ -153,7 +153,12 @@ def test_mistakes_are_told_with_the_right_name(tmp_path: Path) -> None:
     stages = {
         "problems": {
             "use": "source.reasoning_gym",
-            "datasets": ["chain_sums", {"name": "chain_sum", "max_term": 3}, {"name": "gcd", "min_numbers": -1}],
+            "datasets": [
+                "chain_sums",
+                {"name": "chain_sum", "max_term": 3},
+                {"name": "gcd", "min_numbers": -1},
+                "codeio",
+            ],
         }
     }
     with pytest.raises(Mistakes) as told:
@@ -162,6 +167,7 @@ def test_mistakes_are_told_with_the_right_name(tmp_path: Path) -> None:
     assert "reasoning-gym has no data set 'chain_sums' (did you mean 'chain_sum'?)" in text
     assert "chain_sum has no such parameter (did you mean 'max_terms'?)" in text
     assert "stages.problems.datasets[2]: gcd refuses its parameters" in text
+    assert "stages.problems.datasets[3].name: codeio does not give the same problems twice" in text
 
 
 def test_a_generator_that_fails_stops_with_its_name() -> None:
@@ -171,11 +177,12 @@ def test_a_generator_that_fails_stops_with_its_name() -> None:
 
 
 @pytest.mark.long
-def test_every_data_set_scores_its_own_answers() -> None:
+def test_every_data_set_gives_the_same_problems_again_and_scores_its_own_answers() -> None:
     from reasoning_gym.factory import DATASETS
 
-    names = sorted(set(DATASETS) - {"composite"})
-    rows = [row for batch in source(*names, size=2, seed=5).batches() for row in batch.to_pylist()]
+    names = sorted(set(DATASETS) - {"composite", "codeio"})
+    rows, again = ([row for b in source(*names, size=2, seed=5).batches() for row in b.to_pylist()] for _ in range(2))
+    assert rows == again
     answered = [row for row in rows if row["answer"] is not None]
     opened = open_verifier("reasoning_gym", {"timeout_s": 60, "extract": "all"})
     said = opened.judge([question(row, row["answer"]) for row in answered])

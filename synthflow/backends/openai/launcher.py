@@ -3,7 +3,7 @@
 Invariant: the launcher leads a process group that holds the server and its children. When the owner (the process that
 started the launcher) is gone, however it went, the whole group is killed; when the launcher is killed, the kernel kills
 the server. Ctrl-C does not reach the group, SIGTERM is handed on to the server. Values of secret variables are masked
-before anything is written.
+before anything is written. The log has a largest size; of what was written before, as much again is kept in `LOG.1`.
 
     python launcher.py OWNER_PID LOG COMMAND...
 """
@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 SECRETS = "SYNTHFLOW_SECRETS"
 """Environment variable that lists the names of secret variables, apart from those whose names say so."""
@@ -26,6 +27,8 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 _SHORTEST = 6
 """A shorter value of a variable that only sounds secret is none, and masking it would spoil every line."""
 _CHUNK = 1 << 16
+LARGEST = 64 << 20
+"""Bytes of a log; a server that answers for days writes a line a request."""
 _LOOK_EVERY_S = 0.5
 """Where the kernel has no pidfds."""
 _PR_SET_PDEATHSIG = 1
@@ -44,12 +47,16 @@ def secrets() -> list[bytes]:
 
 
 class Log:
-    """A file of whole lines, secrets masked."""
+    """A file of whole lines, secrets masked; full, it becomes `PATH.1` and a new one begins."""
 
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    def __init__(self, path: str, largest: int = LARGEST) -> None:
+        self._path, self._largest, self._size = path, largest, 0
+        self._fd = self._opened()
         self._secrets = secrets()
         self._rest = b""
+
+    def _opened(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(self, data: bytes) -> None:
         whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
@@ -65,7 +72,11 @@ class Log:
         for secret in self._secrets:
             text = text.replace(secret, b"***")
         with suppress(OSError):  # a full disk stops the run elsewhere; a server must not block on its own log
-            os.write(self._fd, text)
+            if self._size + len(text) > self._largest and self._size:
+                Path(self._path).replace(f"{self._path}.1")
+                os.close(self._fd)
+                self._fd, self._size = self._opened(), 0
+            self._size += os.write(self._fd, text)
 
 
 def _end_group() -> None:

@@ -241,8 +241,16 @@ def _how(code: int) -> str:
 
 
 def _last_lines(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-        text = file.read().decode("utf-8", "replace")
+    text = (_tail(log.with_name(f"{log.name}.1")) + _tail(log))[-_TAIL_BYTES:].decode("utf-8", "replace")
     lines = [line[:_LONGEST_LINE] for line in text.splitlines() if line.strip()][-LAST_LINES:]
     return f"{log} ends with:\n    " + "\n    ".join(lines) if lines else f"{log} is empty"
+
+
+def _tail(log: Path) -> bytes:
+    """The end of a log; nothing of one that is not there."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            return file.read()
+    except FileNotFoundError:
+        return b""

@@ -14,17 +14,18 @@ groups that are mixed already, and fewer become mixed than if all got the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
+from synthflow.stages.curriculum.fitted import ExpectedValue, fit_beta
 from synthflow.stages.curriculum.knapsack import (
     JEFFREYS,
     MOST_CELLS,
     Floats,
     Ints,
     Room,
-    Value,
+    Valued,
     fresh_value,
     knapsack_exact,
     knapsack_greedy,
@@ -38,6 +39,7 @@ Solver = Literal["auto", "greedy", "exact"]
 ValueOf = Literal["fresh", "seen"]
 Zero = Literal["skip", "minimum", "explore", "posterior"]
 One = Literal["skip", "minimum", "posterior"]
+Prior: TypeAlias = float | Literal["fitted"]
 Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 EXACT_WORK = 2_000_000_000
@@ -66,7 +68,7 @@ class Rules:
     method: Method = "knapsack"
     solver: Solver = "auto"
     value: ValueOf = "seen"
-    prior: float = JEFFREYS
+    prior: Prior = JEFFREYS
     n_min: int = 0
     n_max: int = 128
     zero: Zero = "explore"
@@ -104,13 +106,24 @@ def allocate(wave: Wave, budget: int, rules: Rules) -> Ints:
     return uniform(rest, budget) - wave.n
 
 
-def _value(wave: Wave, rules: Rules) -> Value:
+def prior_of(wave: Wave, prior: Prior) -> tuple[float, float]:
+    """(a, b) of the Beta prior of pass rates."""
+    return fit_beta(wave.correct, wave.correct + wave.wrong) if prior == "fitted" else (prior, prior)
+
+
+def _value(wave: Wave, rules: Rules) -> Valued:
     judged = wave.correct + wave.wrong
+    if rules.prior == "fitted":
+        a, b = prior_of(wave, rules.prior)
+        known = 0 if rules.value == "fresh" else 1
+        right, wrong = (np.where(known * other > 0, 0.0, 1.0) for other in (wave.wrong, wave.correct))
+        seen = known * wave.n.astype(np.float64)
+        return ExpectedValue(np.float64(a) + wave.correct, np.float64(b) + wave.wrong, right, wrong, seen)
     p = smoothed(wave.correct, judged, rules.prior)
     return fresh_value(p) if rules.value == "fresh" else seen_value(p, wave.correct, wave.wrong, wave.n)
 
 
-def _knapsack(value: Value, room: Room, budget: int, solver: Solver) -> Ints:
+def _knapsack(value: Valued, room: Room, budget: int, solver: Solver) -> Ints:
     if solver == "greedy":
         return knapsack_greedy(value, room, budget)
     even = len(set(room.cost.tolist())) <= 1
@@ -128,16 +141,19 @@ def _knapsack(value: Value, room: Room, budget: int, solver: Solver) -> Ints:
     return knapsack_greedy(value, Room(room.start, counts, room.upper, room.cost), budget)  # what rounding left over
 
 
-def mixed_forecast(wave: Wave, extra: Ints, prior: float = JEFFREYS) -> Floats:
+def mixed_forecast(wave: Wave, extra: Ints, prior: Prior = JEFFREYS) -> Floats:
     """Chance that each group has a right and a wrong rollout after `extra` more, given what it has shown.
 
     1 where it is mixed already; otherwise 1 less the chance that all m further ones go the same way, which under a
-    Beta(a, a) prior is, for k of k right, the product over i < m of (k + a + i) / (k + 2a + i) (the Beta-binomial
-    distribution). Our default; NaN where nothing was judged. Verdicts that will be unknown are not foreseen.
+    Beta(a, b) prior is, for k of k right, the product over i < m of (k + a + i) / (k + a + b + i) (the Beta-binomial
+    distribution), and for k of k wrong the same with b. Our default; NaN where nothing was judged. Verdicts that will
+    be unknown are not foreseen.
     """
+    a, b = prior_of(wave, prior)
     judged = (wave.correct + wave.wrong).astype(np.float64)
+    of_its_kind = np.where(wave.wrong == 0, a, b)
     same = np.ones_like(judged)
     for i in range(int(extra.max(initial=0))):
-        same = np.where(extra > i, same * (judged + prior + i) / (judged + 2 * prior + i), same)
+        same = np.where(extra > i, same * (judged + of_its_kind + i) / (judged + a + b + i), same)
     mixed = (wave.correct > 0) & (wave.wrong > 0)
     return np.where(judged > 0, np.where(mixed, 1.0, 1.0 - same), np.nan)

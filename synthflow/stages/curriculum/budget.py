@@ -12,6 +12,7 @@ held in memory for the whole run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
@@ -70,7 +71,11 @@ class BudgetConfig(StageConfig):
         description="seen: given the first wave, so that a mixed group gains no more; fresh: of N rollouts of which "
         "nothing is known but the pass rate (Knapsack RL's form)",
     )
-    prior: float = Field(JEFFREYS, ge=0, le=100, description="Beta(prior, prior) that smooths pass rates; 0: none")
+    prior: Annotated[float, Field(ge=0, le=100)] | Literal["fitted"] = Field(
+        JEFFREYS,
+        description="Beta(prior, prior) that smooths pass rates; 0: none; fitted: the Beta distribution that the first "
+        "wave is likeliest under, over which values are expected",
+    )
     n_min: int = Field(0, ge=0, le=10_000, description="fewest rollouts of a problem, those it has included")
     n_max: int = Field(128, ge=1, le=10_000, description="most rollouts of a problem, those it has included")
     zero: Zero = Field(

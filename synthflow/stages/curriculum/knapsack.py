@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,6 +48,14 @@ def smoothed(correct: ArrayLike, judged: ArrayLike, prior: float = JEFFREYS) -> 
     k, n = np.asarray(correct, np.float64), np.asarray(judged, np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray((k + prior) / (n + 2 * prior), np.float64)
+
+
+class Valued(Protocol):
+    """What total counts of a problem's rollouts are worth."""
+
+    def at(self, problem: int, counts: ArrayLike) -> Floats: ...
+
+    def gain(self, problem: int, count: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ def uniform(room: Room, budget: int) -> Ints:
     return counts
 
 
-def knapsack_greedy(value: Value, room: Room, budget: int) -> Ints:
+def knapsack_greedy(value: Valued, room: Room, budget: int) -> Ints:
     """Always the rollout that gains most for its cost. Exact for equal costs and least counts of 1 or more.
 
     Otherwise a heuristic: with unequal costs by density, as is usual for knapsacks.
@@ -195,7 +204,7 @@ def knapsack_greedy(value: Value, room: Room, budget: int) -> Ints:
     return counts
 
 
-def knapsack_exact(value: Value, room: Room, budget: int, unit: int = 1) -> Ints:
+def knapsack_exact(value: Valued, room: Room, budget: int, unit: int = 1) -> Ints:
     """The best counts, by dynamic programming over the budget: one group of choices a problem.
 
     Args:

@@ -14,11 +14,15 @@ from synthflow.stages.export.shards import SPLITS, Written
 
 
 def render_card(
-    specs: Sequence[ConfigSpec], written: Mapping[str, Written], about: About, llama_factory: Sequence[str]
+    specs: Sequence[ConfigSpec],
+    written: Mapping[str, Written],
+    about: About,
+    llama_factory: Sequence[str],
+    contents: Mapping[str, str],
 ) -> str:
-    """README.md of a release."""
+    """README.md of a release. `contents` has a hash of each config's files."""
     present = [spec for spec in specs if written[spec.name].rows]
-    lines = [*_head(present, written, about), *_intro(specs, written, about)]
+    lines = [*_head(present, written, about, contents), *_intro(specs, written, about)]
     for spec in present:
         lines += _config(spec, written[spec.name], about)
     lines += _left_out(about)
@@ -33,7 +37,9 @@ def render_card(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _head(present: Sequence[ConfigSpec], written: Mapping[str, Written], about: About) -> Iterator[str]:
+def _head(
+    present: Sequence[ConfigSpec], written: Mapping[str, Written], about: About, contents: Mapping[str, str]
+) -> Iterator[str]:
     yield "---"
     if about.license:
         yield f"license: {about.license}"
@@ -44,6 +50,7 @@ def _head(present: Sequence[ConfigSpec], written: Mapping[str, Written], about: 
         yield f"- config_name: {spec.name}"
         if position == 0:
             yield "  default: true"
+        yield f"  description: contents {contents[spec.name]}"
         yield "  data_files:"
         for split in SPLITS:
             if split in written[spec.name].files:

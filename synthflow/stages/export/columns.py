@@ -81,7 +81,8 @@ CONDITION = _sf(
     "condition", STRING, "what it was sampled under, or put together as: none, gold, hint, tree, spliced, ..."
 )
 N_TOKENS = _sf("n_tokens", I32, "tokens of the completion")
-VERDICT = _sf("verdict", STRING, "correct, wrong or unknown")
+VERDICT = _sf("verdict", STRING, "correct, wrong or unknown, as the stage in sf_verdict_stage says")
+VERDICT_STAGE = _sf("verdict_stage", STRING, "the verify stage whose verdict that is")
 PASS_RATE = _sf("pass_rate", F32, "correct / (correct + wrong) of the problem under this policy, round, sampling")
 DIFFICULTY_BIN = _sf("difficulty_bin", STRING, "named bin of the pass rate")
 CURRICULUM_RANK = _sf("curriculum_rank", I64, "place in the curriculum's order; the rows are sorted by it")
@@ -99,6 +100,7 @@ OF_ROLLOUT = (
     CONDITION,
     N_TOKENS,
     VERDICT,
+    VERDICT_STAGE,
     PASS_RATE,
     DIFFICULTY_BIN,
     CURRICULUM_RANK,

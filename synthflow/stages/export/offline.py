@@ -148,10 +148,11 @@ def _measured(part: Inputs, stage: str) -> pl.DataFrame:
 
 
 def _judged(part: Inputs, stage: str) -> pl.DataFrame:
-    """rollout_id, verdict: of the verify stage that the advantages are of."""
+    """rollout_id, verdict, verdict_stage: of the verify stage that the advantages are of."""
     known = verify_stages(part.ancestors)
     info = next(a for a in part.ancestors if a.name == stage)
     named = info.config.get("verdicts") or (known[0] if len(known) == 1 else None)
     if named is None:
-        return pl.DataFrame(schema={"rollout_id": pl.String, "verdict": pl.String})
-    return verdicts(part, named).select("rollout_id", "verdict").unique("rollout_id", keep="first")
+        return pl.DataFrame(schema=dict.fromkeys(("rollout_id", "verdict", "verdict_stage"), pl.String))
+    said = verdicts(part, named).select("rollout_id", "verdict", pl.lit(named).alias("verdict_stage"))
+    return said.unique("rollout_id", keep="first")

@@ -6,7 +6,8 @@
     .synthflow/manifest.json               sha256, bytes and rows of every file above
 
 A config without rows has no folder and no entry in the card's head, and the card says so. Nothing in a release is
-a time, a path or a host, so that the same rows give the same bytes.
+a time, a path or a host, so that the same rows give the same bytes. Other rows give another head: `datasets` names its
+cache of a local folder by the folder's name and the head, and would read the rows of another release otherwise.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from synthflow.ids import content_id
 from synthflow.stages.export.about import About
 from synthflow.stages.export.card import render_card
 from synthflow.stages.export.columns import ConfigSpec
@@ -57,19 +59,27 @@ class Release:
         descriptor = llama_factory_info(written)
         if descriptor:
             (self.directory / "dataset_info.json").write_text(json.dumps(descriptor, indent=2) + "\n")
-        card = render_card(self.specs, written, about, sorted(descriptor))
-        (self.directory / "README.md").write_text(card, encoding="utf-8")
         shutil.rmtree(self._scratch)
-        manifest = self._manifest(written, about)
+        hashes = {self._name(path): sha256_of(path) for path in self.directory.rglob("*.parquet")}
+        contents = {
+            name: content_id("h", sorted((f, hashes[f]) for f in each.file_rows)) for name, each in written.items()
+        }
+        card = render_card(self.specs, written, about, sorted(descriptor), contents)
+        (self.directory / "README.md").write_text(card, encoding="utf-8")
+        manifest = self._manifest(written, about, hashes)
         (self._hidden / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
         return written
 
-    def _manifest(self, written: Mapping[str, Written], about: About) -> dict[str, Any]:
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.directory).as_posix()
+
+    def _manifest(self, written: Mapping[str, Written], about: About, hashes: Mapping[str, str]) -> dict[str, Any]:
         rows = {name: n for config in written.values() for name, n in config.file_rows.items()}
         files = []
         for path in sorted(p for p in self.directory.rglob("*") if p.is_file()):
-            name = path.relative_to(self.directory).as_posix()
-            entry: dict[str, Any] = {"path": name, "sha256": sha256_of(path), "bytes": path.stat().st_size}
+            name = self._name(path)
+            sha256 = hashes.get(name) or sha256_of(path)
+            entry: dict[str, Any] = {"path": name, "sha256": sha256, "bytes": path.stat().st_size}
             files.append(entry | ({"rows": rows[name]} if name in rows else {}))
         return {
             "format": MANIFEST_FORMAT,

@@ -114,22 +114,23 @@ def main_group(part: Inputs) -> pl.DataFrame:
 def candidates(part: Inputs, verify_stage: str | None) -> pl.DataFrame:
     """Whole rollouts (no continuations of a prefix), with what is known of each.
 
-    Beside `ROLLOUT_COLUMNS`: `messages` to be trained on (train_prompt, or prompt where there is none), verdict and
-    its reason (null where nothing judged), `dropped` (the filter that drops it), `masked` (its loss mask leaves tokens
-    out) in place of the mask, `_thought_end` (where the policy's thought ends, null where that is not told), pass_rate,
-    difficulty_bin and the problem's facts. `verify_stage` None reads the only verify stage above, or none at all if
-    there is none.
+    Beside `ROLLOUT_COLUMNS`: `messages` to be trained on (train_prompt, or prompt where there is none), verdict, its
+    reason and whose it is (null where nothing judged), `dropped` (the filter that drops it), `masked` (its loss mask
+    leaves tokens out) in place of the mask, `_thought_end` (where the policy's thought ends, null where that is not
+    told), pass_rate, difficulty_bin and the problem's facts. `verify_stage` None reads the only verify stage above, or
+    none at all if there is none.
     """
     rollouts = part.frame("rollouts", [*ROLLOUT_COLUMNS, "loss_mask", "author_spans"]).filter(
         pl.col("condition") != "prefix"
     )
     rollouts = rollouts.unique("rollout_id", keep="first", maintain_order=True)  # stages that sample alike share some
-    if verify_stage is not None or verify_stages(part.ancestors):
-        judged = verdicts(part, verify_stage).select("rollout_id", "verdict", pl.col("reason").alias("verdict_reason"))
+    said_by = verify_stage or next(reversed(verify_stages(part.ancestors)), None)
+    if said_by is not None:
+        columns = ("rollout_id", "verdict", pl.col("reason").alias("verdict_reason"))
+        judged = verdicts(part, said_by).select(*columns, pl.lit(said_by).alias("verdict_stage"))
     else:
-        judged = pl.DataFrame(
-            schema={"rollout_id": pl.String, "verdict": pl.String, "verdict_reason": pl.String},
-        )
+        told = ("rollout_id", "verdict", "verdict_reason", "verdict_stage")
+        judged = pl.DataFrame(schema=dict.fromkeys(told, pl.String))
     stats = group_stats(part).select(*GROUP, "pass_rate", "difficulty_bin")
     return (
         rollouts.with_columns(
@@ -156,7 +157,17 @@ def thought_ends() -> pl.Expr:
 
 def sidecars_of_rollout() -> list[pl.Expr]:
     """The `sf_` columns of a frame of `candidates` (the curriculum's rank is added when rows are ordered)."""
-    same = ("problem_id", "rollout_id", "policy_id", "round", "sampling_id", "condition", "n_tokens", "verdict")
+    same = (
+        "problem_id",
+        "rollout_id",
+        "policy_id",
+        "round",
+        "sampling_id",
+        "condition",
+        "n_tokens",
+        "verdict",
+        "verdict_stage",
+    )
     return [
         pl.col("rollout_id").alias("_id"),
         pl.col("problem_id").alias("_problem"),

@@ -8,9 +8,6 @@ Source: FAPO ("Flawed-Aware Policy Optimization", 2025) and its code. The measur
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-
 NO_ERROR = -1
 
 
@@ -56,21 +53,3 @@ def genrm_reward(named: int | None, truth: int, n_steps: int) -> float:
     if truth == NO_ERROR:
         return 1.0 if named == NO_ERROR else -1.0
     return -1.0 if named == NO_ERROR else 1.0 - abs(named - truth) / n_steps
-
-
-def process_bench_f1(named_and_true: Iterable[tuple[int | None, int]]) -> float:
-    """ProcessBench's F1: the harmonic mean of two accuracies.
-
-    One is the share of the solutions with an error of which the judge names exactly the earliest; the other the share
-    of those without one of which it says so. What could not be read is a miss. NaN where either kind is missing.
-
-    Args:
-        named_and_true: of each solution the index that was named (None: nothing could be read) and the true one.
-    """
-    hits: dict[bool, list[bool]] = {True: [], False: []}
-    for named, truth in named_and_true:
-        hits[truth != NO_ERROR].append(named == truth)
-    if not hits[True] or not hits[False]:
-        return math.nan
-    located, cleared = (sum(kind) / len(kind) for kind in hits.values())
-    return 2 * located * cleared / (located + cleared) if located + cleared else 0.0

@@ -21,7 +21,8 @@ from pydantic import Field
 
 from synthflow import ids, registry
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageInfo, StepChecker, StepTruth
-from synthflow.errors import InvariantBroken, UserError, suggest
+from synthflow.contracts.foreign import said
+from synthflow.errors import InvariantBroken, SynthflowError, UserError, suggest
 from synthflow.rollouts.cutting import Cut
 from synthflow.rollouts.questions import note, problems_by_id
 from synthflow.rollouts.step_rows import reject_rows, step_rows
@@ -93,7 +94,9 @@ class Reference(Stage):
         for row in selected.iter_rows(named=True):
             cut = cutter.cut(row)
             truths = self._judge(problems[row["problem_id"]]["metadata"], cut)
-            if truths is None or all(t.kind == "unjudgeable" for t in truths):
+            if isinstance(truths, str):
+                rejects.append((row["problem_id"], row["rollout_id"], truths))
+            elif truths is None or all(t.kind == "unjudgeable" for t in truths):
                 reason = "unknown_problem" if truths is None else "no_step_judged"
                 rejects.append((row["problem_id"], row["rollout_id"], reason))
             else:
@@ -112,12 +115,18 @@ class Reference(Stage):
             "rejects": reject_rows(rejects, services.stage_id),
         }
 
-    def _judge(self, metadata: str | None, cut: Cut) -> list[StepTruth] | None:
+    def _judge(self, metadata: str | None, cut: Cut) -> list[StepTruth] | str | None:
+        """The truth of each step, None where the checker knows none, or why it failed."""
         try:
             facts = json.loads(metadata or "{}")
         except ValueError:
             return None
-        truths = self._checker.check(facts, cut.texts()) if isinstance(facts, dict) else None
+        try:
+            truths = self._checker.check(facts, cut.texts()) if isinstance(facts, dict) else None
+        except SynthflowError:
+            raise
+        except Exception as error:
+            return f"checker_error: {said(error)}"
         if truths is not None and len(truths) != len(cut.spans):
             name = self._checker.name
             raise InvariantBroken(f"step checker {name!r}: {len(cut.spans)} steps, {len(truths)} judgements")

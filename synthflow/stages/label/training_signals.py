@@ -84,32 +84,3 @@ def normalised(advantages: ArrayLike, groups: ArrayLike) -> Floats:
     std = np.sqrt(np.bincount(g[known], centred[known] ** 2, minlength=g.max() + 1) / count)
     flat = std[g] <= 1e-9
     return np.asarray(np.where(flat & known, 0.0, centred / np.where(flat, 1.0, std[g])), np.float64)
-
-
-def per_token(values: ArrayLike, starts: ArrayLike, ends: ArrayLike) -> Floats:
-    """One number a token: every token of a step gets its step's. [tokens] from [T].
-
-    Raises:
-        ValueError: if the spans do not tile the tokens from 0.
-    """
-    start, end = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
-    if not np.array_equal(start, np.concatenate([[0], end[:-1]])[: len(start)]) or (end < start).any():
-        raise ValueError("spans must tile the tokens: each starts where the one before it ends, the first at 0")
-    return np.repeat(np.asarray(values, np.float64), end - start)
-
-
-def telescopes(before: ArrayLike, values: ArrayLike, advantages: ArrayLike, tolerance: float = 1e-5) -> bool:
-    """Whether one rollout's advantages are differences of its values, each value_before being the value before it.
-
-    NaN agrees with NaN.
-    """
-    b, v, a = (np.asarray(x, np.float64) for x in (before, values, advantages))
-    return bool(
-        np.allclose(a, v - b, rtol=0, atol=tolerance, equal_nan=True)
-        and np.allclose(b[1:], v[:-1], rtol=0, atol=tolerance, equal_nan=True)
-    )
-
-
-def conserves(contributions: ArrayLike, total: float, tolerance: float = 1e-4) -> bool:
-    """Whether contributions of steps add up to what is shared out, such as the outcome minus the prompt's value."""
-    return bool(abs(float(np.sum(np.asarray(contributions, np.float64))) - total) <= tolerance)

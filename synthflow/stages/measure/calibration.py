@@ -1,8 +1,9 @@
 """`measure.calibration`: every scorer against every other and against the truth, and what is demanded of them.
 
-Invariants: one row of accumulators a (scorer, reference, policy, round, sampling, difficulty bin) and metric, so that
-memory does not grow with the rollouts, and rows do not depend on the partitions; an unknown verdict is a column of its
-own, never a wrong one. If a demand is not met, nothing is written and no stage below runs.
+Invariants: one row of accumulators a (scorer, reference, policy, round, sampling, difficulty bin) and metric, and of
+verdicts one a problem, since intervals are over problems; memory does not grow with the rollouts, and rows do not
+depend on the partitions; an unknown verdict is a column of its own, never a wrong one. If a demand is not met, nothing
+is written and no stage below runs.
 
 Bins are those that a stage such as curriculum.pass_rate above has named (`all` where there is none). They come from
 that stage's verdicts: within a bin, a scorer that named it looks better than it is.
@@ -29,7 +30,7 @@ from synthflow.stages.measure.calibration_config import BOUNDED, CalibrationConf
 from synthflow.stages.measure.human_labels import read_labels
 from synthflow.statistics.bins import VALUES
 from synthflow.statistics.metrics.calibration import CONFUSION, VALUES_BY_TRUTH
-from synthflow.statistics.scorer_agreement import VERDICTS, Confusion, Rate, auroc_rate
+from synthflow.statistics.scorer_agreement import VERDICTS, Clusters, Rate, auroc_rate
 
 AGAINST = "against "
 """`stats.slice_key` of a calibration's rows: this and the reference."""
@@ -40,6 +41,7 @@ LABELS = "labels"
 ALL = "all"
 _LONG = {"rollout_id": pl.String, "scorer": pl.String, "code": pl.Int64, "value": pl.Float64}
 _VALUE_BINS = len(VALUES) - 1
+_CELL_NAMES = [f"cell_{cell}" for cell in range(9)]
 
 
 class Key(NamedTuple):
@@ -49,39 +51,44 @@ class Key(NamedTuple):
     difficulty_bin: str
 
 
-@dataclass
-class Tally:
-    """What is known of a scorer against a reference: confusion cells, and values by the reference's verdict."""
+_CELLS = dict.fromkeys([*Key._fields, "problem_id"], pl.String) | dict.fromkeys(_CELL_NAMES, pl.Int64)
 
-    cells: Counter[int] = field(default_factory=Counter)
-    values: tuple[Counter[int], Counter[int]] = field(default_factory=lambda: (Counter(), Counter()))
+
+@dataclass
+class Values:
+    """A scorer's values by the reference's verdict, correct and wrong: histograms and sums."""
+
+    counts: tuple[Counter[int], Counter[int]] = field(default_factory=lambda: (Counter(), Counter()))
     sums: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0], [0.0, 0.0]])
 
-    def add(self, other: Tally) -> None:
-        self.cells.update(other.cells)
+    def add(self, other: Values) -> None:
         for side in (0, 1):
-            self.values[side].update(other.values[side])
+            self.counts[side].update(other.counts[side])
             self.sums[side] = [a + b for a, b in zip(self.sums[side], other.sums[side], strict=True)]
 
-    @property
-    def confusion(self) -> Confusion:
-        return Confusion(tuple(self.cells[i] for i in range(9)))
-
     def histogram(self, side: int) -> list[int]:
-        return [self.values[side][i] for i in range(_VALUE_BINS)]
+        return [self.counts[side][i] for i in range(_VALUE_BINS)]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a scorer shows against the truth in one place."""
+
+    clusters: Clusters
+    values: Values
 
     def rate(self, name: str) -> Rate:
         if name == "auroc":
-            return auroc_rate(self.histogram(0), self.histogram(1))
-        found: Rate = getattr(self.confusion, name)
-        return found
+            problems = (self.clusters.with_truth(0), self.clusters.with_truth(1))
+            return auroc_rate(self.values.histogram(0), self.values.histogram(1), problems)
+        return self.clusters.rate(name)
 
 
 class MeasureCalibration(Stage):
     """Calibrates the verify stages above against each other, and against a stage or labels that are the truth."""
 
     use: ClassVar[str] = "measure.calibration"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config: ClassVar[type[StageConfig]] = CalibrationConfig
     scope: ClassVar[Any] = "whole"
     reads: ClassVar[tuple[str, ...]] = ("rollouts", "scores")
@@ -123,57 +130,74 @@ class MeasureCalibration(Stage):
         """
         c = self.config
         labels = read_labels(c.labels, c.labels_sha256) if c.labels is not None else {}
-        tallies: dict[Key, Tally] = {}
+        parts, values = [pl.DataFrame(schema=_CELLS)], dict[Key, Values]()
         for part in inputs.partitions():
-            for key, tally in _tallied(_long(part, labels), _places(part)):
-                tallies.setdefault(key, Tally()).add(tally)
+            both = _compared(_long(part, labels), _places(part))
+            parts.append(_cells(both))
+            for key, held in _values(both):
+                values.setdefault(key, Values()).add(held)
+        cells = pl.concat(parts)
         truth = LABELS if c.labels is not None else c.truth
-        if labels and not any(key.reference == LABELS for key in tallies):
+        if labels and not (cells["reference"] == LABELS).any():
             raise UserError(f"{self.name}: none of the {len(labels)} labels belongs to a judged rollout of this run")
-        tallies = {key: tally for key, tally in sorted(tallies.items()) if self._wanted(key)}
+        cells = cells.filter(self._wanted()).sort(*Key._fields, "problem_id")
         if truth is not None and c.require is not None:
-            self._demand(tallies, truth)
-        rows = [row for key, tally in tallies.items() for row in _rows(key, tally, services.stage_id)]
-        services.count(rows=len(rows))
-        return {"stats": STATS.from_rows(rows)}
+            self._demand(cells, values, truth)
+        keys = {Key(*key) for key in cells.select(Key._fields).unique().iter_rows()}
+        of_values = [
+            row for key in sorted(keys & set(values)) for row in _value_rows(key, values[key], services.stage_id)
+        ]
+        stats = pa.concat_tables([_confusion_rows(cells, services.stage_id), STATS.from_rows(of_values)])
+        services.count(rows=stats.num_rows)
+        return {"stats": stats}
 
-    def _wanted(self, key: Key) -> bool:
+    def _wanted(self) -> pl.Expr:
         """Pairs of calibrated scorers, and those against the truth. A part of a stage belongs to its stage."""
         if self.config.scorers is None:
-            return True
-        scorers = {*self.config.scorers, self.config.truth, LABELS}
-        return all(name.partition("/")[0] in scorers for name in (key.scorer, key.reference))
+            return pl.lit(True)
+        scorers = [*self.config.scorers, *filter(None, [self.config.truth]), LABELS]
+        stages = (pl.col(name).str.split("/").list.first() for name in ("scorer", "reference"))
+        return pl.all_horizontal(stage.is_in(scorers) for stage in stages)
 
-    def _demand(self, tallies: Mapping[Key, Tally], truth: str) -> None:
-        pooled: dict[tuple[str, str], Tally] = {}
-        for key, tally in tallies.items():
-            if key.reference == truth and key.scorer != truth and "/" not in key.scorer and key.scorer != LABELS:
-                places = [ALL, key.difficulty_bin] if self.config.require.per_bin else [ALL]
-                for place in dict.fromkeys(places):
-                    pooled.setdefault((key.scorer, place), Tally()).add(tally)
-        missed = [said for (scorer, place), tally in pooled.items() for said in self._missed(scorer, place, tally)]
-        if not pooled:
+    def _demand(self, cells: pl.DataFrame, values: Mapping[Key, Values], truth: str) -> None:
+        told = cells.filter(
+            pl.col("reference") == truth, ~pl.col("scorer").is_in([truth, LABELS]), ~pl.col("scorer").str.contains("/")
+        )
+        by_bin = told if self.config.require.per_bin else told.clear()
+        pooled = pl.concat([told.with_columns(place=pl.lit(ALL)), by_bin.with_columns(place="difficulty_bin")])
+        missed: list[str] = []
+        for (scorer, place), rows in pooled.unique().group_by(["scorer", "place"], maintain_order=True):
+            of_problems = rows.group_by("problem_id").agg(pl.col(_CELL_NAMES).sum()).select(_CELL_NAMES).to_numpy()
+            held = Values()
+            for key in {Key(*key) for key in rows.select(Key._fields).unique().iter_rows()} & set(values):
+                held.add(values[key])
+            missed += self._missed(str(scorer), str(place), Shown(Clusters(of_problems), held))
+        if not told.height:
             missed = [f"no rollout was judged by a scorer and by {truth}"]
         if missed:
             lines = "\n".join(f"  {line}" for line in missed)
             raise NotCalibrated(
                 f"stage {self.name!r}: not calibrated against {truth}, so no stage below it may run:\n{lines}\n"
-                "mend the scorer, judge more rollouts, or change `require`"
+                "mend the scorer, judge more problems, or change `require`"
             )
 
-    def _missed(self, scorer: str, place: str, tally: Tally) -> Iterator[str]:
+    def _missed(self, scorer: str, place: str, shown: Shown) -> Iterator[str]:
         require = self.config.require
         where = scorer if place == ALL else f"{scorer}, bin {place}"
-        if tally.confusion.n < require.n:
-            yield f"{where}: {tally.confusion.n} rollouts that both are sure of, at least {require.n} are required"
+        n, problems = shown.clusters.confusion.n, shown.clusters.problems
+        if n < require.n:
+            yield f"{where}: {n} rollouts that both are sure of, at least {require.n} are required"
+        if problems < require.problems:
+            yield f"{where}: {problems} problems that both are sure of, at least {require.problems} are required"
         for name in BOUNDED:
-            bound, found = getattr(require, name), tally.rate(name)
+            bound, found = getattr(require, name), shown.rate(name)
             if bound is None:
                 continue
             if found.low is None or found.high is None:
                 yield f"{where}: {name} cannot be told from {found.n} rollouts"
                 continue
-            said = f"{where}: {name} {found.value:.4f} [{found.low:.4f}, {found.high:.4f}] of {found.n}"
+            of = f"{found.n} rollouts of {problems} problems"
+            said = f"{where}: {name} {found.value:.4f} [{found.low:.4f}, {found.high:.4f}] of {of}"
             if bound.at_most is not None and found.high > bound.at_most:
                 yield f"{said}, but its interval must end at {bound.at_most:g} or below"
             if bound.at_least is not None and found.low < bound.at_least:
@@ -212,55 +236,87 @@ def _long(part: Inputs, labels: Mapping[str, str]) -> pl.DataFrame:
 
 
 def _places(part: Inputs) -> pl.DataFrame:
-    """Group and difficulty bin of every rollout: rollout_id, group, difficulty_bin."""
+    """Problem, group and difficulty bin of every rollout: rollout_id, problem_id, group, difficulty_bin."""
     rollouts = part.frame("rollouts", ["rollout_id", *GROUP]).unique("rollout_id")
     named = part.frame("problem_stats", [*GROUP, "difficulty_bin"]).unique(GROUP, keep="first", maintain_order=True)
     return rollouts.join(named, on=GROUP, how="left").select(
         "rollout_id",
+        "problem_id",
         pl.concat_str(["policy_id", pl.col("round").cast(pl.String), "sampling_id"], separator="/").alias("group"),
         pl.col("difficulty_bin").fill_null(ALL),
     )
 
 
-def _tallied(long: pl.DataFrame, places: pl.DataFrame) -> Iterator[tuple[Key, Tally]]:
-    """Tallies of a partition, by key."""
-    told = long.join(places, on="rollout_id")
+def _compared(long: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    """Verdicts beside those of every other scorer on the same rollout, in a place."""
     reference = long.select("rollout_id", pl.col("scorer").alias("reference"), pl.col("code").alias("truth"))
     # Labels are no scorer: they have no values, and nobody asks how they do.
-    both = told.join(reference, on="rollout_id").filter(
-        pl.col("scorer") != pl.col("reference"), pl.col("scorer") != LABELS
+    return (
+        long.join(places, on="rollout_id")
+        .join(reference, on="rollout_id")
+        .filter(pl.col("scorer") != pl.col("reference"), pl.col("scorer") != LABELS)
     )
-    key = ["scorer", "reference", "group", "difficulty_bin"]
-    found: dict[Key, Tally] = {}
-    for *of, cell, n in both.group_by([*key, CONFUSION.cell.alias("cell")]).len().iter_rows():
-        found.setdefault(Key(*of), Tally()).cells[cell] += n
+
+
+def _cells(both: pl.DataFrame) -> pl.DataFrame:
+    """Confusions by key and problem: a column a cell."""
+    marked = both.with_columns(CONFUSION.cell.alias("cell"))
+    counts = ((pl.col("cell") == cell).sum().cast(pl.Int64).alias(name) for cell, name in enumerate(_CELL_NAMES))
+    return marked.group_by([*Key._fields, "problem_id"]).agg(*counts).select(list(_CELLS))
+
+
+def _values(both: pl.DataFrame) -> Iterator[tuple[Key, Values]]:
+    """Values by key."""
+    found: dict[Key, Values] = {}
     valued = both.filter(pl.col("value").is_not_null(), pl.col("value").is_finite())
     sums = (pl.len(), pl.col("value").sort().sum().alias("total"), (pl.col("value").sort() ** 2).sum().alias("square"))
     for truth, metric in enumerate(VALUES_BY_TRUTH):
-        cells = valued.filter(truth=truth).group_by([*key, metric.cell.alias("cell")])
+        cells = valued.filter(truth=truth).group_by([*Key._fields, metric.cell.alias("cell")])
         for *of, at, n, total, square in cells.agg(*sums).iter_rows():
-            tally = found[Key(*of)]
-            tally.values[truth][at] += n
-            tally.sums[truth] = [tally.sums[truth][0] + total, tally.sums[truth][1] + square]
+            held = found.setdefault(Key(*of), Values())
+            held.counts[truth][at] += n
+            held.sums[truth] = [held.sums[truth][0] + total, held.sums[truth][1] + square]
     yield from found.items()
 
 
-def _rows(key: Key, tally: Tally, stage_id: str) -> Iterator[dict[str, Any]]:
-    common = {
-        "problem_id": "",
-        "stage": key.scorer,
-        "slice_key": f"{AGAINST}{key.reference}",
-        "slice_value": f"{key.group}/{key.difficulty_bin}",
-        "stage_id": stage_id,
-    }
-    cells = list(tally.confusion.cells)
-    same = float(cells[0] + cells[4] + cells[8])
-    yield {**common, "metric": CONFUSION.name, "axis": CONFUSION.axis, "count": float(sum(cells)), "total": same,
-           "total_sq": same, "histogram": cells}  # fmt: skip
+def _confusion_rows(cells: pl.DataFrame, stage_id: str) -> pa.Table:
+    """Rows of `stats`, one a key and problem."""
+    same = (pl.col("cell_0") + pl.col("cell_4") + pl.col("cell_8")).cast(pl.Float64)
+    rows = cells.select(
+        "problem_id",
+        pl.col("scorer").alias("stage"),
+        pl.lit(CONFUSION.axis).alias("axis"),
+        pl.lit(CONFUSION.name).alias("metric"),
+        (pl.lit(AGAINST) + pl.col("reference")).alias("slice_key"),
+        (pl.col("group") + "/" + pl.col("difficulty_bin")).alias("slice_value"),
+        pl.sum_horizontal(_CELL_NAMES).cast(pl.Float64).alias("count"),
+        same.alias("total"),
+        same.alias("total_sq"),
+        pl.lit(None, pl.Float64).alias("minimum"),
+        pl.lit(None, pl.Float64).alias("maximum"),
+        pl.concat_list(_CELL_NAMES).alias("histogram"),
+        pl.lit(None, pl.List(pl.Int64)).alias("sketch"),
+        pl.lit(stage_id).alias("stage_id"),
+    )
+    return STATS.conform(rows.to_arrow())
+
+
+def _value_rows(key: Key, held: Values, stage_id: str) -> Iterator[dict[str, Any]]:
     for side, metric in enumerate(VALUES_BY_TRUTH):
-        histogram = tally.histogram(side)
+        histogram = held.histogram(side)
         if any(histogram):
             # Rounded, because a sum over partitions depends on their order in its last bits.
-            total, square = (round(value, 6) for value in tally.sums[side])
-            yield {**common, "metric": metric.name, "axis": metric.axis, "count": float(sum(histogram)),
-                   "total": total, "total_sq": square, "histogram": histogram}  # fmt: skip
+            total, square = (round(value, 6) for value in held.sums[side])
+            yield {
+                "problem_id": "",
+                "stage": key.scorer,
+                "axis": metric.axis,
+                "metric": metric.name,
+                "slice_key": f"{AGAINST}{key.reference}",
+                "slice_value": f"{key.group}/{key.difficulty_bin}",
+                "count": float(sum(histogram)),
+                "total": total,
+                "total_sq": square,
+                "histogram": histogram,
+                "stage_id": stage_id,
+            }

@@ -37,6 +37,7 @@ class Require(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     n: int = Field(1, ge=1, description="rollouts that both scorer and truth are sure of, at least")
+    problems: int = Field(1, ge=1, description="problems with such a rollout, at least")
     precision: Bound | None = Field(None, description="of what it accepts, the share that is correct")
     recall: Bound | None = Field(None, description="of what is correct, the share that it accepts")
     false_accept: Bound | None = Field(None, description="of what is wrong, the share that it accepts")

@@ -8,15 +8,18 @@ whoever forms it finds a branch's parent in `parent_rollout_id`.
 
 The method is CURE's (Critical-Token-Guided Re-Concatenation), stage 1, with the numbers of its repository: of the 20
 tokens of the highest entropy that are not special, not the first, and longer than one character, one is drawn evenly,
-the response is cut before it, and 3 continuations are sampled, beside 4 originals. Entropies come from the scoring
-pass. Where the backend tells none, surprisal (minus the token's log probability) stands in, which is our default; the
-row of scores `branch_token` says which it was.
+the response is cut before it, and 3 continuations are sampled, beside 4 originals. Of an answer of forty tokens twenty
+are half, and most of them certain: `top_share` takes so many of the eligible ones at most (5% of an answer of 400 is 20
+as well), and `above` those of more nats; both are ours. Entropies come from the scoring pass. Where the backend tells
+none, surprisal (minus the token's log probability) stands in, which is our default; the row of scores `branch_token`
+says which it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -65,6 +68,10 @@ class BranchConfig(StageConfig):
     policy: str = Field("default", description="the policy that wrote the rollouts, and branches them")
     n: int = Field(3, ge=1, le=4096, description="branches of each rollout; raising it samples only the new ones")
     top: int = Field(20, ge=1, le=4096, description="tokens of the highest entropies, one of which is drawn")
+    top_share: float | None = Field(
+        None, gt=0, le=1, description="most of the eligible tokens that count as such, rounded up; null: as many as top"
+    )
+    above: float | None = Field(None, ge=0, description="nats above which a token counts as such; null: any")
     entropy_top: int = Field(
         ENTROPY_TOP, ge=1, description="likeliest tokens that an entropy is told from, where the backend sees no more"
     )
@@ -100,6 +107,7 @@ class Branch(Stage):
     use = "sample.branch"
     version = VERSION
     needs_tokens = True
+    added = ("top_share", "above")
     writes_rollouts = True
     Config = BranchConfig
     reads = ("rollouts", "scores", "problems")
@@ -150,7 +158,7 @@ class Branch(Stage):
         forks: list[Fork] = []
         for row, scored in zip(rows, score(asks, config.policy, services, config.entropy_top), strict=True):
             assert renderer is not None  # else there is no row
-            fork, reason = _fork(row, scored, renderer, config.top)
+            fork, reason = _fork(row, scored, renderer, config)
             if fork is None:
                 rejects.append((row["problem_id"], row["rollout_id"], reason))
             else:
@@ -160,7 +168,8 @@ class Branch(Stage):
         name = config.verdicts if config.verdicts is not None else verify_stages(inputs.ancestors)[-1]
         verify = next(a for a in inputs.ancestors if a.name == name)
         judged = sampled.judge(found, verify, inputs, services)
-        hashed = ids.content_id("c", config.top, config.entropy_top, policy_id)
+        fewer = [part for part in (config.top_share, config.above) if part is not None]
+        hashed = ids.content_id("c", config.top, config.entropy_top, policy_id, *fewer)
         told = [_measure_row(fork, hashed, services.stage_id) for fork in forks]
         return {
             "rollouts": sampled.rollout_rows(found, config.sampling_id(), policy_id, services.stage_id),
@@ -206,7 +215,7 @@ def _to_branch(
     return kept.to_dicts(), left_out.select("problem_id", "rollout_id", "reason").rows()
 
 
-def _fork(row: Mapping[str, Any], scored: Scored, renderer: Renderer, top: int) -> tuple[Fork | None, str]:
+def _fork(row: Mapping[str, Any], scored: Scored, renderer: Renderer, config: BranchConfig) -> tuple[Fork | None, str]:
     """Where a rollout branches; or None, and why it does not."""
     if scored.logprobs is None:
         return None, scored.reason or "no_scores"
@@ -217,9 +226,10 @@ def _fork(row: Mapping[str, Any], scored: Scored, renderer: Renderer, top: int) 
     # Special tokens add no text; one of a single character is no word to think anew about.
     allowed = token_starts(ends) & (np.diff(ends, prepend=0) > 1)
     allowed[1:] &= ends[:-1] < len(text)
-    chosen = highest(numbers, allowed, top)
+    most = config.top if config.top_share is None else min(config.top, ceil(config.top_share * int(allowed.sum())))
+    chosen = highest(numbers, allowed, most, config.above)
     if not len(chosen):
-        return None, "no_branch_token"
+        return None, "no_unsure_token" if allowed.any() and config.above is not None else "no_branch_token"
     token = int(chosen[ids.rollout_seed("branch:" + row["rollout_id"]) % len(chosen)])
     kept = text[: int(ends[token - 1])]
     if renderer.decode(tokens[:token]) != kept:

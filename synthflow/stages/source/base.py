@@ -3,7 +3,8 @@
 Invariants: every row of a source becomes one problem, or a row in `rejects` (an exact copy; a malformed row where
 `on_bad_row: reject`), or a mistake with its file and line; two rows with one prompt and different answers are always
 a mistake, since one of them would train a model on a falsehood. Memory holds a batch and about 200 bytes a problem.
-The path of a source is no part of what its problems are, so a moved file is the same source.
+The path of a source is no part of what its problems are, so a moved file is the same source. What had to be mended in a
+column that nobody asked for is a row in `rejects` as well.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig
+from synthflow.contracts.foreign import told_in_one_line
 from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError, suggest
-from synthflow.io.rows import Mapped, Row, RowError, Seen, prompt_column, to_problem
+from synthflow.io.json_values import Mended
+from synthflow.io.rows import ChatStyle, Mapped, Row, RowError, prompt_column, to_problem
+from synthflow.io.seen import Seen
 from synthflow.schema import PROBLEMS, REJECTS
 
 BATCH_ROWS = 512
@@ -54,15 +58,21 @@ class TableSourceConfig(SourceConfig):
     split: str | None = Field(None, description="split of every problem; null: the row's own `split`")
     require_answer: bool = Field(True, description="whether a row without an answer is malformed")
     on_bad_row: Literal["fail", "reject"] = Field("fail", description="what a malformed row does")
+    chat: ChatStyle = Field(
+        "plain",
+        description="how chat messages are written. plain: a role and a text; openai: `developer` is `system`, parts "
+        "of text are joined, and fields that are empty (`tool_calls: []`) are left out",
+    )
 
 
 class Source(Stage):
     """Base of the sources. A subclass yields rows; this class makes problems of them.
 
-    `duplicates` (problem id and place of each left-out copy) and `bad_rows` are filled by `batches`.
+    `duplicates` (problem id and place of each left-out copy), `bad_rows` and `mended` are filled by `batches`.
     """
 
     version = "1"
+    added = ("chat",)
     scope = "whole"
     writes = ("problems", "rejects")
     Config: ClassVar[type[SourceConfig]] = SourceConfig
@@ -71,6 +81,7 @@ class Source(Stage):
         super().__init__(name, config)
         self.duplicates: list[tuple[str, str]] = []
         self.bad_rows: list[Mistake] = []
+        self.mended = Mended()
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
@@ -103,6 +114,7 @@ class Source(Stage):
             fixed={"domain": c.domain, "source": c.source, "split": getattr(c, "split", None)},
             require_answer=getattr(c, "require_answer", True),
             max_prompt_chars=c.max_prompt_chars,
+            chat=getattr(c, "chat", "plain"),
         )
 
     def batches(self) -> Iterator[pa.Table]:
@@ -113,7 +125,7 @@ class Source(Stage):
                 earlier batches have been handed out.
             UserError: if the source cannot be read, or holds no problem.
         """
-        self.duplicates, self.bad_rows = [], []
+        self.duplicates, self.bad_rows, self.mended = [], [], Mended()
         batch: list[dict[str, Any]] = []
         count = 0
         for problem in islice(self._problems(), self.config.limit):
@@ -131,11 +143,11 @@ class Source(Stage):
     def _problems(self) -> Iterator[dict[str, Any]]:
         how, seen, wrong = self.mapped(), Seen(), list[Mistake]()
         keeps_going = getattr(self.config, "on_bad_row", "fail") == "reject"
-        for row in self.rows():
+        for row in self._read():
             try:
                 if isinstance(row.values, RowError):
                     raise row.values
-                problem = to_problem(row.values, how)
+                problem = to_problem(row.values, how, self.mended)
             except RowError as error:
                 mistake = Mistake(row.where, error.what, error.fix)
                 (self.bad_rows if keeps_going else wrong).append(mistake)
@@ -154,8 +166,21 @@ class Source(Stage):
         if wrong:
             raise Mistakes(wrong, f"{self.name} ({self.use})" + (", and perhaps more" * (len(wrong) == MOST_MISTAKES)))
 
+    def _read(self) -> Iterator[Row]:
+        """The rows. What a plug-in raises is told with the last row that it gave."""
+        last: Row | None = None
+        try:
+            for row in self.rows():
+                last = row
+                yield row
+        except Exception as error:
+            place = "before its first row" if last is None else f"after {last.where}"
+            with told_in_one_line(f"{self.name} ({self.use}), {place},", self):
+                raise error
+
     def rejects(self, stage_id: str) -> pa.Table:
-        """What `batches` left out: copies (score: how many of that problem) and malformed rows, by file and line."""
+        """What `batches` left out: copies (score: how many of that problem), malformed rows by file and line, and
+        columns of which something was mended (score: in how many rows)."""
         copies = Counter(problem for problem, _ in self.duplicates)
         rows: list[dict[str, Any]] = [
             {"problem_id": problem, "target_id": problem, "reason": "duplicate_problem", "score": float(count)}
@@ -165,7 +190,11 @@ class Source(Stage):
             # No folder in a table: a run can be moved, and its rows do not depend on where its inputs lay.
             place = bad.where.rpartition("/")[2]
             rows.append({"problem_id": place, "target_id": place, "reason": f"bad_row: {bad.what}", "score": None})
-        return REJECTS.from_rows([row | {"target_kind": "problem", "stage_id": stage_id} for row in rows])
+        made = [row | {"target_kind": "problem", "stage_id": stage_id} for row in rows]
+        for (column, what), count in sorted(self.mended.items()):
+            about = {"problem_id": "", "target_kind": "column", "target_id": column, "stage_id": stage_id}
+            made.append(about | {"reason": what, "score": float(count)})
+        return REJECTS.from_rows(made)
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         """All problems at once: for tests and notebooks. The engine streams `batches`."""

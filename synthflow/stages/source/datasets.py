@@ -1,12 +1,13 @@
 """Rows of a data set of the `datasets` library: a hub name that is reachable or cached, or a local folder.
 
-Invariant: nothing is read before the run starts (planning does not wait for a network), and rows are streamed or
-memory-mapped, never held as a whole.
+Invariants: nothing is read before the run starts (planning does not wait for a network), and rows are streamed or
+memory-mapped, never held as a whole; whatever a reader stumbles over is one line, with the file where one is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +15,13 @@ from pydantic import Field
 
 from synthflow.contracts import StageInfo
 from synthflow.errors import UserError
-from synthflow.io import files
-from synthflow.io.paths import anchored
+from synthflow.io.files import content_of
+from synthflow.io.json_lines import json_rows
+from synthflow.io.parquet import parquet_rows
+from synthflow.io.paths import anchored, label
 from synthflow.io.rows import Row
 from synthflow.stages.source.base import Source, TableSourceConfig
+from synthflow.stages.source.dataset_files import SplitFiles, split_files
 
 
 class DatasetsConfig(TableSourceConfig):
@@ -59,28 +63,41 @@ class DatasetsSource(Source):
         folder = Path(self.config.path)
         if not folder.is_absolute():
             return None
-        return files.content_of([str(path) for path in sorted(folder.rglob("*")) if path.is_file()])
+        return content_of([str(path) for path in sorted(folder.rglob("*")) if path.is_file()])
 
     def rows(self) -> Iterator[Row]:
         name = Path(self.config.path).name if Path(self.config.path).is_absolute() else self.config.path
         where = f"{name} [{self.config.split}]"
+        with self._one_line(where):
+            datasets = _library()
+            saved = self._saved(datasets)
+            builder = None if saved is not None else self._builder(datasets)
+            files = None if builder is None else split_files(builder, self.config.split)
+        if files is not None and files.ours:
+            for path in files.paths:
+                yield from parquet_rows(path) if path.endswith(".parquet") else json_rows(path, not_numbers=True)
+            return
+        with self._one_line(where):
+            rows = saved if saved is not None else self._streamed(datasets, builder)
+            parts = _parts(rows, files)
+        for part, held in parts:
+            with self._one_line(part or where):
+                for number, values in enumerate(held, start=1):
+                    yield Row(part or where, number, values, "row")
+
+    @contextmanager
+    def _one_line(self, where: str) -> Iterator[None]:
+        """Readers of data sets have errors of every class, and some draw whole schemas."""
         try:
-            for number, values in enumerate(self._open(), start=1):
-                yield Row(where, number, values, "row")
+            yield
         except UserError:
             raise
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            first_line = str(error).strip().partition("\n")[0][:300]
-            raise UserError(f"{self.name} (source.datasets): {where} cannot be read: {first_line}") from error
+        except Exception as error:
+            what = " ".join(str(error).split())[:300] or type(error).__name__
+            raise UserError(f"{self.name} (source.datasets): {where} cannot be read: {what}") from error
 
-    def _open(self) -> Iterable[Mapping[str, Any]]:
-        try:
-            import datasets
-        except ModuleNotFoundError as error:
-            raise UserError(
-                "source.datasets needs the package 'datasets': pip install 'synthflow[datasets]'"
-            ) from error
-        path, config, split = self.config.path, self.config.config, self.config.split
+    def _saved(self, datasets: Any) -> Iterable[Mapping[str, Any]] | None:
+        path, split = self.config.path, self.config.split
         if (Path(path) / "state.json").is_file():
             saved: Iterable[Mapping[str, Any]] = datasets.load_from_disk(path)
             return saved
@@ -90,13 +107,23 @@ class DatasetsSource(Source):
                 raise UserError(f"{path} has no split {split!r}; it has {', '.join(parts)}")
             part: Iterable[Mapping[str, Any]] = parts[split]
             return part
-        try:
-            streamed: Iterable[Mapping[str, Any]] = datasets.load_dataset(path, config, split=split, streaming=True)
-            return streamed
-        except ConnectionError as unreachable:
-            return self._cached(datasets, unreachable)
+        return None
 
-    def _cached(self, datasets: Any, unreachable: ConnectionError) -> Iterable[Mapping[str, Any]]:
+    def _builder(self, datasets: Any) -> Any:
+        """None where the hub is out of reach."""
+        try:
+            return datasets.load_dataset_builder(self.config.path, self.config.config)
+        except ConnectionError:
+            return None
+
+    def _streamed(self, datasets: Any, builder: Any) -> Iterable[Mapping[str, Any]]:
+        split = self.config.split
+        if builder is None:
+            return self._cached(datasets)
+        streamed: Iterable[Mapping[str, Any]] = builder.as_streaming_dataset(split=split)
+        return streamed
+
+    def _cached(self, datasets: Any) -> Iterable[Mapping[str, Any]]:
         """The hub is out of reach: what an earlier download left in the cache, memory-mapped."""
         try:
             cached: Iterable[Mapping[str, Any]] = datasets.load_dataset(
@@ -108,6 +135,24 @@ class DatasetsSource(Source):
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{self.name} (source.datasets): {self.config.path!r} is no local folder, is not in the cache, and the "
-                f"hub cannot be reached ({unreachable}); download it first, or use source.jsonl or source.parquet"
+                "hub cannot be reached; download it first, or use source.jsonl or source.parquet"
             ) from error
         return cached
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise UserError("source.datasets needs the package 'datasets': pip install 'synthflow[datasets]'") from error
+    return datasets
+
+
+def _parts(rows: Any, files: SplitFiles | None) -> Iterator[tuple[str, Iterable[Mapping[str, Any]]]]:
+    """The rows by file where a stream has one shard a file, so that each is read on its own; else all together."""
+    paths = () if files is None else files.paths
+    if len(paths) > 1 and getattr(rows, "num_shards", 0) == len(paths):
+        for index, path in enumerate(paths):
+            yield label(path), rows.shard(num_shards=len(paths), index=index)
+    else:
+        yield label(paths[0]) if len(paths) == 1 else "", rows

@@ -84,11 +84,11 @@ class JsonlSource(FileSource):
     summary = "Problems from JSON Lines, one object a line, also compressed."
 
     def read(self, path: str) -> Iterator[Row]:
-        return json_rows(path)
+        return json_rows(path, not_numbers=True)
 
     def peek(self, path: str) -> tuple[list[str], bool]:
         # One good row is enough to see columns; a malformed first line is reported with its number by `batches`.
-        rows = first_rows(json_rows(path))
+        rows = first_rows(self.read(path))
         return columns_of(rows), any(row.get(self.config.answer_column) not in (None, "") for row in rows)
 
     def count_rows(self) -> tuple[float, str]:
@@ -103,7 +103,7 @@ class JsonlSource(FileSource):
                 total += Path(path).stat().st_size / (sum(map(len, head)) / len(head))
                 note = "problems estimated from the size of the file"
             else:
-                total += sum(1 for _ in islice(json_rows(path), self.config.limit))
+                total += sum(1 for _ in islice(self.read(path), self.config.limit))
         return total, note
 
 

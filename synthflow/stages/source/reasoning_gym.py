@@ -1,8 +1,8 @@
 """Problems made by the generators of reasoning-gym.
 
 Invariants: the same data sets, parameters, sizes and seeds give the same problems, on every machine, since they are
-generated in a process whose set order is fixed; a generator that hangs or fails stops the run with its name. What the
-scorer needs (`verify.reasoning_gym`) stands in the metadata.
+generated in a process whose set order is fixed, and a data set that cannot promise it is refused; a generator that
+hangs or fails stops the run with its name. What the scorer needs (`verify.reasoning_gym`) stands in the metadata.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from synthflow.verifiers.workers.pool import WorkerPool
 _CHUNK = 64
 _TIMEOUT_S = 300.0
 _MEMORY_MB = 4096
+_NOT_REPEATABLE = {"codeio": "it runs programs that give other results each time"}
 
 
 class GymDataset(BaseModel):
@@ -124,6 +125,10 @@ class ReasoningGymSource(Source):
             if wanted.name not in DATASETS:
                 hint = suggest(wanted.name, DATASETS) or f"known: {', '.join(sorted(DATASETS))}"
                 yield f"datasets.{i}.name", f"reasoning-gym has no data set {wanted.name!r}", hint
+                continue
+            if wanted.name in _NOT_REPEATABLE:
+                what = f"{wanted.name} does not give the same problems twice: {_NOT_REPEATABLE[wanted.name]}"
+                yield f"datasets.{i}.name", what, "write its entries to a file once, and read them with source.jsonl"
                 continue
             made = DATASETS[wanted.name][1]
             known = sorted({field.name for field in fields(made)} - {"size", "seed"})

@@ -26,7 +26,7 @@ class VerifyStage(AdaptedStage):
     """Verdicts of one verifier on the nearest rollouts; `stage_class` binds the verifier."""
 
     verifier: ClassVar[str]
-    verifier_class: ClassVar[type[Verifier]]
+    wrapped: ClassVar[type[Verifier]]
     needs_answer: ClassVar[bool] = True
     gives_verdicts = True
     reads = ("rollouts", "problems")
@@ -34,11 +34,11 @@ class VerifyStage(AdaptedStage):
 
     @classmethod
     def resolve_paths(cls, given: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
-        return cls.verifier_class.resolve_paths(given, base_dir)
+        return cls.wrapped.resolve_paths(given, base_dir)
 
     def own_verifier(self) -> Verifier:
         """The verifier as this stage configures it; close it when done."""
-        return self.verifier_class(self.verifier_class.Config.model_validate(self.own_config()))
+        return self.wrapped(self.wrapped.Config.model_validate(self.own_config()))
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return self.own_verifier().check()

@@ -71,6 +71,7 @@ class ChosenProblems(Source):
         # What a fingerprint is made of belongs to the instance here: one class stands for every source.
         self.version = source.version  # type: ignore[misc]
         self.identity_excludes = source.identity_excludes  # type: ignore[misc]
+        self.added = source.added  # type: ignore[misc]
 
     def rows(self) -> Iterator[Row]:
         return self._source.rows()

@@ -38,6 +38,7 @@ class RecordedProblems(Source):
         # What a fingerprint is made of belongs to the instance here: one class stands for every source.
         self.version = source.version  # type: ignore[misc]
         self.identity_excludes = source.identity_excludes  # type: ignore[misc]
+        self.added = source.added  # type: ignore[misc]
 
     def _of(self, table: str) -> list[Shard]:
         return [shard for shard in self._shards if shard.table == table]

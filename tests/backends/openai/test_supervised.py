@@ -207,3 +207,22 @@ def test_a_port_is_nobody_elses_while_it_is_held() -> None:
     with pytest.raises(UserError, match=r"serve\.port: \d+ is taken"):
         _reserve("127.0.0.1", held.getsockname()[1])
     held.close()
+
+
+def test_a_log_has_a_largest_size_and_its_last_lines_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "server-0.1.log"
+    log = launcher.Log(str(path), largest=1000)
+    for number in range(300):
+        log.write(f"line {number}\n".encode())
+        assert path.stat().st_size <= 1000
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["server-0.1.log", "server-0.1.log.1"]
+    both = (tmp_path / "server-0.1.log.1").read_text() + path.read_text()
+    assert both.splitlines() == [f"line {n}" for n in range(300)][-len(both.splitlines()) :] and len(both) > 1000
+    for number in range(300, 300 + len("line 300\n")):  # whatever has just begun anew
+        log.write(f"line {number}\n".encode())
+        assert f"line {number - 1}\n" in supervised._last_lines(path) and f"line {number}" in supervised._last_lines(
+            path
+        )
+    huge = b"x" * 5000 + b"\n"
+    log.write(huge)
+    assert path.read_bytes() == huge, "a line is never torn"

@@ -14,11 +14,13 @@ from support.stages import stage_info
 from synthflow.contracts import MemoryInputs, StageInfo
 from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
+from synthflow.stages.export.decided import Demands, decide
 from synthflow.stages.export.graph import RAW, ExportGraph
 from synthflow.stages.export.preference import ExportPreference
 from synthflow.stages.export.rl import ExportRl
 from synthflow.stages.export.sft import ExportSft
-from synthflow.stages.export.stepwise import ExportStepwise
+from synthflow.stages.export.stepwise import UNDECIDED, ExportStepwise
+from synthflow.statistics.intervals import wilson
 
 Rows = list[dict[str, Any]]
 
@@ -62,8 +64,38 @@ def test_sft_writes_what_is_correct_and_kept(world: Any, tables: Any, tmp_path: 
         answer = {"role": "assistant", "content": rollout["completion"]}
         assert row["messages"] == [*rollout["prompt"], answer]
         assert row["sf_verdict"] == "correct" and row["sf_pass_rate"] > 0
+        assert row["sf_verdict_stage"] == "verdicts"
     assert sum(reasons.values()) == len(rollouts) - len(rows)
     assert reasons["filtered: length: too long"] == 1 and reasons["unknown: timeout"] == 4
+
+
+def test_whose_verdict_it_is_stands_beside_it_and_a_tag_is_none(world: Any, tables: Any, tmp_path: Path) -> None:
+    """A second verify stage that finds every answer wrong, a tag that finds the same, and the verdicts."""
+    of_all = tables["verdicts"]["scores"].to_pylist()
+    wrong = [r | {"scorer": "regex", "verdict": "wrong", "value": 0.0, "reason": None} for r in of_all]
+    tags = [r | {"scorer": "regex", "kind": "measure", "verdict": None, "value": 0.0} for r in of_all]
+    seen = {}
+    for name, use, rows in (("style", "verify.regex", wrong), ("style", "tag.regex", tags)):
+        ancestors = [*world.ANCESTORS[:3], stage_info(name, use, ("scores",), ("verdicts",)), *world.ANCESTORS[3:]]
+        held = tables | {name: {"scores": TABLES["scores"].from_rows(rows)}}
+        inputs = MemoryInputs(ancestors, ("pairs",), held)
+        for verdicts in (None, "verdicts", "style"):
+            stage = ExportSft("export", ExportSft.Config(use=ExportSft.use, of="pairs", verdicts=verdicts))
+            out = tmp_path / f"{use}-{verdicts}"
+            out.mkdir()
+            seen[use, verdicts] = [mistake[0] for mistake in stage.check(ancestors)]
+            if not seen[use, verdicts]:
+                stage.release(inputs, out, world.NoServices())
+                written = read(out, "sft") if (out / "sft").exists() else []
+                seen[use, verdicts] = sorted({row["sf_verdict_stage"] for row in written})
+    assert seen == {
+        ("verify.regex", None): ["verdicts"],  # the field: say which of the two
+        ("verify.regex", "verdicts"): ["verdicts"],
+        ("verify.regex", "style"): [],
+        ("tag.regex", None): ["verdicts"],
+        ("tag.regex", "verdicts"): ["verdicts"],
+        ("tag.regex", "style"): ["verdicts"],  # the field: a tag is no verify stage
+    }
 
 
 def test_sft_caps_a_problem(world: Any, tables: Any, tmp_path: Path) -> None:
@@ -395,14 +427,114 @@ def test_step_separators(
         assert [r["completions"] for r in read(tmp_path, "stepwise")] == [steps]
 
 
+FILTERED = {"filtered: length: too long": 1}
+
+
+def counted(successes: int, n: int) -> Any:
+    """Rows in which the value of the second step is `successes` of `n` continuations."""
+
+    def change(row: dict[str, Any]) -> dict[str, Any]:
+        if row["index"] != 1:
+            return row | {"n": 0, "value_low": row["value"], "value_high": row["value"]}
+        low, high = (float(end) for end in wilson(successes, n))
+        value = successes / n
+        return row | {"n": n, "successes": successes, "value": value, "value_low": low, "value_high": high}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "options", "label"),
+    [
+        (0, 1, {}, None),  # one judged continuation of four says nothing
+        (1, 1, {}, None),
+        (0, 3, {"interval": False}, None),
+        (0, 3, {"interval": False, "min_n": 3}, False),
+        (0, 4, {}, False),
+        (4, 4, {}, True),
+        (3, 8, {}, None),  # [.14, .69]
+        (3, 8, {"interval": False}, False),
+        (1, 8, {}, False),  # [.02, .47]
+        (1, 8, {"threshold": 0.4}, None),
+        (1, 8, {"threshold": 0.001, "interval": False}, True),  # Math-Shepherd's hard estimate
+        (0, 8, {"threshold": 0.001, "interval": False}, False),
+    ],
+)
+def test_a_label_that_a_few_continuations_could_have_turned_is_none(
+    world: Any, tables: Any, tmp_path: Path, successes: int, n: int, options: dict[str, Any], label: bool | None
+) -> None:
+    reasons = run(
+        world, edited(tables, "steps", "step_values", counted(successes, n)), tmp_path, ExportStepwise, **options
+    )
+    texts = {r["rollout_id"]: r["completion"] for r in tables["rollouts"]["rollouts"].to_pylist()}
+    rows = read(tmp_path, "stepwise")
+    assert rows and all("\n".join(row["completions"]) == texts[row["sf_rollout_id"]] for row in rows)
+    card = (tmp_path / "README.md").read_text()
+    if label is None:
+        assert reasons == {UNDECIDED: len(rows), **FILTERED}
+        assert all(len(row["labels"]) == 2 and row["sf_joined"] == [0, 1] for row in rows)
+        assert f"{len(rows)} of {3 * len(rows)} steps have less" in card
+    else:
+        assert reasons == FILTERED and "sf_joined" not in rows[0]
+        assert {row["labels"][1] for row in rows} == {label}
+
+
+def test_what_was_not_decided_has_a_row_of_its_own(world: Any, tables: Any, tmp_path: Path) -> None:
+    changed = edited(tables, "steps", "step_values", counted(1, 2))
+    rejects = world.export(ExportStepwise, changed, tmp_path).to_pylist()
+    written = {row["sf_rollout_id"] for row in read(tmp_path, "stepwise")}
+    values = changed["steps"]["step_values"].to_pylist()
+    second = {r["step_id"] for r in values if r["index"] == 1 and r["rollout_id"] in written}
+    told = [r for r in rejects if r["target_kind"] == "step"]
+    assert {r["target_id"] for r in told} == second
+    assert {(r["reason"], r["score"]) for r in told} == {(UNDECIDED, 2.0)}
+
+
+CHANCE = {"scale": "chance", "n": 8, "value_before": 0.5, "advantage_se": 0.2}
+
+
+def chance(step: str, successes: int, n: int = 8, **more: Any) -> dict[str, Any]:
+    low, high = (float(end) for end in wilson(successes, n))
+    value = {"value": successes / n, "value_low": low, "value_high": high, "successes": successes, "n": n}
+    return CHANCE | {"step_id": step, "advantage": None} | value | more
+
+
+def test_an_advantage_is_what_was_added_since_the_last_decided_step() -> None:
+    """By hand: 8 of 8, then 5 of 8 (-.375 ± .38, undecided), then 0 of 8: -1 ± .36 since the first."""
+    steps = [
+        chance("a", 8, advantage=0.5, advantage_se=0.2),
+        chance("b", 5, advantage=-0.375, advantage_se=0.21),
+        chance("c", 0, advantage=-0.625, advantage_se=0.21),
+    ]
+    found = decide(steps, Demands("advantage", 0.0, 4, True))
+    assert (found.kept, found.advantages, found.labels) == ((0, 2), (0.5, -1.0), (True, False))
+    assert found.joined(3) == [1]
+    assert decide(steps, Demands("advantage", 0.0, 4, False)).kept == (0, 1, 2)
+    assert decide(steps, Demands("advantage", 0.0, 9, False)).kept == ()
+
+
+def test_what_stands_for_itself_needs_no_continuations() -> None:
+    """Rewards and judges' scores have no n and no interval."""
+    steps = [
+        {"step_id": "a", "value_before": 0.0, "value": 0.1, "value_low": None, "value_high": None, "advantage": 0.1,
+         "advantage_se": None, "n": 0, "successes": 0, "scale": "reward"},
+        {"step_id": "b", "value_before": 0.1, "value": -0.4, "value_low": None, "value_high": None, "advantage": -0.5,
+         "advantage_se": None, "n": 0, "successes": 0, "scale": "reward"},
+    ]  # fmt: skip
+    assert decide(steps, Demands("advantage", 0.0, 4, True)).labels == (True, False)
+    assert decide(steps, Demands("value", 0.0, 4, True)).labels == (True, False)
+
+
 def test_rollouts_whose_steps_have_no_values(world: Any, tables: Any, tmp_path: Path) -> None:
     def forget(row: dict[str, Any]) -> dict[str, Any]:
         return row | ({"value": None} if row["index"] == 1 else {})
 
     reasons = run(world, edited(tables, "steps", "step_values", forget), tmp_path / "a", ExportStepwise)
-    assert reasons["a step has no value"] > 0
+    rows = read(tmp_path / "a", "stepwise")
+    assert rows and reasons == {UNDECIDED: len(rows), **FILTERED}
+    assert all(len(r["completions"]) == len(r["labels"]) == 2 and r["sf_joined"] == [0, 1] for r in rows)
     lacking = edited(tables, "steps", "step_values", lambda r: None if r["index"] == 2 else r)
-    assert run(world, lacking, tmp_path / "b", ExportStepwise)["a step has no value"] > 0
+    assert run(world, lacking, tmp_path / "b", ExportStepwise)["its last step is undecided"] > 0
     none = tables | {"steps": {}}
     assert run(world, none, tmp_path / "c", ExportStepwise)["no step values"] > 0
 

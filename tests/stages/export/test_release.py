@@ -129,6 +129,34 @@ def test_datasets_loads_every_config(world: Any, tables: Any, tmp_path: Path, st
             assert rows.to_list() == pq.read_table(files).to_pylist()
 
 
+@pytest.mark.slow
+def test_a_reader_s_cache_never_gives_the_rows_of_another_release(world: Any, tmp_path: Path) -> None:
+    """Two runs' releases of one name, and one that is written again, read through one cache."""
+    from datasets import load_dataset
+
+    def released(run: str, n_problems: int) -> list[str]:
+        out = tmp_path / run / "sft"
+        world.export(ExportSft, world.make_tables(n_problems), out)
+        rows = load_dataset(str(out), "sft", split="train", cache_dir=str(tmp_path / "cache"))
+        ids: list[str] = rows["sf_rollout_id"][:]
+        assert ids == pq.read_table(out / "sft").column("sf_rollout_id").to_pylist()
+        return ids
+
+    assert len(released("first", 6)) < len(released("second", 12)) < len(released("first", 24))
+
+
+@pytest.mark.parametrize("stage", EXPORTS)
+def test_the_head_of_a_card_follows_the_rows(world: Any, tables: Any, tmp_path: Path, stage: Any) -> None:
+    def contents(name: str, rows: Any) -> dict[str, str]:
+        world.export(stage, rows, tmp_path / name)
+        return {config["config_name"]: config["description"] for config in head(tmp_path / name)["configs"]}
+
+    one, same = contents("one", tables), contents("same", tables)
+    other = contents("other", world.make_tables(30))
+    assert one == same and len(set(one.values())) == len(one)
+    assert one.keys() == other.keys() and not set(one.values()) & set(other.values())
+
+
 @pytest.mark.parametrize("stage", EXPORTS)
 def test_same_bytes_whatever_the_partitions(world: Any, tables: Any, tmp_path: Path, stage: Any) -> None:
     made = []

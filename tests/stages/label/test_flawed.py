@@ -1,12 +1,10 @@
-"""FAPO's rewards and ProcessBench's F1, worked out by hand."""
+"""FAPO's rewards, worked out by hand."""
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from synthflow.stages.label.flawed import fapo_reward, flawed_positive, genrm_reward, process_bench_f1
+from synthflow.stages.label.flawed import fapo_reward, flawed_positive, genrm_reward
 
 
 @pytest.mark.parametrize(
@@ -47,15 +45,3 @@ def test_the_reward_of_a_judge_in_training(named, truth, reward):
 def test_a_truth_that_is_no_step_is_a_mistake(truth):
     with pytest.raises(ValueError, match="expected -1 to 7"):
         genrm_reward(0, truth, 8)
-
-
-def test_f1_is_the_harmonic_mean_of_two_accuracies():
-    # With an error: 1 of 4 named exactly. Without: 3 of 4. Harmonic mean 2 · (1/4 · 3/4) / (1/4 + 3/4) = 3/8.
-    wrong = [(2, 2), (1, 2), (-1, 0), (None, 5)]
-    right = [(-1, -1), (-1, -1), (-1, -1), (None, -1)]
-    assert process_bench_f1([*wrong, *right]) == pytest.approx(3 / 8)
-    assert process_bench_f1([(1, 2), (0, -1)]) == 0.0
-    assert process_bench_f1([(2, 2), (-1, -1)]) == 1.0
-    assert (
-        math.isnan(process_bench_f1(right)) and math.isnan(process_bench_f1(wrong)) and math.isnan(process_bench_f1([]))
-    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -18,10 +20,13 @@ from synthflow.errors import ExitCode, Mistakes, NotCalibrated, UserError
 from synthflow.schema import PROBLEM_STATS, PROBLEMS, ROLLOUTS, SCORES, STAGES
 from synthflow.stages.measure.calibration import MeasureCalibration
 from synthflow.stages.measure.calibration_config import CalibrationConfig
-from synthflow.statistics.scorer_agreement import Confusion, auroc_rate
+from synthflow.statistics.scorer_agreement import COUNTED, Clusters, auroc_rate, rate
 from synthflow.stores.catalog.build import build_catalog
 from synthflow.stores.catalog.sql import query
+from synthflow.stores.manifest import Manifest, shards_by_table
 from synthflow.stores.shards import write_shard
+
+OLD = Path(__file__).parents[2] / "data" / "run-0.1.0" / "run"
 
 ANCESTORS = (
     stage_info("problems", "source.jsonl", ("problems",)),
@@ -83,11 +88,13 @@ def calibrated(inputs: Inputs, **fields: Any) -> list[dict[str, Any]]:
 
 
 def confusions(rows: list[dict[str, Any]], scorer: str, reference: str) -> dict[str, tuple[int, ...]]:
-    return {
-        row["slice_value"].partition("g_1/")[2]: tuple(row["histogram"])
-        for row in rows
-        if (row["metric"], row["stage"], row["slice_key"]) == ("confusion", scorer, f"against {reference}")
-    }
+    """By difficulty bin, summed over problems."""
+    found: dict[str, tuple[int, ...]] = {}
+    for row in rows:
+        if (row["metric"], row["stage"], row["slice_key"]) == ("confusion", scorer, f"against {reference}"):
+            place = row["slice_value"].partition("g_1/")[2]
+            found[place] = tuple(map(sum, zip(found.get(place, (0,) * 9), row["histogram"], strict=True)))
+    return found
 
 
 def test_cells_by_hand_in_each_bin() -> None:
@@ -111,7 +118,8 @@ def test_rows_do_not_depend_on_the_partitions_or_their_order() -> None:
     whole = calibrated(Parts(MANY), truth="slow")
     assert whole == calibrated(Parts(MANY, whole=False), truth="slow")
     assert whole == calibrated(Parts(list(reversed(MANY)), whole=False), truth="slow")
-    assert len(whole) == len({(r["stage"], r["metric"], r["slice_key"], r["slice_value"]) for r in whole})
+    key = ("problem_id", "stage", "metric", "slice_key", "slice_value")
+    assert len(whole) == len({tuple(row[name] for name in key) for row in whole})
 
 
 def test_sql_says_what_python_says(tmp_path: Path) -> None:
@@ -134,14 +142,17 @@ def test_sql_says_what_python_says(tmp_path: Path) -> None:
     stats = [r for r in made["stats"].to_pylist() if (r["stage"], r["slice_key"]) == ("fast", "against slow")]
     summed = {
         metric: [sum(c) for c in zip(*(r["histogram"] for r in stats if r["metric"] == metric), strict=True)]
-        for metric in ("confusion", "value_if_correct", "value_if_wrong")
+        for metric in ("value_if_correct", "value_if_wrong")
     }
-    confusion = Confusion(tuple(summed["confusion"]))
-    for name in ("precision", "recall", "false_accept", "false_reject", "agreement", "coverage"):
-        expected = getattr(confusion, name)
+    clusters = Clusters(np.array([r["histogram"] for r in stats if r["metric"] == "confusion"]))
+    assert row["n_problems"] == clusters.problems == 13
+    for name in COUNTED:
+        expected = clusters.rate(name)
         assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(expected[2:], abs=1e-6), name
-    assert row["kappa"] == pytest.approx(confusion.kappa)
-    area = auroc_rate(summed["value_if_correct"], summed["value_if_wrong"])
+    assert row["kappa"] == pytest.approx(clusters.confusion.kappa)
+    area = auroc_rate(
+        summed["value_if_correct"], summed["value_if_wrong"], (clusters.with_truth(0), clusters.with_truth(1))
+    )
     assert (row["auroc"], row["auroc_low"], row["auroc_high"]) == pytest.approx(area[2:])
     assert row["n"] + row["n_unknown"] + row["n_reference_unknown"] == 400
     _, bins = query(
@@ -161,22 +172,51 @@ def test_a_demand_that_is_met_lets_pass() -> None:
 
 def test_a_demand_that_is_not_met_says_by_how_much() -> None:
     require: Mapping[str, Any] = {
-        "n": 200, "false_accept": {"at_most": 0.02}, "coverage": {"at_least": 0.9}, "auroc": {"at_least": 0.5},
+        "n": 200, "problems": 30, "false_accept": {"at_most": 0.02}, "coverage": {"at_least": 0.9},
+        "auroc": {"at_least": 0.5},
     }  # fmt: skip
     with pytest.raises(NotCalibrated) as caught:
         calibrated(Parts(SAID), truth="slow", require=require)
     assert caught.value.exit_code == ExitCode.CHECK_FAILED
     said = str(caught.value)
-    # fast accepts 1 of the 2 wrong ones that it judged: Wilson 1 of 2 is [0.0945, 0.9055]; it judged 5 of 6.
+    # fast accepts the one wrong rollout of a that it judged and rejects that of b: half of 2, worth 3 / (1 + 2 / 2).
+    # It judged 3 of 4 and 2 of 2: 5 of 6, worth 3 / (1 / 6 + 2 / 2).
     for line in (
         "fast: 5 rollouts that both are sure of, at least 200 are required",
-        "fast: false_accept 0.5000 [0.0945, 0.9055] of 2, but its interval must end at 0.02 or below",
-        "fast: coverage 0.8333 [0.4365, 0.9699] of 6, but its interval must begin at 0.9 or above",
+        "fast: 2 problems that both are sure of, at least 30 are required",
+        "fast: false_accept 0.5000 [0.0760, 0.9240] of 2 rollouts of 2 problems, but its interval must end at 0.02 or",
+        "fast: coverage 0.8333 [0.2829, 0.9845] of 6 rollouts of 2 problems, but its interval must begin at 0.9 or",
         "fast: auroc 0.5833 [",
     ):
         assert line in said, said
     with pytest.raises(NotCalibrated, match=r"fast, bin very/hard: 2 rollouts"):
         calibrated(Parts(SAID), truth="slow", require={"n": 3, "per_bin": True})
+
+
+def test_one_vote_on_many_rollouts_of_a_problem_opens_no_gate() -> None:
+    """Eight rollouts of each of two problems, all accepted and all correct: two observations, and not sixteen."""
+    said: Said = [(f"{of}{i}", of, 1.0, 1.0) for of in "ab" for i in range(8)]
+    with pytest.raises(NotCalibrated, match=r"precision 1.0000 \[0.3424, 1.0000\] of 16 rollouts of 2 problems"):
+        calibrated(Parts(said), truth="slow", require={"precision": {"at_least": 0.75}})
+    many: Said = [(f"{of}{i}", f"p{of}", 1.0, 1.0) for of in range(16) for i in range(1)]
+    assert calibrated(Parts(many), truth="slow", require={"precision": {"at_least": 0.75}})
+
+
+def test_accumulators_of_before_say_what_they_said(tmp_path: Path) -> None:
+    """A run of version 0.1.0 has them without problems: its intervals are over rollouts."""
+    run = Path(shutil.copytree(OLD, tmp_path / "run"))
+    commits = Manifest(run).active()
+    build_catalog(run, {table: [s.path for s in shards] for table, shards in shards_by_table(commits).items()})
+    columns, found = query(run, "SELECT * FROM calibration WHERE slice_key = 'all'")
+    rows = [dict(zip(columns, values, strict=True)) for values in found]
+    assert rows and all(row["n_problems"] is None for row in rows)
+    for row in rows:
+        for name, k in (("precision", "n_true_accept"), ("coverage", "n")):
+            n = {"precision": row["n_true_accept"] + row["n_false_accept"], "coverage": row["n"] + row["n_unknown"]}[
+                name
+            ]
+            told = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+            assert told == (pytest.approx(rate(row[k], n)[2:], abs=1e-6) if n else (None, None, None))
 
 
 def test_human_labels_are_a_truth(tmp_path: Path) -> None:

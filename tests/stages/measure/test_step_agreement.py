@@ -288,6 +288,13 @@ def test_the_views_hold_the_rows(run: Path) -> None:
             assert shown[row["metric"]] == row["value"]
         elif row["metric"] != "reliability":
             assert shown[row["metric"]] == row["value"] and shown[f"{row['metric']}_low"] == row["low"], row["metric"]
+    told = [row for row in found["agreement"] if None not in (row["first_accuracy"], row["first_false"])]
+    assert told
+    for row in told:
+        located, cleared = row["first_accuracy"], 1 - row["first_false"]
+        f1 = 2 * located * cleared / (located + cleared) if located + cleared else 0.0
+        assert row["process_bench_f1"] == pytest.approx(f1)
+    assert all(row["process_bench_f1"] is None for row in found["agreement"] if row not in told)
     curves = {(r["labeler"], r["reference"], r["bin"]): r["observed"] for r in found["reliability"]}
     for row in rows:
         if row["metric"] == "reliability" and row["slice_key"] == "all":

@@ -24,6 +24,7 @@ from support.toy_world import (
 from synthflow import ids
 from synthflow.contracts import SampleResult
 from synthflow.execute.coverage import check_coverage, check_keys
+from synthflow.plan.records import identity_config
 from synthflow.schema import TABLES
 from synthflow.stages.sample.branch import Branch
 
@@ -69,6 +70,37 @@ def branch(world, services, **fields):
     check_keys("branches", tables)
     check_coverage("branches", stage.covers, inputs, tables)
     return tables
+
+
+def forked(world, services, **fields):
+    """Nats at which rollouts fork, how many tokens could be drawn, and why the others do not."""
+    tables = branch(world, services, **fields)
+    told = [s for s in rows(tables, "scores") if s["scorer"] == "branch_token"]
+    candidates = [json.loads(s["detail"])["candidates"] for s in told]
+    return sorted(s["value"] for s in told), candidates, Counter(r["reason"] for r in rows(tables, "rejects"))
+
+
+def test_forks_can_be_held_to_unsure_tokens():
+    """Entropies are the tokens' places: 0, 1, 2, ... of which all but the first and the last are eligible."""
+    world = made_world(8)
+    _, everything, _ = forked(world, Unsure())
+    assert set(everything) == {4}
+    values, candidates, _ = forked(world, Unsure(), top_share=0.25)
+    assert set(values) == {4.0} and set(candidates) == {1}
+    assert set(forked(world, Unsure(), top_share=0.26)[1]) == {2}, "rounded up"
+    assert set(forked(world, Unsure(), top_share=1.0, top=3)[1]) == {3}, "top is still the most"
+    values, candidates, _ = forked(world, Unsure(), above=2.0)
+    assert set(values) == {3.0, 4.0} and set(candidates) == {2}
+    values, _, rejects = forked(world, Unsure(), above=9.0)
+    assert not values and rejects == {"no_unsure_token": 16}
+
+
+def test_without_them_a_branch_is_what_it_was():
+    def config(**fields):
+        return identity_config(Branch("b", Branch.Config(use="sample.branch", of="x", **fields)))
+
+    assert not {"above", "top_share"} & set(config())
+    assert config(above=0.5)["above"] == 0.5 and config(top_share=0.1)["top_share"] == 0.1
 
 
 def test_a_group_is_the_originals_and_n_branches_of_each():

@@ -113,8 +113,8 @@ BAD_ROWS = [
     ('{"prompt": "q", "answer": "  "}', "is empty"),
     ('{"prompt": "q", "answer": true}', "is True"),
     ('{"prompt": "q", "answer": [1]}', "is a list"),
-    ('{"prompt": "q", "answer": NaN}', "NaN is no JSON number"),
-    ('{"prompt": "q", "answer": "1", "x": 1e999}', "the metadata is no JSON"),
+    ('{"prompt": "q", "answer": NaN}', "the answer ('answer') is missing"),
+    ('{"prompt": "q", "answer": -Infinity}', "the answer ('answer') is -inf"),
     ('{"prompt": "q", "answer": "1", "answer": "2"}', "the key 'answer' stands twice"),
     ('{"prompt": "\\ud800", "answer": "1"}', "half a surrogate pair"),
     ('{"prompt": "q", "answer": "\\udfff"}', "half a surrogate pair"),
@@ -142,6 +142,59 @@ def test_a_malformed_row_is_named_by_its_line(tmp_path: Path, bad: str, words: s
     [reject] = source.rejects("stage").to_pylist()
     assert reject["target_id"] == "problems.jsonl:7"
     assert words in reject["reason"]
+
+
+def test_numbers_that_are_none_are_null_in_the_metadata_and_told(tmp_path: Path) -> None:
+    row = '{"prompt": "%s", "answer": "1", "x": %s, "y": {"z": [1, %s]}}'
+    source = jsonl(lines(tmp_path, [row % ("a", "1e999", "NaN"), row % ("b", "-Infinity", 2), row % ("c", 3, 4)]))
+    held = [json.loads(p["metadata"]) for p in read(source)]
+    assert held == [{"x": None, "y": {"z": [1, None]}}, {"x": None, "y": {"z": [1, 2]}}, {"x": 3, "y": {"z": [1, 4]}}]
+    told = {(r["target_kind"], r["target_id"], r["reason"]): r["score"] for r in source.rejects("stage").to_pylist()}
+    assert told == {
+        ("column", "x", "null_instead: 'x' holds NaN or infinity"): 2.0,
+        ("column", "y", "null_instead: 'y' holds NaN or infinity"): 1.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("3", "3.0", True), (3, 3.0, True), ("1e3", " 1000 ", True), ("-0", "0.00", True), ("0.10", 0.1, True),
+        ("3", "3.01", False), ("3", "-3", False), ("03", 3, True), ("3 m", "3.0 m", False), ("nan", "NaN", False),
+        ("1e1000000000", "2e1000000000", False), ("1", None, False),
+    ],
+)  # fmt: skip
+def test_answers_of_one_prompt_are_compared_as_numbers(tmp_path: Path, first: Any, second: Any, is_one: bool) -> None:
+    rows = [{"prompt": "q", "answer": first}, {"prompt": "q", "answer": second}]
+    source = jsonl(lines(tmp_path, rows), require_answer=False)
+    if is_one:
+        [problem] = read(source)
+        assert problem["answer"] == (first if isinstance(first, str) else str(first))
+        assert len(source.duplicates) == 1
+    else:
+        assert "with a different answer" in failure(source)
+
+
+def test_chats_as_openai_writes_them_are_read_on_request(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "1+"}, {"type": "input_text", "text": "1?"}]
+    chat = [
+        {"role": "developer", "content": "s", "name": None},
+        {"role": "user", "content": parts, "tool_calls": [], "function_call": {}, "refusal": ""},
+    ]
+    path = lines(tmp_path, [{"messages": chat, "answer": "2"}])
+    assert "a message has the role 'developer'" in failure(jsonl(path))
+    plain = [{"role": "system", "content": "s"}, {"role": "user", "content": "1+1?"}]
+    assert read(jsonl(path, chat="openai"))[0]["prompt"] == plain
+    image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
+    call = [{"role": "user", "content": "u", "tool_calls": [{"id": "1"}]}]
+    for bad, words in ((image, "parts that are no text (image_url)"), (call, "the field 'tool_calls'")):
+        assert words in failure(jsonl(lines(tmp_path, [{"messages": bad, "answer": "2"}]), chat="openai"))
+
+
+def test_how_chats_are_written_is_no_part_of_what_older_runs_were(tmp_path: Path) -> None:
+    path = lines(tmp_path, [{"prompt": "q", "answer": "1"}])
+    assert "chat" not in identity_config(jsonl(path)) and "chat" not in identity_config(jsonl(path, chat="plain"))
+    assert identity_config(jsonl(path, chat="openai"))["chat"] == "openai"
 
 
 def test_bytes_that_are_no_utf8_and_endless_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,13 +388,14 @@ def test_data_sets_of_a_folder_a_saved_one_and_one_that_is_nowhere(
     lines(folder, [{"question": "a", "answer": "1"}, {"question": "b", "answer": "2"}], "train.jsonl")
     assert [p["answer"] for p in read(make(folder))] == ["1", "2"]
     assert read(make(folder))[0]["split"] == "train"
-    assert "cannot be read" in failure(make(folder, split="nope"))
+    assert "has no split 'nope'; it has train" in failure(make(folder, split="nope"))
     one = datasets.Dataset.from_dict({"question": ["a"], "answer": ["1"]})
     one.save_to_disk(str(tmp_path / "one"))
     datasets.DatasetDict({"train": one}).save_to_disk(str(tmp_path / "many"))
     assert read(make(tmp_path / "one")) == read(make(tmp_path / "many"))
     assert "has no split 'x'; it has train" in failure(make(tmp_path / "many", split="x"))
     assert next(iter(make(tmp_path / "gone").check(())))[0] == "path"
+    monkeypatch.setattr(datasets, "load_dataset_builder", _unreachable)
     monkeypatch.setattr(datasets, "load_dataset", _unreachable)
     assert "is not in the cache" in failure(make("some-org/some-name"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from support.made_up_run import made_up_world, problem, rollout, step
 from support.written_run import written
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import TABLES
-from synthflow.stores.catalog.build import CATALOG, build_catalog, open_catalog
+from synthflow.stores.catalog.build import CATALOG, READABLE_SINCE, build_catalog, open_catalog
 from synthflow.stores.catalog.sql import describe, query
 from synthflow.stores.catalog.sql_formats import FORMATS, cell, render
 from synthflow.stores.catalog.views import VIEWS
@@ -52,6 +53,15 @@ def test_every_view_and_column_has_a_comment_and_its_declared_type(run: Path) ->
         assert view.comment, name
         assert all(comment for _, _, comment in view.columns), name
     assert [c for c, _, _ in found["pairs"].columns] == list(TABLES["pairs"].names)
+
+
+def test_older_readers_can_open_the_file(run: Path) -> None:
+    with open_catalog(run) as con:
+        kept = con.execute("SELECT tags FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
+        texts = con.execute("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal").fetchall()
+    assert kept == [({"storage_version": f"{READABLE_SINCE}+"},)]
+    # DuckDB 1.5 and older know `if` as a word of their parser only, and find no such function in what 2.0 wrote down.
+    assert [name for name, sql in texts if re.search(r"\bif\W*\(", sql, re.IGNORECASE)] == []
 
 
 def test_an_empty_run_has_typed_empty_views(tmp_path: Path, run: Path) -> None:

@@ -1,0 +1,67 @@
+"""Columns of a row as JSON can hold them.
+
+Invariant: what JSON has no word for is never written as something else: NaN and infinity become null, a column that
+holds bytes, durations or the like is left out, and each time it is counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date, time
+from decimal import Decimal
+from typing import Any, TypeAlias
+from uuid import UUID
+
+Mended: TypeAlias = Counter[tuple[str, str]]
+"""Rows of which something was mended, by column and what was done."""
+
+_NO_NUMBER = "NaN or infinity"
+_HELD = (str, int, float, Decimal, date, time, UUID)
+_KINDS = {"bytes": "bytes", "timedelta": "durations", "Timedelta": "durations"}
+
+
+def holdable(columns: Mapping[str, Any], mended: Mended) -> Iterator[tuple[str, Any]]:
+    """Columns as JSON can hold them, without those it cannot."""
+    for name, value in columns.items():
+        strange = set(_strangers(value))
+        for kind in sorted(strange - {_NO_NUMBER}):
+            mended[name, f"column_left_out: {name!r} holds {kind}"] += 1
+        if strange <= {_NO_NUMBER}:
+            if strange:
+                mended[name, f"null_instead: {name!r} holds {_NO_NUMBER}"] += 1
+            yield name, _finite(value) if strange else value
+
+
+def _strangers(value: Any) -> Iterator[str]:
+    """What in a value JSON cannot hold."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strangers(inner)
+    elif isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            yield _NO_NUMBER
+    elif value is not None and not isinstance(value, _HELD):
+        yield _KINDS.get(type(value).__name__, f"a {type(value).__name__}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float | Decimal) and not math.isfinite(value) else value
+
+
+def jsonable(value: Any) -> Any:
+    """A value in JSON's own types: dates as ISO 8601, decimals and UUIDs as text."""
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal | UUID) else value
