@@ -242,11 +242,21 @@ class Manifest:
 
     def forget_lost(self) -> None:
         """Take units for owed whose files are not here: of a run that went on while it was copied, some are not."""
-        root = self.path.parent
-        for commit in [c for c in self._commits.values() if not _is_here(root, c)]:
+        releases = {id(commit) for commit in self._published.values()}
+        for commit in [c for c in self._commits.values() if not self._is_here(c, id(c) in releases)]:
             self._take_back(commit.stage, commit.fingerprint, commit.key)
-            if self._published.get(commit.stage) is commit:
+            if id(commit) in releases:
                 del self._published[commit.stage]
+
+    def _is_here(self, commit: Commit, is_published: bool) -> bool:
+        """Whether a commit's shards are as long as they were written, and the files of a release in its place there."""
+        root = self.path.parent
+        try:
+            return all((root / s.path).stat().st_size == s.bytes for s in commit.shards) and all(
+                (root / name).is_file() for name in (commit.files if is_published else ())
+            )
+        except FileNotFoundError:
+            return False
 
     def earlier(self, stage: str, fingerprint: str) -> list[Commit]:
         """All commits of a stage under a fingerprint, whatever their units."""
@@ -292,16 +302,6 @@ class Manifest:
             ensure_ascii=False,
             indent=1,
         )
-
-
-def _is_here(root: Path, commit: Commit) -> bool:
-    """Whether a commit's files are there, and its shards as long as they were written."""
-    try:
-        return all((root / s.path).stat().st_size == s.bytes for s in commit.shards) and all(
-            (root / name).is_file() for name in commit.files
-        )
-    except FileNotFoundError:
-        return False
 
 
 def shards_by_table(commits: Iterable[Commit]) -> dict[str, list[Shard]]:

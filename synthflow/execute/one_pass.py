@@ -101,7 +101,9 @@ class Pass:
         unanswered = result.finish_reason in UNANSWERED
         what = {"sampled": 1} if request.score is None else {"scored": 1}
         what |= {result.finish_reason: 1} if unanswered else {}
-        self._reporter.count(**what, tokens=result.n_tokens or 0, prompt_tokens=result.prompt_tokens or 0)
+        size = {"uncounted": len(result.text.encode("utf-8", "surrogatepass"))}
+        what |= size if result.n_tokens is None else {"tokens": result.n_tokens}
+        self._reporter.count(**what, prompt_tokens=result.prompt_tokens or 0)
         self._host.finished(None if unanswered else request)
         with self._lock:
             self.results[request.rollout_id] = result

@@ -2,7 +2,7 @@
 
 Invariant: once the cap is reached nothing more is asked; what is in flight is finished and kept, and what needs no
 sampling goes on in a later attempt. Workers report twice a second, so a run may spend what was asked meanwhile beyond
-its cap.
+its cap. Where nobody counts the tokens of an answer, its bytes count: no token is shorter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SpendCap:
     def counted(self, counts: Mapping[str, Any]) -> None:
         """A worker's report; the run is asked to stop when it reaches the cap."""
         if self._most is not None and not self.reached:
-            self._spent += int(counts.get("tokens", 0))
+            self._spent += int(counts.get("tokens", 0) + counts.get("uncounted", 0))
             if self.reached:
                 self._stopper.ask()
 

@@ -241,3 +241,7 @@ def test_what_was_answered_is_counted_by_place_and_what_it_took_in_tokens(tmp_pa
     assert place(f"r_{3:016x}{'f' * 8}") == 3
     assert answered(tmp_path, [problem(2)], Standing(3, 2)).size == 0, "another range of problems"
     assert tokens_spent(tmp_path) == 4 * 10 + 2 * 5, "a record that was paid twice counts twice, a torn one not at all"
+    writer = JournalWriter(tmp_path, [problem(1)], 3)
+    writer.append(SampleResult(f"r_{4:016x}{'0' * 8}", "né", "stop", n_tokens=None), problem(1))
+    writer.close()
+    assert tokens_spent(tmp_path) == 50 + 3, "bytes of what nobody counted"
