@@ -56,13 +56,13 @@ def test_a_file_that_holds_the_same_is_not_read_again(
     run, path = PaperRun(tmp_path / "run"), tmp_path / "problems.jsonl"
     first = partitions(run, stages)
     reads: list[str] = []
-    read = JsonlSource.read
+    rows = JsonlSource.rows
 
-    def counted(source: JsonlSource, path: str) -> Any:
-        reads.append(path)
-        return read(source, path)
+    def counted(source: JsonlSource) -> Any:
+        reads.append(source.name)
+        return rows(source)
 
-    monkeypatch.setattr(JsonlSource, "read", counted)
+    monkeypatch.setattr(JsonlSource, "rows", counted)
     path.rename(tmp_path / "elsewhere.jsonl")
     write_problems(path, PROBLEMS)
     assert partitions(run, stages) == first and not reads
