@@ -62,6 +62,8 @@ _APPLIED = re.compile(  # x, a_n, f(x), P(A|B), (x, y), x mod 7, the total
     r"\d*[^\W\d_]+'*(?:_\{?[\w+−-]+\}?)?(?:\([^()]*\))?'*|\([^()]*\)|\\[a-z]+(?:\{[^{}]*\})*|[^\W\d_]+(?:_\{?\w+\}?)?\s?\\?(?:b?mod)\s?\w+"
     r"|[^\W\d_]+(?:\s[^\W\d_]+){1,4}|[^\W\d_]{1,3}\([^()]*\)(?:\s?[-+*/]\s?[^\W\d_]{1,3}\([^()]*\))*"
 )
+_ROOT = re.compile(r"[-+−±]?\s?(?:sqrt\b|[√∛π]|pi\b)")
+_MEMBER_ENDS = re.compile(r"\s*(?:,|and\b|or\b|[.;!*_]*\s*$)")
 _POLYNOMIAL = re.compile(r"[^\W\d_].*[+−-]|[+−-].*[^\W\d_]")
 _NAME = re.compile(r"[^\W\d_](?:'*|_\{?\w+\}?|\\[a-z]+)")
 
@@ -82,8 +84,13 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
     last = at
     for following in found[at + 1 :]:
         between = sentence[end : following.start].strip("*_ ")
-        if not _JOINT.fullmatch(between or " ") or (between == "," and sentence[following.start] not in "$\\"):
+        if not _JOINT.fullmatch(between or " "):
             break
+        if between == "," and sentence[following.start] not in "$\\":
+            if not _ROOT.match(following.text):
+                break
+            if not _MEMBER_ENDS.match(sentence, following.end):
+                return None  # a member of the list, or another clause
         alternatives = alternatives or "or" in between
         if _MIXED.fullmatch(f"{parts[-1]} {between} {following.text}"):
             return None  # two and a half, or two values
@@ -156,7 +163,8 @@ def _whole_run(sentence: str, run: Run, gold: str | None) -> tuple[str, int] | N
 
 def _listed(parts: list[str], alternatives: bool) -> str:
     """The parts of one answer as a list; conditions stay joined by the word that joins them."""
-    if len(parts) > 1 and any(_outer_comma(part) and "=" in part for part in parts):
+    several = sum("=" in part for part in parts) > 1  # else the list goes on: x = 1, -1, sqrt(2)
+    if several and any(_outer_comma(part) and "=" in part for part in parts):
         parts = [part if part.startswith("(") else f"({part})" for part in parts]
     conditions = any(_RELATION.search(part) for part in parts)
     return (" or " if alternatives else " and " if conditions else ", ").join(parts)
