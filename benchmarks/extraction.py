@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 from measuring import machine, print_json, say
 
 from synthflow.contracts import Question
-from synthflow.verifiers.answers.extract import find
-from synthflow.verifiers.answers.text import canonical
+from synthflow.verifiers.answers.finding.extract import find
+from synthflow.verifiers.answers.reading.text import canonical
 from synthflow.verifiers.math import MathVerifier
 
 _SPACES = re.compile(r"[\s$\\*`]|\\text|left|right")

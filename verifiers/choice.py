@@ -17,9 +17,9 @@ from dataclasses import replace
 from pydantic import Field
 
 from synthflow.contracts import Candidate, Explanation, Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.answers.extract import after_thinking
-from synthflow.verifiers.answers.text import clean
-from synthflow.verifiers.answers.turns import Turn, first_turn
+from synthflow.verifiers.answers.finding.extract import after_thinking
+from synthflow.verifiers.answers.finding.turns import Turn, first_turn
+from synthflow.verifiers.answers.reading.text import clean
 from synthflow.verifiers.choice_letters import Choice, Options, choice_in, known, plain
 from synthflow.verifiers.choice_options import options_of
 from synthflow.verifiers.choice_places import Place, places

@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from synthflow.verifiers.answers.rationals import decide
-from synthflow.verifiers.answers.text import canonical
+from synthflow.verifiers.answers.comparing.rationals import decide
+from synthflow.verifiers.answers.reading.text import canonical
 from synthflow.verifiers.choice_words import (
     DENIED,
     LATIN,

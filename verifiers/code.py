@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.answers.extract import after_thinking
-from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.finding.extract import after_thinking
+from synthflow.verifiers.answers.reading.text import clean
 from synthflow.verifiers.code_blocks import find_program
 from synthflow.verifiers.code_cases import BadTests, Problem
 from synthflow.verifiers.code_run import DETAIL, Run

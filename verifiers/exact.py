@@ -17,10 +17,10 @@ from typing import Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.answers.extract import after_thinking, boxes, find
-from synthflow.verifiers.answers.text import clean
-from synthflow.verifiers.answers.turns import first_turn
-from synthflow.verifiers.answers.whole import bare_answer
+from synthflow.verifiers.answers.finding.extract import after_thinking, boxes, find
+from synthflow.verifiers.answers.finding.turns import first_turn
+from synthflow.verifiers.answers.finding.whole import bare_answer
+from synthflow.verifiers.answers.reading.text import clean
 
 _DETAIL = 200
 _BARE = 8  # words of a gold answer that is no prose

@@ -17,8 +17,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from synthflow.contracts import Judgement, Question, VerifierConfig
-from synthflow.verifiers.answers.extract import after_thinking
-from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.finding.extract import after_thinking
+from synthflow.verifiers.answers.reading.text import clean
 from synthflow.verifiers.json_child import check_schema, fault
 from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.workers.pool import Outcome

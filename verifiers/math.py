@@ -20,14 +20,14 @@ from typing import Any
 from pydantic import Field
 
 from synthflow.contracts import Explanation, Judgement, Question, VerifierConfig
-from synthflow.verifiers.answers import exact_math as quick
-from synthflow.verifiers.answers import rationals
-from synthflow.verifiers.answers.extract import Extracted, Extraction, find, gold_answer
-from synthflow.verifiers.answers.limits import too_large
-from synthflow.verifiers.answers.measures import read_unit
-from synthflow.verifiers.answers.prose import read_gold
-from synthflow.verifiers.answers.text import canonical, clean
-from synthflow.verifiers.answers.tokens import Unread
+from synthflow.verifiers.answers.comparing import exact_math as quick
+from synthflow.verifiers.answers.comparing import rationals
+from synthflow.verifiers.answers.comparing.limits import too_large
+from synthflow.verifiers.answers.finding.extract import Extracted, Extraction, find, gold_answer
+from synthflow.verifiers.answers.reading.measures import read_unit
+from synthflow.verifiers.answers.reading.prose import read_gold
+from synthflow.verifiers.answers.reading.text import canonical, clean
+from synthflow.verifiers.answers.reading.tokens import Unread
 from synthflow.verifiers.math_explained import explained
 from synthflow.verifiers.workers.pool import Outcome
 from synthflow.verifiers.workers.pooled import PooledVerifier
@@ -65,7 +65,7 @@ class MathVerifier(PooledVerifier):
     name = "math"
     version = "3"
     Config = MathConfig
-    task = "synthflow.verifiers.answers.compare:compare"
+    task = "synthflow.verifiers.answers.comparing.compare:compare"
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)

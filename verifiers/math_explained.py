@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from synthflow.contracts import Candidate, Explanation, Judgement
-from synthflow.verifiers.answers import rationals
-from synthflow.verifiers.answers.extract import Extracted, candidates
-from synthflow.verifiers.answers.prose import read_gold
-from synthflow.verifiers.answers.readings import Amount, Collection, Read
-from synthflow.verifiers.answers.text import canonical, clean
-from synthflow.verifiers.answers.tokens import Unread
-from synthflow.verifiers.answers.verdicts import read_answer
+from synthflow.verifiers.answers.comparing import rationals
+from synthflow.verifiers.answers.comparing.verdicts import read_answer
+from synthflow.verifiers.answers.finding.extract import Extracted, candidates
+from synthflow.verifiers.answers.reading.prose import read_gold
+from synthflow.verifiers.answers.reading.readings import Amount, Collection, Read
+from synthflow.verifiers.answers.reading.text import canonical, clean
+from synthflow.verifiers.answers.reading.tokens import Unread
 
 _SHOWN = 200
 _LONGEST = 2000  # characters of a text that is read here, where nothing would kill what hangs

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from synthflow.contracts import Judgement, Question, VerifierConfig
-from synthflow.verifiers.answers.extract import Extracted, after_thinking, find
-from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.finding.extract import Extracted, after_thinking, find
+from synthflow.verifiers.answers.reading.text import clean
 from synthflow.verifiers.exact import normalise, stands_among_words
 from synthflow.verifiers.metadata import fields
 from synthflow.verifiers.workers.pool import Outcome

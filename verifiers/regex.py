@@ -17,8 +17,8 @@ import re2
 from pydantic import Field, field_validator
 
 from synthflow.contracts import Judgement, Question, Verifier, VerifierConfig
-from synthflow.verifiers.answers.extract import Extracted, after_thinking, find
-from synthflow.verifiers.answers.text import clean
+from synthflow.verifiers.answers.finding.extract import Extracted, after_thinking, find
+from synthflow.verifiers.answers.reading.text import clean
 
 MAX_PATTERN = 2000
 MAX_TEXT = 200_000

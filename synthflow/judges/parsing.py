@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from synthflow.verifiers.answers.extract import after_thinking
+from synthflow.verifiers.answers.finding.extract import after_thinking
 
 Layout = Literal["line", "json"]
 

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any
 
 from synthflow.ids import digest
-from synthflow.verifiers.answers.extract import after_thinking
+from synthflow.verifiers.answers.finding.extract import after_thinking
 
 SHIPPED = ("pointwise", "reference", "pairwise", "criterion")
 SHIPPED_FOR_STEPS = ("earliest", "principles")

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from synthflow.judges.parsing import Answer, Layout, ParsedJudgement, number_on_scale, value_in_object
-from synthflow.verifiers.answers.extract import after_thinking
+from synthflow.verifiers.answers.finding.extract import after_thinking
 
 NO_ERROR = -1
 

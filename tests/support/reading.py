@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from synthflow.verifiers.answers.compare import compare
-from synthflow.verifiers.answers.extract import gold_answer, strip_math
-from synthflow.verifiers.answers.text import canonical
+from synthflow.verifiers.answers.comparing.compare import compare
+from synthflow.verifiers.answers.finding.extract import gold_answer, strip_math
+from synthflow.verifiers.answers.reading.text import canonical
 from synthflow.verifiers.math import decide_cheaply
 
 

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from support.answer_pairs import pairs as made_pairs
-from synthflow.verifiers.answers import rationals
-from synthflow.verifiers.answers.limits import too_large
-from synthflow.verifiers.answers.text import _settle, canonical
+from synthflow.verifiers.answers.comparing import rationals
+from synthflow.verifiers.answers.comparing.limits import too_large
+from synthflow.verifiers.answers.reading.text import _settle, canonical
 from synthflow.verifiers.math import decide_exactly
 from synthflow.verifiers.workers.pool import WorkerPool
 
@@ -18,7 +18,9 @@ CHUNK = 1000
 
 def _agree(count: int, seed: int, least_decided: float) -> None:
     """Both paths on `count` pairs, in chunks, so that memory stays flat."""
-    pool = WorkerPool("synthflow.verifiers.answers.compare:compare", workers=os.cpu_count() or 1, timeout_s=60)
+    pool = WorkerPool(
+        "synthflow.verifiers.answers.comparing.compare:compare", workers=os.cpu_count() or 1, timeout_s=60
+    )
     decided, contradictions = 0, []
     for chunk in range(count // CHUNK):
         pairs = [tuple(canonical(text) for text in pair) for pair in made_pairs(CHUNK, seed + chunk)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from synthflow.verifiers.answers.limits import MAX_CELLS, MAX_DIGITS, MAX_EXPONENT, MAX_FACTORIAL, MAX_LENGTH
+from synthflow.verifiers.answers.comparing.limits import MAX_CELLS, MAX_DIGITS, MAX_EXPONENT, MAX_FACTORIAL, MAX_LENGTH
 from synthflow.verifiers.math import MathVerifier
 
 TEXT = (Path(__file__).parents[2] / "docs" / "verification.md").read_text()

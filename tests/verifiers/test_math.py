@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from support.audit import CASES as AUDIT
 from synthflow.contracts import Judgement, Question
-from synthflow.verifiers.answers.compare import compare
-from synthflow.verifiers.answers.text import canonical, to_latex
+from synthflow.verifiers.answers.comparing.compare import compare
+from synthflow.verifiers.answers.reading.text import canonical, to_latex
 from synthflow.verifiers.math import MathConfig, MathVerifier, decide_cheaply
 from synthflow.verifiers.workers.pool import WorkerPool
 
@@ -191,7 +191,7 @@ def test_gmpy2_is_installed_here_and_not_used_by_the_workers() -> None:
 
 def test_a_factorial_that_gmp_would_not_return_from_costs_its_time_limit() -> None:
     """Given to the slow path directly, past the size limits: with GMP it hangs for a minute and hears no alarm."""
-    pool = WorkerPool("synthflow.verifiers.answers.compare:compare", timeout_s=2)
+    pool = WorkerPool("synthflow.verifiers.answers.comparing.compare:compare", timeout_s=2)
     pool.map([["1", "2"]])
     found = pool.map([["5", "1000000000!"], ["x+1", "1+x"]])
     assert [(o.reason, (o.value or {}).get("equal")) for o in found] == [("timeout", None), (None, True)]

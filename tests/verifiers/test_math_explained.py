@@ -8,7 +8,7 @@ import pytest
 
 from synthflow.contracts import Question
 from synthflow.verifiers import math_explained
-from synthflow.verifiers.answers.readings import Reading
+from synthflow.verifiers.answers.reading.readings import Reading
 from synthflow.verifiers.math import MathConfig, MathVerifier
 
 

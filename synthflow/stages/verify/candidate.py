@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthflow.verifiers.answers.extract import extract
+from synthflow.verifiers.answers.finding.extract import extract
 from synthflow.verifiers.math import shown
 
 

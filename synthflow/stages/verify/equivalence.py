@@ -16,8 +16,8 @@ from typing import Any, Literal
 from synthflow.contracts import Judgement, Question, Services
 from synthflow.errors import InvariantBroken
 from synthflow.stages.verify.voting import merged
-from synthflow.verifiers.answers.extract import Extraction, extract
-from synthflow.verifiers.answers.text import canonical
+from synthflow.verifiers.answers.finding.extract import Extraction, extract
+from synthflow.verifiers.answers.reading.text import canonical
 from synthflow.verifiers.exact import normalise
 from synthflow.verifiers.math import MathConfig, shown
 

@@ -29,7 +29,7 @@ from synthflow.schema import ARTIFACTS
 from synthflow.stages.verify import rubrics, rules
 from synthflow.stages.verify.criteria import Criterion, Rubric, RubricConfig, own_criteria
 from synthflow.stages.verify.rubrics import Met
-from synthflow.verifiers.answers.extract import extract
+from synthflow.verifiers.answers.finding.extract import extract
 from synthflow.verifiers.math import shown
 
 NAME = "rubric"

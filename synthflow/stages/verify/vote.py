@@ -25,7 +25,7 @@ from synthflow.rollouts.groups import by_group
 from synthflow.rollouts.score_rows import Scorer
 from synthflow.stages.verify.equivalence import Classes, Equivalence, classify
 from synthflow.stages.verify.voting import Election, borda_votes, elect
-from synthflow.verifiers.answers.extract import Extraction
+from synthflow.verifiers.answers.finding.extract import Extraction
 
 NAME, VERSION = "vote", "1"
 _NOT_HASHED = {"use", "of"}

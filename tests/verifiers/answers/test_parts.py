@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthflow.verifiers.answers import rationals
-from synthflow.verifiers.answers.limits import too_large
-from synthflow.verifiers.answers.prose import read_gold
-from synthflow.verifiers.answers.structure import read
-from synthflow.verifiers.answers.text import canonical, to_latex
-from synthflow.verifiers.answers.tokens import Unread
+from synthflow.verifiers.answers.comparing import rationals
+from synthflow.verifiers.answers.comparing.limits import too_large
+from synthflow.verifiers.answers.reading.prose import read_gold
+from synthflow.verifiers.answers.reading.structure import read
+from synthflow.verifiers.answers.reading.text import canonical, to_latex
+from synthflow.verifiers.answers.reading.tokens import Unread
 
 ANSWER_CHARS = r"0123456789.,/+-*^!(){}[]\ $%xyabABfrctexovlin_:;=<>&∞π°" + "\x00\ud800\u2212\n"
 

@@ -1,0 +1,74 @@
+r"""The two commonest ends of a response, `$\boxed{12}$.` and "The answer is $12$.", found in a few steps.
+
+Invariant: nothing is found here that the rules would not find in the same words; where a thought, a tag, another turn
+or another answer may stand in the text, nothing is. Searches for substrings are many times faster than patterns.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from synthflow.verifiers.answers.finding.boxes import closing_brace
+from synthflow.verifiers.answers.finding.turns import names_a_question
+from synthflow.verifiers.answers.finding.values import result_of
+
+_NEAR = 400  # characters from the end in which the only box is looked for
+_BEHIND = 8  # characters behind it: "$.", "\n\\]"
+_BESIDE = 40  # characters before it in which an announcement announces the box itself
+_MOST_SIGNS = 12
+_TAGS = frozenset("/|tTrRsSaAiIlLeEbBfF<")  # what begins a tag, a control token or a calculator's note
+_BRACKETS = frozenset("/tTiIbB")
+_ANNOUNCED = re.compile(
+    r"(?:^|[\n.]\s*)(?:(?:So|Thus|Therefore|Hence),?\s)?(?:\*\*)?(?:[Tt]he\s)?(?:[Ff]inal\s|correct\s)?[Aa]nswer"
+    r"(?:\s+is:?|:(?:\*\*)?|\*\*:)\s*(?:\$([^$\n]{1,100})\$|(-?\d+(?:\.\d+)?))(?:\*\*)?\.?\s*$"
+)
+
+
+def quick_ending(text: str, how: str, gold: str | None) -> tuple[str, Literal["box", "announced"]] | None:
+    """The answer that the end of a text gives, and the rule that would find it; None says nothing."""
+    if (at := text.rfind("\\boxed{", -_NEAR if len(text) > _NEAR else 0)) >= 0:
+        answer = _boxed(text, at)
+        return (answer, "box") if answer else None
+    if how != "any" or text.find("nswer", -_NEAR if len(text) > _NEAR else 0) < 0:
+        return None
+    match = _ANNOUNCED.search(text[-160:])
+    if match is None or "box" in text or "####" in text:
+        return None
+    if text.find("nswer", 0, max(0, len(text) - 160) + match.start()) >= 0:
+        return None
+    answer = (match.group(1) or match.group(2)).strip()
+    if not answer or answer[-1] in "!.,;=" or answer[0] in "=<>" or _may_hold_control(text):
+        return None
+    return result_of(answer, gold), "announced"
+
+
+def _boxed(text: str, at: int) -> str:
+    """What the only box of a text holds that ends it; empty where rules have to look."""
+    end = text.find("}", at + 7)
+    if end < 0 or text.find("{", at + 7, end) >= 0:
+        end = closing_brace(text, at + 7) or -1
+    if end < 0 or len(text) - end > _BEHIND or any(sign.isalnum() for sign in text[end + 1 :]):
+        return ""
+    content = text[at + 7 : end].strip()
+    if not content.strip(" ?._…") or text.find("box", 0, at) >= 0 or text.find("nswer", 0, max(0, at - _BESIDE)) >= 0:
+        return ""
+    return "" if "####" in text or _may_hold_control(text) else content
+
+
+def _may_hold_control(text: str) -> bool:
+    """Whether a tag, a control token, another question or the heading of a thought may stand in a text."""
+    if "roblem:" in text or names_a_question(text):
+        return True
+    if text.startswith(("Here", "analysis")) or (
+        not text.isascii() and ("\u25c1" in text or "\uff5c" in text or "\n问题" in text or "\n問題" in text)
+    ):
+        return True
+    for opening, letters in (("<", _TAGS), ("[", _BRACKETS)):
+        at, seen = text.find(opening), 0
+        while at >= 0:
+            seen += 1
+            if seen > _MOST_SIGNS or text[at + 1 : at + 2] in letters:
+                return True
+            at = text.find(opening, at + 1)
+    return False
