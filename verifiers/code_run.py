@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import operator
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -252,7 +253,9 @@ class Run:
         """Unknown, if a program that names a package in an import failed because it is not here."""
         found = _MISSING.search(why)
         text = self._program.texts[ran.compiled or 0]
-        if found is None or not re.search(rf"^[ \t]*(?:import|from)[ \t][^\n]*\b{found[1]}\b", text, re.MULTILINE):
+        if found is None or found[1] in sys.stdlib_module_names:
+            return None
+        if not re.search(rf"^[ \t]*(?:import|from)[ \t][^\n]*\b{found[1]}\b", text, re.MULTILINE):
             return None
         return Result(False, f"the package {found[1]} is not installed for programs: `packages`", "missing_package")
 

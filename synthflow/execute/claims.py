@@ -1,14 +1,22 @@
 """Two stages may want the same rollouts at the same time; each is sampled once all the same.
 
-Invariants: of the tasks of one process at most one samples a rollout at a time: the others wait, and find it in the
-journal. Where two processes sampled a rollout at the same time, the record that was journaled first counts for both.
+Invariants: of the tasks on one machine at most one samples a rollout at a time: the others wait, and find it in the
+journal. Processes of a machine wait for each other by locks on single bytes of a file, a byte a rollout, which the
+kernel gives back when a process dies. Where two machines sampled a rollout at the same time, the record that was
+journaled first counts for both.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from synthflow.contracts import SampleResult
@@ -28,12 +36,35 @@ def claimed(root: Path, rollouts: Collection[str]) -> Iterator[None]:
     with _changed:
         _changed.wait_for(lambda: _claimed.isdisjoint(mine))
         _claimed.update(mine)
+    places = sorted({_place(rollout) for rollout in rollouts})  # in one order, so that nobody waits in a circle
+    file = _file_of(root, os.getpid())
     try:
+        for place in places:
+            _lock(file, fcntl.LOCK_EX, place)
         yield
     finally:
+        for place in places:
+            _lock(file, fcntl.LOCK_UN, place)
         with _changed:
             _claimed.difference_update(mine)
             _changed.notify_all()
+
+
+@lru_cache(maxsize=64)
+def _file_of(root: Path, process: int) -> int:
+    """This process's one descriptor of a run's file of locks: closing any other would give back all of them."""
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
+    path = Path(tempfile.gettempdir()) / f"synthflow-{os.getuid()}-{name}.claims"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _place(rollout: str) -> int:
+    return int.from_bytes(hashlib.sha256(rollout.encode()).digest()[:7], "big")
+
+
+def _lock(file: int, how: int, place: int) -> None:
+    with contextlib.suppress(OSError):  # no locks here: then the record that was journaled first counts
+        fcntl.lockf(file, how, 1, place)
 
 
 def journaled_first(

@@ -157,7 +157,10 @@ def test_a_judge_behind_a_server_gives_real_verdicts(judged_run: Path, judge_ser
         stage: dict(rows.filter(pl.col("stage") == stage).select("rollout_id", "verdict").iter_rows())
         for stage in ("gold", "judged")
     }
-    assert of["judged"] == of["gold"], "it has the gold answer before its eyes"
+    read = {rollout for rollout, verdict in of["gold"].items() if verdict != "unknown"}
+    assert len(read) > 10 and {of["judged"][rollout] == of["gold"][rollout] for rollout in read} == {True}, (
+        "it has the gold answer before its eyes"
+    )
     assert Counter(of["judged"].values())["correct"] and Counter(of["judged"].values())["wrong"]
     pairs = rows.filter(pl.col("stage") == "pairs")
     assert {"correct", "wrong"} <= set(pairs["verdict"])

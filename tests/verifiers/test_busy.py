@@ -41,11 +41,12 @@ def _busy_processes() -> Iterator[None]:
             process.wait()
 
 
-def _verdicts() -> list[tuple[str, str | None]]:
+def _verdicts() -> list[str]:
+    """The verdicts; what is near its limit of CPU time may name that, or what else is not read, as the reason."""
     verifier = MathVerifier()
     judged = verifier.judge(_rows())
     verifier.close()
-    return [(judgement.verdict, judgement.reason) for judgement in judged]
+    return [judgement.verdict for judgement in judged]
 
 
 @pytest.mark.long

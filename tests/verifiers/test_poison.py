@@ -56,8 +56,8 @@ def test_texts_of_60_000_characters_are_read_in_no_time() -> None:
 def _poison(n: int) -> str:
     """Answers that hang, that fill the memory, that are refused from their text, and that are no text at all."""
     return (
-        f"\\cos({n}x+4)^{{300}}\\sin(x)^{{299}}+y",
-        f"({n}x+y+z+w)^{{900}}",
+        rf"\int_0^1 ({n}x+y+z+w)^{{900}} dx",
+        rf"\int_0^1 ({n}x+y+z+w)^{{901}} dx",
         f"{n}^{{9^{{9^9}}}}",
         "\ud800{" * n,
     )[n % 4]

@@ -45,6 +45,8 @@ def with_words(gold: Reading, answer: Reading) -> Found:
         )
         return Found("unsure", f"{words.meaning}, or no value") if doubtful else DIFFERENT
     truth = bool(words.parts & _TRUTHS)
+    if truth and not isinstance(other, Relation):
+        return Found("unsure", "yes or no beside what is neither")
     if closed(words) and (truth or not isinstance(other, Relation)) and not (truth and _may_be_truth(other)):
         formula = isinstance(other, Family) or (isinstance(other, Amount) and letters(other.tree))
         parity = _PARITY & {word for part in words.parts for word in part.split()}

@@ -62,6 +62,8 @@ _APPLIED = re.compile(  # x, a_n, f(x), P(A|B), (x, y), x mod 7, the total
     r"\d*[^\W\d_]+'*(?:_\{?[\w+−-]+\}?)?(?:\([^()]*\))?'*|\([^()]*\)|\\[a-z]+(?:\{[^{}]*\})*|[^\W\d_]+(?:_\{?\w+\}?)?\s?\\?(?:b?mod)\s?\w+"
     r"|[^\W\d_]+(?:\s[^\W\d_]+){1,4}|[^\W\d_]{1,3}\([^()]*\)(?:\s?[-+*/]\s?[^\W\d_]{1,3}\([^()]*\))*"
 )
+_ROOT = re.compile(r"[-+−±]?\s?(?:sqrt\b|[√∛π]|pi\b)")
+_MEMBER_ENDS = re.compile(r"\s*(?:,|and\b|or\b|[.;!*_]*\s*$)")
 _POLYNOMIAL = re.compile(r"[^\W\d_].*[+−-]|[+−-].*[^\W\d_]")
 _NAME = re.compile(r"[^\W\d_](?:'*|_\{?\w+\}?|\\[a-z]+)")
 
@@ -78,20 +80,11 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
     first = _whole_run(sentence, run, gold)
     if first is None:
         return None
-    parts, end, alternatives = [first[0]], first[1], False
-    last = at
-    for following in found[at + 1 :]:
-        between = sentence[end : following.start].strip("*_ ")
-        if not _JOINT.fullmatch(between or " ") or (between == "," and sentence[following.start] not in "$\\"):
-            break
-        alternatives = alternatives or "or" in between
-        if _MIXED.fullmatch(f"{parts[-1]} {between} {following.text}"):
-            return None  # two and a half, or two values
-        last += 1
-        parts.append(following.text)
-        end = following.end
-        if _CONTINUED.match(sentence, end):
-            return None
+    joined = _joined(sentence, found[at + 1 :], *first)
+    if joined is None:
+        return None
+    parts, end, alternatives = joined
+    last = at + len(parts) - 1
     if parts[-1].endswith("/") and (rate := _RATE.match(sentence, end)) is not None:
         parts[-1], behind, end = parts[-1][:-1].rstrip(), "", rate.end()  # $75/week
     else:
@@ -106,6 +99,31 @@ def value_at(sentence: str, found: Sequence[Run], at: int, gold: str | None = No
     if gold is not None and " for " in gold and (condition := _CONDITION.match(sentence, end)):
         behind, end = f"{behind} {condition.group().strip(' .*$')}", condition.end()
     return _listed(parts, alternatives) + behind, end
+
+
+def _joined(sentence: str, found: Sequence[Run], first: str, end: int) -> tuple[list[str], int, bool] | None:
+    """What commas, "and" and "or" join to a run: the parts, where they end, and whether they are alternatives.
+
+    None where a part may be a piece of something.
+    """
+    parts, alternatives = [first], False
+    for following in found:
+        between = sentence[end : following.start].strip("*_ ")
+        if not _JOINT.fullmatch(between or " "):
+            break
+        if between == "," and sentence[following.start] not in "$\\":
+            if not _ROOT.match(following.text):
+                break
+            if not _MEMBER_ENDS.match(sentence, following.end):
+                return None  # a member of the list, or another clause
+        alternatives = alternatives or "or" in between
+        if _MIXED.fullmatch(f"{parts[-1]} {between} {following.text}"):
+            return None  # two and a half, or two values
+        parts.append(following.text)
+        end = following.end
+        if _CONTINUED.match(sentence, end):
+            return None
+    return parts, end, alternatives
 
 
 def measured_on(sentence: str, run: Run, following: Run) -> bool:
@@ -156,7 +174,8 @@ def _whole_run(sentence: str, run: Run, gold: str | None) -> tuple[str, int] | N
 
 def _listed(parts: list[str], alternatives: bool) -> str:
     """The parts of one answer as a list; conditions stay joined by the word that joins them."""
-    if len(parts) > 1 and any(_outer_comma(part) and "=" in part for part in parts):
+    several = sum("=" in part for part in parts) > 1  # else the list goes on: x = 1, -1, sqrt(2)
+    if several and any(_outer_comma(part) and "=" in part for part in parts):
         parts = [part if part.startswith("(") else f"({part})" for part in parts]
     conditions = any(_RELATION.search(part) for part in parts)
     return (" or " if alternatives else " and " if conditions else ", ").join(parts)

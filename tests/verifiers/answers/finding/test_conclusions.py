@@ -7,6 +7,10 @@ import pytest
 from synthflow.verifiers.answers.finding.extract import find
 
 CONCLUDED = [
+    ("So the solutions are x = 1, -1, sqrt(2), -sqrt(2).", "1,-1", "x = 1, -1, sqrt(2), -sqrt(2)"),
+    ("So the solutions are 3, sqrt(5) and 7.", "3", "3, sqrt(5), 7"),
+    ("Thus x = 4, -√3, √3", "4", "x = 4, -√3, √3"),
+    ("The angles are 2, pi, 3.", "2", "2, pi, 3"),
     ("Therefore, there are 239 such strings of length 6.", "239", "239 strings"),
     ("So, the smallest value of f(x) is 2, and it occurs when x = 0.", "2", "2"),
     ("So the smallest value of (a^2+b^2)/(a+b)^2 is 1/2. This value is achieved when a = b.", "1/2", "1/2"),
