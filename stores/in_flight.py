@@ -15,16 +15,14 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from synthflow.stores.files import no_space_is_clear
-from synthflow.stores.journal import attempt_of, segments
-
-SUFFIX = ".open"
+from synthflow.stores.segments import NOTES, attempt_of
 
 
 def _me() -> str:
@@ -44,7 +42,7 @@ class InFlightLog:
     """The notes beside one journal segment. Thread-safe: a note is one write."""
 
     def __init__(self, segment: Path) -> None:
-        self.path = segment.with_suffix(SUFFIX)
+        self.path = segment.with_suffix(NOTES)
         self._fd: int | None = None
 
     def _note(self, line: str) -> None:
@@ -55,13 +53,14 @@ class InFlightLog:
                 line = f"{_me()}\n{line}"
             os.write(self._fd, f"{line}\n".encode())
 
-    def opened(self, rollout_id: str, *, alone: bool = False) -> None:
-        """A request is about to be handed in; `alone` if nothing else is in flight meanwhile.
+    def opened(self, *rollout_ids: str, alone: bool = False) -> None:
+        """Requests are about to be handed in; `alone` if nothing else is in flight meanwhile.
 
         Raises:
             NoSpace: if the disk is full.
         """
-        self._note(f"{'*' if alone else '+'}{rollout_id}")
+        sign = "*" if alone else "+"
+        self._note("\n".join(f"{sign}{rollout_id}" for rollout_id in rollout_ids))
 
     def failed(self, rollout_id: str) -> None:
         """It failed by itself: no death is its fault."""
@@ -91,21 +90,21 @@ class Deaths:
     loading: int = 0
 
 
-def deaths(folder: Path, problem_ids: Collection[str], wanted: Collection[str], attempt: int) -> Deaths:
+def deaths(notes: Iterable[Path], wanted: Collection[str], attempt: int) -> Deaths:
     """What the notes of dead processes of one attempt say about the `wanted` rollouts, which have no result."""
     found, want = Deaths(), set(wanted)
-    for path in segments(folder, problem_ids, SUFFIX):
+    for path in notes:
         if attempt_of(path.name) != attempt:
             continue
         try:
             whole, _, _ = path.read_text("utf-8", "replace").rpartition("\n")
         except FileNotFoundError:  # its task ended meanwhile
             continue
-        owner, *notes = whole.split("\n")
+        owner, *lines = whole.split("\n")
         if _lives(owner):
             continue
-        found.loading += notes.count("^") - notes.count("v")
-        for note in notes:
+        found.loading += lines.count("^") - lines.count("v")
+        for note in lines:
             sign, rollout = note[:1], note[1:]
             if rollout in want:
                 found.seen[rollout] += -1 if sign == "-" else 1
@@ -115,6 +114,6 @@ def deaths(folder: Path, problem_ids: Collection[str], wanted: Collection[str], 
 
 def forget_notes(folder: Path, attempt: int) -> None:
     """Remove the notes of the attempts before one: nobody asks for them any more."""
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in folder.glob(f"*{NOTES}"):
         if attempt_of(path.name) < attempt:
             path.unlink(missing_ok=True)

@@ -1,11 +1,12 @@
 """The sampling journal: a finished rollout is on disk before it is anything else.
 
-Append-only segments, one a writer, each named by the range of problem ids it was opened for, so that whoever needs
-the rollouts of some problems reads only the segments whose range overlaps theirs: no index, no memory-mapped
-database, and partitions may be regrouped between attempts. A line is a CRC-32 of its JSON, a space, the JSON. A line
-that does not check is owed again, never an error. Records are matched by rollout_id; of two records of one rollout
-the earlier in time counts, so what was read once is read again. Only what was asked again after a refusal has two that
-differ: there an answer counts before what is none.
+Append-only segments, one a writer, each named by the range of problem ids it was opened for (`segments`), so that
+whoever needs the rollouts of some problems reads only the segments whose range overlaps theirs: no index, no
+memory-mapped database, and partitions may be regrouped between attempts. A line is a CRC-32 of its JSON, a space, the
+JSON. A line that does not check is owed again, never an error. Records are matched by rollout_id; of two records of one
+rollout the earlier in time counts, so what was read once is read again. Only what was asked again after a refusal has
+two that differ: there an answer counts before what is none. Lines are what engines hand to stages, too (`results`): a
+result is encoded once, where it came, and decoded once, where its row is made.
 
 A record reaches the kernel before `append` returns, which survives `kill -9`; it reaches the disk within a second,
 or when the segment is closed.
@@ -13,15 +14,15 @@ or when the segment is closed.
 
 from __future__ import annotations
 
-import base64
 import os
 import threading
 import time
 import zlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
 
 import numpy as np
 import orjson
@@ -29,16 +30,21 @@ from numpy.typing import NDArray
 
 from synthflow.contracts import UNANSWERED, SampleResult
 from synthflow.stores.files import no_space_is_clear
+from synthflow.stores.segments import attempt_of, new_name, segments
 
 _FSYNC_EVERY_S = 1.0
 
 
+def _text(raw: bytes) -> str:
+    return b2a_base64(raw, newline=False).decode("ascii")
+
+
 def _pack(values: Sequence[int] | Sequence[float] | None, dtype: str) -> str | None:
-    return None if values is None else base64.b64encode(np.asarray(values, dtype).tobytes()).decode("ascii")
+    return None if values is None else _text(np.asarray(values, dtype).tobytes())
 
 
 def _unpack(text: str | None, dtype: str) -> tuple[int, ...] | tuple[float, ...] | None:
-    return None if text is None else tuple(np.frombuffer(base64.b64decode(text), dtype).tolist())
+    return None if text is None else tuple(np.frombuffer(a2b_base64(text), dtype).tolist())
 
 
 def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
@@ -52,15 +58,15 @@ def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
             "id": result.rollout_id,
             "problem": problem_id,
             "t": at_ns,
-            # orjson refuses lone surrogates; hostile text keeps its content through surrogatepass
-            "text": base64.b64encode(result.text.encode("utf-8", "surrogatepass")).decode("ascii"),
+            # orjson refuses lone surrogates: hostile text keeps them in its bytes, words for people have question marks
+            "text": _text(result.text.encode("utf-8", "surrogatepass")),
             "finish": result.finish_reason,
             "tokens": _pack(result.token_ids, "<i4"),
             "logprobs": _pack(result.logprobs, "<f4"),
             "sampling_logprobs": _pack(result.sampling_logprobs, "<f4"),
             "n_tokens": result.n_tokens,
             "prompt_tokens": result.prompt_tokens,
-            "reason": result.reason,
+            "reason": None if result.reason is None else result.reason.encode("utf-8", "replace").decode(),
             "elapsed_s": result.elapsed_s,
             **(entropies if result.entropies is not None else {}),
             **({"notes": result.notes} if result.notes else {}),
@@ -75,12 +81,27 @@ def decode(line: bytes) -> tuple[int, SampleResult] | None:
     if not _is_whole(line):
         return None
     try:
-        record = orjson.loads(line[9:])
+        record = record_of(line)
     except ValueError:
         return None
-    return int(record["t"]), SampleResult(
+    return int(record["t"]), _result(record)
+
+
+def record_of(line: bytes) -> dict[str, Any]:
+    """The fields of a line that is whole, as they stand there."""
+    record: dict[str, Any] = orjson.loads(line[9:])
+    return record
+
+
+def result_of(line: bytes) -> SampleResult:
+    """The result in a line that is whole."""
+    return _result(record_of(line))
+
+
+def _result(record: Mapping[str, Any]) -> SampleResult:
+    return SampleResult(
         rollout_id=record["id"],
-        text=base64.b64decode(record["text"]).decode("utf-8", "surrogatepass"),
+        text=a2b_base64(record["text"]).decode("utf-8", "surrogatepass"),
         finish_reason=record["finish"],
         token_ids=_unpack(record["tokens"], "<i4"),  # type: ignore[arg-type]
         logprobs=_unpack(record["logprobs"], "<f4"),
@@ -94,35 +115,6 @@ def decode(line: bytes) -> tuple[int, SampleResult] | None:
         notes=tuple(record.get("notes", ())),
         answer_start=record.get("answer"),
     )
-
-
-def _range(problem_ids: Iterable[str]) -> tuple[str, str]:
-    ids = [p.partition("_")[2][:8] for p in problem_ids]
-    return min(ids), max(ids)
-
-
-def segments(folder: Path, problem_ids: Collection[str], suffix: str = ".jsonl") -> list[Path]:
-    """Segments (or what lies beside them) whose range overlaps that of `problem_ids`, oldest name first."""
-    if not problem_ids or not folder.is_dir():
-        return []
-    low, high = _range(problem_ids)
-    found = []
-    with os.scandir(folder) as entries:  # every lookup of every partition comes here: no Path is made of the others
-        for entry in entries:
-            first, _, last = entry.name.partition(".")[0].partition("-")
-            if first <= high and last >= low and entry.name.endswith(suffix):
-                found.append(entry.name)
-    return [folder / name for name in sorted(found)]
-
-
-def attempt_of(segment: str) -> int:
-    """The attempt that wrote a segment, from its name."""
-    return int(segment.split(".")[1].partition("-")[0])
-
-
-def _is_anothers(line: bytes, want: Collection[str]) -> bool:
-    """Whether a line is, by its head as `encode` writes it, of a rollout nobody wants: not worth decoding."""
-    return line[9:16] == b'{"id":"' and line[16 : line.find(b'"', 16)].decode("ascii", "replace") not in want
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -154,39 +146,55 @@ class Standing:
         return self.again.get(finish_reason, 0) <= attempt <= self.ended
 
 
-def lookup(
-    folder: Path,
-    problem_ids: Collection[str],
-    wanted: Collection[str],
-    skip: Collection[str] = (),
-    standing: Standing | None = None,
-) -> tuple[dict[str, SampleResult], list[str]]:
-    """Journaled results of the `wanted` rollouts, and the names of the segments that were read.
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What tells one record from another, read without decoding it."""
+
+    rollout_id: str
+    at_ns: int
+    finish_reason: str
+
+
+def _head_of(line: bytes, want: Collection[str]) -> _Head | None:
+    """The head of a whole record of a wanted rollout. In a line as `encode` writes it no text before these fields
+    holds a quotation mark."""
+    if line[9:16] == b'{"id":"':
+        rollout = line[16 : line.find(b'"', 16)].decode("ascii", "replace")
+        if rollout not in want or not _is_whole(line):
+            return None
+        start = line.find(b',"t":') + 5
+        return _Head(rollout, int(line[start : line.find(b",", start)]), finish_of(line))
+    found = decode(line)
+    if found is None or found[1].rollout_id not in want:
+        return None
+    return _Head(found[1].rollout_id, found[0], found[1].finish_reason)
+
+
+def find(paths: Iterable[Path], wanted: Collection[str], standing: Standing | None = None) -> dict[str, bytes]:
+    """The lines that count of the `wanted` rollouts in some segments.
 
     Args:
-        skip: names of segments known to hold nothing new.
         standing: which records without an answer count; None counts all.
     """
     want = set(wanted)
-    best: dict[str, tuple[tuple[bool, int], SampleResult]] = {}
-    read = []
-    for path in segments(folder, problem_ids):
-        if path.name in skip:
-            continue
-        read.append(path.name)
+    best: dict[str, tuple[tuple[bool, int], bytes]] = {}
+    for path in paths:
+        attempt = 0 if standing is None else attempt_of(path.name)
         for line in _lines(path):
-            if _is_anothers(line, want):
+            head = _head_of(line, want)
+            if head is None or (standing is not None and not standing.counts(head.finish_reason, attempt)):
                 continue
-            found = decode(line)
-            if found is None or found[1].rollout_id not in want:
-                continue
-            at, result = found
-            if standing is not None and not standing.counts(result.finish_reason, attempt_of(path.name)):
-                continue
-            known, order = best.get(result.rollout_id), (result.finish_reason in UNANSWERED, at)
+            known, order = best.get(head.rollout_id), (head.finish_reason in UNANSWERED, head.at_ns)
             if known is None or order < known[0]:
-                best[result.rollout_id] = (order, result)
-    return {rollout: result for rollout, (_, result) in best.items()}, read
+                best[head.rollout_id] = (order, line)
+    return {rollout: line for rollout, (_, line) in best.items()}
+
+
+def lookup(
+    folder: Path, problem_ids: Collection[str], wanted: Collection[str], standing: Standing | None = None
+) -> dict[str, SampleResult]:
+    """Journaled results of the `wanted` rollouts of some problems."""
+    return {key: result_of(line) for key, line in find(segments(folder, problem_ids), wanted, standing).items()}
 
 
 def answered(folder: Path, problem_ids: Collection[str], standing: Standing) -> NDArray[np.uint64]:
@@ -198,12 +206,12 @@ def answered(folder: Path, problem_ids: Collection[str], standing: Standing) -> 
             place(line[16:42].decode("ascii", "replace"))
             for line in _lines(path)
             if line[9:16] == b'{"id":"' and line[42:43] == b'"' and _is_whole(line)
-            and standing.counts(_finish_of(line), attempt)
+            and standing.counts(finish_of(line), attempt)
         ]  # fmt: skip
     return np.unique(np.asarray(found, np.uint64))
 
 
-def _finish_of(line: bytes) -> str:
+def finish_of(line: bytes) -> str:
     """The finish_reason of a line as `encode` writes it: no field before it holds a quotation mark."""
     start = line.find(b'"finish":"') + 10
     return line[start : line.find(b'"', start)].decode("ascii", "replace")
@@ -217,7 +225,7 @@ def tokens_spent(folder: Path) -> int:
             if _is_whole(line):
                 record = orjson.loads(line[9:])
                 n = record["n_tokens"]
-                total += len(base64.b64decode(record["text"])) if n is None else n
+                total += len(a2b_base64(record["text"])) if n is None else n
     return total
 
 
@@ -237,35 +245,45 @@ class JournalWriter:
     """One segment, opened for the problems of one sampling task. Thread-safe."""
 
     def __init__(self, folder: Path, problem_ids: Collection[str], attempt: int) -> None:
-        low, high = _range(problem_ids)
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{low}-{high}.{attempt:04d}-{time.time_ns():020d}-{uuid4().hex[:6]}.jsonl"
+        self.path = folder / new_name(problem_ids, attempt)
         self._lock = threading.Lock()
         self._fd: int | None = None
         self._synced_at = 0.0
 
-    def append(self, result: SampleResult, problem_id: str) -> None:
-        """Journal one result. On return it survives the death of this process.
+    def append(self, result: SampleResult, problem_id: str) -> bytes:
+        """As `append_all`, of one result."""
+        return self.append_all([(result, problem_id)])[0]
+
+    def append_all(self, results: Sequence[tuple[SampleResult, str]]) -> list[bytes]:
+        """Journal results, each with its problem's id, in one write; returns their lines.
+
+        On return they survive the death of this process.
 
         Raises:
-            NoSpace: if the disk is full; a partial line is cut off again.
+            NoSpace: if the disk is full; what was written of them is cut off again.
         """
         with self._lock, no_space_is_clear(self.path):
             if self._fd is None:
                 self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            line = encode(result, problem_id, time.time_ns())
-            size = os.fstat(self._fd).st_size
+            now = time.time_ns()
+            lines = [encode(result, problem_id, now) for result, problem_id in results]
+            size, data = os.fstat(self._fd).st_size, b"".join(lines)
             try:
-                written = os.write(self._fd, line)
-                while written < len(line):
-                    written += os.write(self._fd, line[written:])
+                written = os.write(self._fd, data)
+                while written < len(data):
+                    written += os.write(self._fd, data[written:])
             except OSError:
                 os.ftruncate(self._fd, size)
                 raise
-            now = time.monotonic()
-            if now - self._synced_at > _FSYNC_EVERY_S:
-                os.fsync(self._fd)
-                self._synced_at = now
+            self._sync()
+        return [line[:-1] for line in lines]
+
+    def _sync(self) -> None:
+        now = time.monotonic()
+        if self._fd is not None and now - self._synced_at > _FSYNC_EVERY_S:
+            os.fsync(self._fd)
+            self._synced_at = now
 
     def close(self) -> None:
         with self._lock:

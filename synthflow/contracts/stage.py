@@ -112,7 +112,7 @@ class Services(Protocol):
 
     def identity(self, policy: str) -> PolicyIdentity: ...
 
-    def sample(self, requests: Sequence[SampleRequest], policy: str) -> list[SampleResult]:
+    def sample(self, requests: Sequence[SampleRequest], policy: str) -> Sequence[SampleResult]:
         """Sample, or score given tokens, in the order of `requests`; what is journaled already is not asked again.
 
         Raises:

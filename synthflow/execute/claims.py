@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from synthflow.contracts import SampleResult
-from synthflow.stores.journal import Standing, lookup, segments
+from synthflow.stores.journal import Standing, find
+from synthflow.stores.segments import segments
 
 CLOCKS_DIFFER_S = 60.0
 """How far the clock of a network disk may be behind ours: our default."""
@@ -74,16 +74,13 @@ def journaled_first(
     own: Path,
     since: float,
     standing: Standing | None = None,
-) -> dict[str, SampleResult]:
-    """The first record of each rollout, where another process may have journaled some; empty where none did.
+) -> dict[str, bytes]:
+    """The line of each rollout's first record, where another process may have journaled some; empty where none did.
 
     Args:
         own: the segment that this task wrote.
         since: Unix time at which it began: segments that nobody has written to since hold nothing new.
     """
     overlapping = segments(folder, problem_ids)
-    others = {p.name for p in overlapping if p != own and p.stat().st_mtime >= since - CLOCKS_DIFFER_S}
-    if not others:
-        return {}
-    unchanged = {p.name for p in overlapping} - others - {own.name}
-    return lookup(folder, problem_ids, rollouts, unchanged, standing)[0]
+    others = [p for p in overlapping if p != own and p.stat().st_mtime >= since - CLOCKS_DIFFER_S]
+    return find([own, *others], rollouts, standing) if others else {}

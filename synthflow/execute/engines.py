@@ -53,15 +53,17 @@ class Slots:
         self._most, self._open = most, 0
         self._changed = threading.Condition()
 
-    def take(self) -> None:
-        """Wait for a free slot and take it."""
+    def take(self, wanted: int = 1) -> int:
+        """Wait for a free slot, and take it and others that are free, up to so many; says how many."""
         with self._changed:
             self._changed.wait_for(lambda: self._open < self._most)
-            self._open += 1
+            taken = min(wanted, self._most - self._open)
+            self._open += taken
+            return taken
 
-    def release(self) -> None:
+    def release(self, slots: int = 1) -> None:
         with self._changed:
-            self._open -= 1
+            self._open -= slots
             self._changed.notify_all()
 
     def wait_until_none(self) -> None:

@@ -1,6 +1,6 @@
 """An engine task: sample what is not journaled yet, and let no failure cost more than it must.
 
-A result is journaled in the thread that produced it, before anyone sees it. Failures are of four kinds. A request that
+A result is journaled before anyone sees it. Failures are of four kinds. A request that
 fails for reasons of infrastructure is retried with back-off; one that still fails while the engine answers others is
 recorded as `failed`, and the rest goes on. One that is refused, or truncated, has a result like any other. When too
 many fail or are refused, the task stops early with the server's words. One that was in flight when the engine died is
@@ -25,7 +25,8 @@ from synthflow.execute.stopping import Stopped, StopWatch, logs_of
 from synthflow.execute.suspects import Group, is_poison, next_group, poison, probe
 from synthflow.execute.tasks import EngineTask
 from synthflow.stores.in_flight import Deaths, InFlightLog, deaths
-from synthflow.stores.journal import JournalWriter, lookup
+from synthflow.stores.journal import JournalWriter, find
+from synthflow.stores.segments import listing
 
 BACKOFF_S = (0.5, 2.0, 8.0, 20.0)
 PROBES_S = (0.0, 6.0)
@@ -34,8 +35,8 @@ MOST_LOADS = 4
 """Times that a worker may die while it loads a model."""
 
 
-def run_engine_task(task: EngineTask) -> list[SampleResult]:
-    """Sample what is not journaled yet; return results in the order of the requests.
+def run_engine_task(task: EngineTask) -> list[bytes]:
+    """Sample what is not journaled yet; return the journal's lines in the order of the requests.
 
     Raises:
         InfrastructureError: if requests are still owed after the retries, or too many fail.
@@ -45,19 +46,22 @@ def run_engine_task(task: EngineTask) -> list[SampleResult]:
         return _run_claimed(task)
 
 
-def _run_claimed(task: EngineTask) -> list[SampleResult]:
+def _run_claimed(task: EngineTask) -> list[bytes]:
     context, folder, began = task.context, task.context.root / "journal", time.time()
     problem_ids = {r.problem_id for r in task.requests}
-    wanted = [r.rollout_id for r in task.requests]
-    results, _ = lookup(folder, problem_ids, wanted, task.read_segments, task.standing)
-    owed = [r for r in task.requests if r.rollout_id not in results]
+    known = listing(folder, context.token, alone=context.one_engine)
+    known.look()
+    unread = [path for path in known.segments(problem_ids) if path.name not in task.read_segments]
+    lines = find(unread, [r.rollout_id for r in task.requests], task.standing)
+    owed = [r for r in task.requests if r.rollout_id not in lines]
     if owed:
-        known = deaths(folder, problem_ids, [r.rollout_id for r in owed], context.attempt)
+        died = deaths(known.notes(problem_ids), [r.rollout_id for r in owed], context.attempt)
         writer = JournalWriter(folder, problem_ids, context.attempt)
-        answered = [r for r in task.requests if r.rollout_id in results]
-        sampler = Sampler(task, writer, Reporter(task.stage), known, answered)
+        known.wrote(writer.path)
+        answered = [r for r in task.requests if r.rollout_id in lines]
+        sampler = Sampler(task, writer, Reporter(task.stage), died, answered)
         try:
-            results.update(sampler.sample(owed))
+            lines.update(sampler.sample(owed))
         except SynthflowError as error:
             traceback.print_exception(error, file=sys.stderr)  # into the worker's log
             # What travels to the driver must not need the engine's libraries there.
@@ -65,9 +69,10 @@ def _run_claimed(task: EngineTask) -> list[SampleResult]:
             raise
         finally:
             sampler.close()
-        first = journaled_first(folder, problem_ids, [r.rollout_id for r in owed], writer.path, began, task.standing)
-        results.update(first)
-    return [results[r.rollout_id] for r in task.requests]
+        if not context.one_engine:
+            wanted = [r.rollout_id for r in owed]
+            lines.update(journaled_first(folder, problem_ids, wanted, writer.path, began, task.standing))
+    return [lines[r.rollout_id] for r in task.requests]
 
 
 class Sampler:
@@ -85,7 +90,7 @@ class Sampler:
         self._rate = ErrorRate(task.requests, task.context.max_error_rate, len(answered))
         self._log = InFlightLog(writer.path)
         self._watch = StopWatch(task.context.root, task.context.attempt)
-        self._results: dict[str, SampleResult] = {}
+        self._lines: dict[str, bytes] = {}
         self._poisoned, self._answered = 0, next(iter(answered), task.answered)
         self._words = "it died with its process"
 
@@ -94,8 +99,8 @@ class Sampler:
         self._log.close(keep=self._task.context.keep_notes)
         self._reporter.flush()
 
-    def sample(self, owed: Sequence[SampleRequest]) -> dict[str, SampleResult]:
-        """Results by rollout_id.
+    def sample(self, owed: Sequence[SampleRequest]) -> dict[str, bytes]:
+        """Lines of the journal by rollout_id.
 
         Raises:
             Stopped: if the run was asked to stop before its end.
@@ -104,7 +109,7 @@ class Sampler:
         host, left, tries = self._host(), list(owed), 0
         while left:
             done = self._pass(host, next_group(left, self._deaths))
-            left = [r for r in left if r.rollout_id not in self._results]
+            left = [r for r in left if r.rollout_id not in self._lines]
             if done.fatal is not None:
                 raise done.fatal
             if self._rate.exceeded:
@@ -115,10 +120,10 @@ class Sampler:
                 tries += 1
                 if tries > self._task.context.retries:
                     self._record_failed(host, done, tries)
-                    left = [r for r in left if r.rollout_id not in self._results]
+                    left = [r for r in left if r.rollout_id not in self._lines]
                 else:
                     self._wait(done, tries)
-        return self._results
+        return self._lines
 
     def _host(self) -> EngineHost:
         context = self._task.context
@@ -146,10 +151,8 @@ class Sampler:
             return self._open(host, group)
         else:
             done = self._alone(host, group)
-        self._results.update(done.results)
-        if self._answered is None:
-            ended = (r for r in group.requests if r.rollout_id in done.results)
-            self._answered = next((r for r in ended if _has_answer(done.results[r.rollout_id])), None)
+        self._lines.update(done.lines)
+        self._answered = self._answered or done.answered
         for request, error in done.felled:
             self._deaths.seen[request.rollout_id] += 1
             self._deaths.alone[request.rollout_id] += group.single
@@ -181,13 +184,12 @@ class Sampler:
     def _record_poison(self, request: SampleRequest) -> None:
         self._poisoned += 1
         most = self._task.context.max_error_rate
-        if self._poisoned >= MIN_ERRORS and self._poisoned > most * (len(self._results) + 1):
+        if self._poisoned >= MIN_ERRORS and self._poisoned > most * (len(self._lines) + 1):
             raise InfrastructureError(
                 f"stage {self._task.stage!r}: {self._poisoned} requests kill the engine; its last words: {self._words}"
             )
         result = poison(request, self._words)
-        self._writer.append(result, request.problem_id)
-        self._results[request.rollout_id] = result
+        self._lines[request.rollout_id] = self._writer.append(result, request.problem_id)
         self._reporter.count(sampled=1, poison=1)
 
     def _record_failed(self, host: EngineHost, done: Pass, tries: int) -> None:
@@ -205,8 +207,7 @@ class Sampler:
             prompt = len(request.prompt_token_ids or ())
             reason = f"no answer in {tries} attempts, while others were answered; the last: {error}"
             result = SampleResult(request.rollout_id, "", "failed", prompt_tokens=prompt, reason=reason)
-            self._writer.append(result, request.problem_id)
-            self._results[request.rollout_id] = result
+            self._lines[request.rollout_id] = self._writer.append(result, request.problem_id)
             self._reporter.count(sampled=1, failed=1)
 
     def _is_well(self, host: EngineHost, suspect: SampleRequest) -> bool:
@@ -217,7 +218,7 @@ class Sampler:
                 found = host.submit(probe(suspect, self._answered or host.answered)).result()
             except InfrastructureError:
                 continue
-            if _has_answer(found):
+            if found.finish_reason not in UNANSWERED:
                 return True
         return False
 
@@ -229,7 +230,3 @@ class Sampler:
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._watch.asked():
             time.sleep(0.1)
-
-
-def _has_answer(result: SampleResult) -> bool:
-    return result.finish_reason not in UNANSWERED

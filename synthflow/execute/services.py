@@ -6,14 +6,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import UNANSWERED, Judgement, PolicyIdentity, Question, Renderer, SampleRequest, SampleResult
+from synthflow.contracts import UNANSWERED, Judgement, PolicyIdentity, Question, Renderer, SampleRequest
 from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
 from synthflow.execute.unanswered import Heard
 from synthflow.ids import canonical, content_id
-from synthflow.stores.journal import attempt_of, lookup
+from synthflow.stores.journal import find, finish_of
+from synthflow.stores.results import Results
+from synthflow.stores.segments import attempt_of, listing
 
 if TYPE_CHECKING:
     from synthflow.verifiers.workers.sharing import SharedVerifier
@@ -62,30 +64,32 @@ class WorkerServices:
     def identity(self, policy: str) -> PolicyIdentity:
         return self._context.identities[policy]
 
-    def sample(self, requests: Sequence[SampleRequest], policy: str) -> list[SampleResult]:
-        problem_ids = {r.problem_id for r in requests}
+    def sample(self, requests: Sequence[SampleRequest], policy: str) -> Results:
+        context, problem_ids = self._context, {r.problem_id for r in requests}
         ids = [r.rollout_id for r in requests]
-        standing = self._context.standing(policy)
-        known, read = lookup(self._context.root / "journal", problem_ids, ids, standing=standing)
+        names = listing(context.root / "journal", context.token)
+        names.look()
+        read = names.segments(problem_ids)
+        known = find(read, ids, context.standing(policy))
         owed = tuple(r for r in requests if r.rollout_id not in known)
         if known:
             self._reporter.count(from_journal=len(known))
-        if owed and self._context.journal_only:
+        if owed and context.journal_only:
             what = f"{len(owed)} of {len(ids)} samples are not in the journal, and nothing is to be sampled now"
             raise InfrastructureError(f"stage {self._stage!r}: {what}")
         if owed:
             # Segments of this attempt may still be written to, by a stage that samples the same at the same time.
-            old = frozenset(name for name in read if attempt_of(name) < self.attempt)
+            old = frozenset(path.name for path in read if attempt_of(path.name) < self.attempt)
             answered = (r for r in requests if r.rollout_id in known)
-            has_answer = next((r for r in answered if known[r.rollout_id].finish_reason not in UNANSWERED), None)
-            task = EngineTask(self._context, policy, self._stage, owed, old, has_answer)
-            known.update((r.rollout_id, r) for r in self._on_engine(task))
+            has_answer = next((r for r in answered if finish_of(known[r.rollout_id]) not in UNANSWERED), None)
+            task = EngineTask(context, policy, self._stage, owed, old, has_answer)
+            known.update(zip((r.rollout_id for r in owed), self._on_engine(task), strict=True))
         self._reporter.flush()
-        results = [known[rollout] for rollout in ids]
+        results = Results([known[rollout] for rollout in ids])
         self.heard.add(requests, results)
         return results
 
-    def _on_engine(self, task: EngineTask) -> list[SampleResult]:
+    def _on_engine(self, task: EngineTask) -> list[bytes]:
         from distributed import KilledWorker, get_worker, worker_client
 
         try:
@@ -101,8 +105,8 @@ class WorkerServices:
                     run_engine_task, task, key=f"{key}-{hand_over}", resources={ENGINE: 1}, pure=False
                 )
                 try:
-                    results: list[SampleResult] = future.result()
-                    return results
+                    lines: list[bytes] = future.result()
+                    return lines
                 except KilledWorker as error:
                     last = error
             raise InfrastructureError(f"engine workers died under these requests again and again ({last})")

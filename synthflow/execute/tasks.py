@@ -28,6 +28,7 @@ class RunContext:
     Attributes:
         token: tells this attempt from others on the same scheduler, whatever their directories and specs.
         journal_only: what is not journaled may not be sampled.
+        one_engine: no process but one samples, so nobody else writes into the journal.
         keep_notes: the notes of what was handed to engines stay.
         ended: the last attempt before this one that ended, or whose records without an answer count as if it had.
         again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
@@ -44,6 +45,7 @@ class RunContext:
     requests_in_flight: int | None = None
     token: str = ""
     journal_only: bool = False
+    one_engine: bool = False
     keep_notes: bool = False
     ended: int = 0
     again: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

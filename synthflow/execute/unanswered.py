@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synthflow.contracts import UNANSWERED, SampleRequest, SampleResult
+from synthflow.contracts import UNANSWERED, SampleRequest
 from synthflow.errors import Incomplete
 from synthflow.execute.error_rate import too_many
 from synthflow.schema import REJECTS
 from synthflow.stores.manifest import SAMPLED, Manifest
+from synthflow.stores.results import Results
 from synthflow.stores.shards import read_shard
 
 UNASKED = "not asked"
@@ -32,11 +33,12 @@ class Heard:
         self._without: dict[str, tuple[str, str]] = {}  # rollout_id -> problem_id, reason
         self.notes: Counter[str] = Counter()
 
-    def add(self, requests: Sequence[SampleRequest], results: Sequence[SampleResult]) -> None:
-        for request, result in zip(requests, results, strict=True):
-            self.notes.update(result.notes)
-            if result.finish_reason in UNANSWERED:
-                words = f"{result.finish_reason}: {result.reason or 'no reason given'}"
+    def add(self, requests: Sequence[SampleRequest], results: Results) -> None:
+        for at in results.with_notes():
+            self.notes.update(results[at].notes)
+        for at, (request, ending) in enumerate(zip(requests, results.finish_reasons(), strict=True)):
+            if ending in UNANSWERED:
+                words = f"{ending}: {results[at].reason or 'no reason given'}"
                 self._without[request.rollout_id] = (request.problem_id, words[:_WORDS])
 
     def rejects(self, outputs: Mapping[str, pa.Table], stage_id: str) -> pa.Table:

@@ -51,7 +51,7 @@ class RolloutIds:
         return SampleRequest(rollout, problem, messages, tokens, params, ids.rollout_seed(rollout))
 
 
-def ask(requests: Sequence[SampleRequest], policy: str, services: Services) -> list[SampleResult]:
+def ask(requests: Sequence[SampleRequest], policy: str, services: Services) -> Sequence[SampleResult]:
     """What a policy of the spec, by its name, answers: one result a request, in order; of no request nothing is asked.
 
     Raises:

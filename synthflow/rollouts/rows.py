@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,6 +12,8 @@ import pyarrow as pa
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
 from synthflow.ids import canonical, sampling_id, text_hash
 from synthflow.schema import ROLLOUTS
+from synthflow.schema.types import I32S, MESSAGES
+from synthflow.stores.results import Results
 from synthflow.verifiers.answers.finding.thoughts import thoughts
 
 
@@ -53,10 +55,13 @@ def utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def thought_and_answer(completion: str, result: SampleResult) -> list[dict[str, Any]] | None:
-    """Thoughts and what is said between and after them, tiling the text; None where there is no thought."""
-    told = result.answer_start
-    ends = [end for span in ([(0, told)] if told is not None else thoughts(completion)) for end in span]
+def thought_and_answer(completion: str, answer_start: int | None) -> list[dict[str, Any]] | None:
+    """Thoughts and what is said between and after them, tiling the text; None where there is no thought.
+
+    Args:
+        answer_start: where the answer begins, if the policy's thought was told apart from it.
+    """
+    ends = [end for span in ([(0, answer_start)] if answer_start is not None else thoughts(completion)) for end in span]
     if not ends:
         return None
     edges = [0, *ends, len(completion)]
@@ -73,40 +78,52 @@ def rollout_rows(
     sampling: str,
     stage_id: str,
 ) -> pa.Table:
-    """The rollouts table of a sampling stage, one row a request, in order."""
-    rows: list[dict[str, Any]] = []
-    for ask, result in zip(drawn, results, strict=True):
-        request = ask.request
-        completion = utf8(result.text)
-        rows.append(
-            {
-                "rollout_id": request.rollout_id,
-                "problem_id": request.problem_id,
-                "policy_id": policy_id,
-                "round": round_,
-                "sampling_id": sampling,
-                "prefix_id": ask.prefix_id,
-                "index": ask.index,
-                "seed": request.seed,
-                "stage_id": stage_id,
-                "parent_rollout_id": ask.parent_rollout_id,
-                "branch_step": ask.branch_step,
-                "branch_token": ask.branch_token,
-                "condition": ask.condition,
-                "artifact_id": ask.artifact_id,
-                "turn": ask.turn,
-                "prompt": _messages(request.messages),
-                "train_prompt": None if ask.train_prompt is None else _messages(ask.train_prompt),
-                "completion": completion,
-                "completion_hash": text_hash(completion),
-                "prompt_token_ids": request.prompt_token_ids,
-                "token_ids": result.token_ids,
-                "logprobs": result.logprobs,
-                "sampling_logprobs": result.sampling_logprobs,
-                "author_spans": thought_and_answer(completion, result),
-                "finish_reason": result.finish_reason,
-                "n_tokens": result.n_tokens,
-                "on_policy": ask.on_policy,
-            }
-        )
-    return ROLLOUTS.from_rows(rows)
+    """The rollouts table of a sampling stage, one row a request, in order.
+
+    Raises:
+        ValueError: if there are more requests than results, or fewer.
+    """
+    rows = [(ask, ask.request) for ask, _ in zip(drawn, range(len(results)), strict=True)]
+    got = Results.of(results).columns()
+    texts = [utf8(text) for text in got.texts]
+    return ROLLOUTS.from_columns(
+        len(rows),
+        {
+            "rollout_id": [request.rollout_id for _, request in rows],
+            "problem_id": [request.problem_id for _, request in rows],
+            "policy_id": policy_id,
+            "round": round_,
+            "sampling_id": sampling,
+            "prefix_id": [ask.prefix_id for ask, _ in rows],
+            "index": [ask.index for ask, _ in rows],
+            "seed": [request.seed for _, request in rows],
+            "stage_id": stage_id,
+            "parent_rollout_id": [ask.parent_rollout_id for ask, _ in rows],
+            "branch_step": [ask.branch_step for ask, _ in rows],
+            "branch_token": [ask.branch_token for ask, _ in rows],
+            "condition": [ask.condition for ask, _ in rows],
+            "artifact_id": [ask.artifact_id for ask, _ in rows],
+            "turn": [ask.turn for ask, _ in rows],
+            "prompt": _once([request.messages for _, request in rows], _messages, MESSAGES),
+            "train_prompt": _once([ask.train_prompt for ask, _ in rows], _messages, MESSAGES),
+            "completion": texts,
+            "completion_hash": [text_hash(text) for text in texts],
+            "prompt_token_ids": _once([request.prompt_token_ids for _, request in rows], None, I32S),
+            "token_ids": got.token_ids,
+            "logprobs": got.logprobs,
+            "sampling_logprobs": got.sampling_logprobs,
+            "author_spans": [thought_and_answer(*one) for one in zip(texts, got.answer_starts, strict=True)],
+            "finish_reason": got.finish_reasons,
+            "n_tokens": got.n_tokens,
+            "on_policy": [ask.on_policy for ask, _ in rows],
+        },
+    )
+
+
+def _once(values: Sequence[Any], made: Callable[[Any], Any] | None, as_type: pa.DataType) -> pa.Array[Any]:
+    """A column in which rows share objects, such as the prompt of a problem: each object is converted once."""
+    place: dict[int, int] = {}
+    chosen = [place.setdefault(id(value), len(place)) for value in values]
+    different = list({id(value): value for value in values}.values())
+    plain = [value if value is None or made is None else made(value) for value in different]
+    return pa.array(plain, as_type).take(pa.array(chosen, pa.int32()))

@@ -30,7 +30,7 @@ from synthflow.execute.suspects import Group
 from synthflow.execute.tasks import EngineTask, RunContext
 from synthflow.ids import canonical
 from synthflow.stores.in_flight import InFlightLog, deaths, forget_notes
-from synthflow.stores.journal import JournalWriter, lookup
+from synthflow.stores.journal import JournalWriter, lookup, result_of
 
 POLICY = PolicyConfig(backend="fake", model="fake")
 
@@ -48,7 +48,7 @@ def run(root: Path, engine: FakeEngine, asked: list[SampleRequest], slots: int =
     task = EngineTask(made, "default", "rollouts", tuple(asked), frozenset())
     engines._hosts[canonical(POLICY)] = host_of(engine, slots)
     try:
-        return run_engine_task(task)
+        return [result_of(line) for line in run_engine_task(task)]
     finally:
         engines._hosts.clear()
 
@@ -74,9 +74,9 @@ def test_tasks_hand_in_one_after_the_other_within_the_bound(tmp_path: Path, slot
         ids = [r.rollout_id for r in asked]
         at = engine.asked.index(ids[0])
         assert engine.asked[at : at + 40] == ids, "a task's requests lie next to each other"
-        assert set(state.results) == set(ids) and not state.owed
-        journaled, _ = lookup(tmp_path / "journal", {asked[0].problem_id}, ids)
-        assert journaled == state.results
+        assert set(state.lines) == set(ids) and not state.owed
+        journaled = lookup(tmp_path / "journal", {asked[0].problem_id}, ids)
+        assert journaled == {key: result_of(line) for key, line in state.lines.items()}
     assert engine.most_open <= slots
 
 
@@ -92,7 +92,7 @@ def test_what_two_tasks_want_at_the_same_time_is_sampled_once(tmp_path: Path) ->
         engines._hosts.clear()
     assert sorted(engine.asked) == sorted(r.rollout_id for r in asked)
     for task, results in zip(tasks, done, strict=True):
-        assert [r.rollout_id for r in results] == [r.rollout_id for r in task.requests]
+        assert [result_of(line).rollout_id for line in results] == [r.rollout_id for r in task.requests]
 
 
 def test_of_what_two_processes_sampled_the_first_record_counts(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_of_what_two_processes_sampled_the_first_record_counts(tmp_path: Path) -
     results = run(tmp_path, Late(), asked)
     assert results[2] == first
     assert [r for i, r in enumerate(results) if i != 2] == [answer(r) for i, r in enumerate(asked) if i != 2]
-    journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
+    journaled = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
     assert [journaled[r.rollout_id] for r in asked] == results
 
 
@@ -128,7 +128,7 @@ def test_whatever_its_ending_what_came_back_is_journaled(tmp_path: Path) -> None
 
     results = run(tmp_path, Ending(), asked)
     assert {result.rollout_id: result.finish_reason for result in results} == endings
-    assert lookup(tmp_path / "journal", {"p_0"}, endings)[0] == {result.rollout_id: result for result in results}
+    assert lookup(tmp_path / "journal", {"p_0"}, endings) == {result.rollout_id: result for result in results}
 
 
 def test_failures_are_owed_and_the_rest_is_journaled(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_failures_are_owed_and_the_rest_is_journaled(tmp_path: Path) -> None:
     fails = frozenset(r.rollout_id for r in asked[::3])
     state = one_pass(host_of(FakeEngine(fails=fails), 4), tmp_path, asked)
     assert {r.rollout_id for r, _ in state.owed} == fails
-    assert set(state.results) == {r.rollout_id for r in asked} - fails
-    journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
-    assert journaled == state.results
+    assert set(state.lines) == {r.rollout_id for r in asked} - fails
+    journaled = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
+    assert journaled == {key: result_of(line) for key, line in state.lines.items()}
 
 
 def test_a_stop_keeps_what_is_in_flight_and_asks_no_more(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_stop_keeps_what_is_in_flight_and_asks_no_more(tmp_path: Path) -> None
         stop_file(tmp_path, 1).touch()
         done = [task.result(30) for task in running]
     assert len(engine.asked) < 800
-    assert sum(len(state.results) for state in done) == len(engine.asked)
+    assert sum(len(state.lines) for state in done) == len(engine.asked)
 
 
 def test_a_stop_leaves_the_task_with_requests_owed(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_high_error_rate_stops_early_with_the_last_words(tmp_path: Path) -> No
         run(tmp_path, engine, asked)
     assert len(engine.asked) < 300, "it stops during the pass, not after it"
     ids = [r.rollout_id for r in asked]
-    journaled, _ = lookup(tmp_path / "journal", {r.problem_id for r in asked}, ids)
+    journaled = lookup(tmp_path / "journal", {r.problem_id for r in asked}, ids)
     assert len(journaled) >= 100
 
 
@@ -200,7 +200,7 @@ def test_one_problem_of_twenty_never_stops_the_rest(how: str, n: int, tmp_path: 
     ended = "failed" if how == "fails" else "refused"
     assert [r.finish_reason for r in results] == [ended if r.rollout_id in bad else "stop" for r in results]
     assert {r.reason for r in results if r.rollout_id in bad} != {None}
-    journaled, _ = lookup(tmp_path / "journal", {r.problem_id for r in asked}, [r.rollout_id for r in asked])
+    journaled = lookup(tmp_path / "journal", {r.problem_id for r in asked}, [r.rollout_id for r in asked])
     assert [journaled[r.rollout_id] for r in asked] == results
 
 
@@ -223,7 +223,7 @@ def test_requests_that_fail_when_nothing_is_answered_are_owed(tmp_path: Path) ->
     engine = FakeEngine(fails=frozenset([*(r.rollout_id for r in asked[45:]), "r_probe"]))
     with pytest.raises(InfrastructureError, match="5 requests are owed after 3 retries; the last said: gone"):
         run(tmp_path, engine, asked)
-    journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
+    journaled = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
     assert len(journaled) == 45
 
 
@@ -244,7 +244,7 @@ def test_what_kills_the_engine_is_found_and_nothing_else_is_lost(
     assert [r.rollout_id for r in results] == [r.rollout_id for r in asked]
     assert {r.rollout_id for r in results if r.finish_reason == "poison"} == poison
     assert all(r == answer(q) for r, q in zip(results, asked, strict=True) if q.rollout_id not in poison)
-    journaled, _ = lookup(root / "journal", {asked[0].problem_id}, [r.rollout_id for r in asked])
+    journaled = lookup(root / "journal", {asked[0].problem_id}, [r.rollout_id for r in asked])
     assert [journaled[r.rollout_id] for r in asked] == results, "poison is recorded like any other outcome"
     # Two deaths among the others, one for each halving, two alone; and the first start.
     assert engine.starts - 1 <= len(poison) * (4 + math.ceil(math.log2(max(2, min(n, slots)))))
@@ -270,7 +270,7 @@ def test_an_engine_that_answers_nothing_poisons_nobody(tmp_path: Path) -> None:
     engine = FakeEngine(poison=frozenset([*(r.rollout_id for r in asked), "r_probe"]))
     with pytest.raises(InfrastructureError):
         run(tmp_path, engine, asked)
-    journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
+    journaled = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
     assert journaled == {}
 
 
@@ -297,7 +297,7 @@ def test_poison_that_kills_the_whole_worker_is_found_over_its_lives(tmp_path: Pa
             break
         assert worker.exitcode == 9 and lives < 12
     assert done.get(timeout=10) == ["poison" if r.rollout_id in poison else "stop" for r in asked]
-    journaled, _ = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
+    journaled = lookup(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked])
     assert len(journaled) == 40
 
 
@@ -321,9 +321,10 @@ def test_notes_tell_who_was_in_flight_when_a_process_died(tmp_path: Path) -> Non
     one.write_bytes(one.read_bytes() + b"+r_0_3")  # torn: no note
     mine = InFlightLog(JournalWriter(tmp_path / "journal", {"p_0"}, 1).path)
     mine.opened("r_0_4")  # this process lives: nothing of its died
-    found = deaths(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked], 1)
+    notes = list((tmp_path / "journal").glob("*.open"))
+    found = deaths(notes, [r.rollout_id for r in asked], 1)
     assert +found.seen == {"r_0_0": 2, "r_0_1": 2} and +found.alone == {"r_0_1": 2} and found.loading == 2
-    assert not +deaths(tmp_path / "journal", {"p_0"}, [r.rollout_id for r in asked], 2).seen, "of another attempt"
+    assert not +deaths(notes, [r.rollout_id for r in asked], 2).seen, "of another attempt"
     mine.close()
 
 
@@ -344,7 +345,7 @@ def test_notes_go_with_their_tasks_and_attempts(tmp_path: Path) -> None:
     process.join(30)
     note(1).close()
     [left] = folder.glob("*.open")
-    assert +deaths(folder, {"p_0"}, ["r_0_0"], 1).seen == {"r_0_0": 1}, "those of the dead are kept"
+    assert +deaths([left], ["r_0_0"], 1).seen == {"r_0_0": 1}, "those of the dead are kept"
     note(2).close(keep=True)
     forget_notes(folder, 2)
     assert not left.exists() and len(list(folder.glob("*.open"))) == 1

@@ -15,6 +15,7 @@ from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run
 from synthflow.schema import REJECTS
 from synthflow.spec import Pipeline
 from synthflow.stores.manifest import Commit, Manifest
+from synthflow.stores.results import Results
 from synthflow.stores.shards import Shard, write_shard
 
 STAGES = {
@@ -89,12 +90,14 @@ def test_who_had_no_answer_and_why_is_a_row_of_rejects() -> None:
     asked = [SampleRequest(f"r_{i}", "p_1", (), (1,), SamplingParams(), i) for i in range(4)]
     heard.add(
         asked,
-        [
-            SampleResult("r_0", "", "refused", reason="too \ud800 " + "long " * 200),
-            SampleResult("r_1", "x", "stop", notes=("seed was not sent",)),
-            SampleResult("r_2", "", "failed", reason="gone"),
-            SampleResult("r_3", "", "poison"),
-        ],
+        Results.of(
+            [
+                SampleResult("r_0", "", "refused", reason="too \ud800 " + "long " * 200),
+                SampleResult("r_1", "x", "stop", notes=("seed was not sent",)),
+                SampleResult("r_2", "", "failed", reason="gone"),
+                SampleResult("r_3", "", "poison"),
+            ]
+        ),
     )
     written = pa.table({"rollout_id": ["r_0", "r_1", "r_2"], "finish_reason": ["refused", "stop", "failed"]})
     rows = heard.rejects({"rollouts": written}, "e_1").to_pylist()

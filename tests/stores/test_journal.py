@@ -22,9 +22,9 @@ from synthflow.stores.journal import (
     encode,
     lookup,
     place,
-    segments,
     tokens_spent,
 )
+from synthflow.stores.segments import segments
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 RESULTS = st.builds(
@@ -95,7 +95,7 @@ def test_cut_at_every_byte_of_its_last_record_it_owes_only_that(tmp_path: Path) 
     wanted = [result(n).rollout_id for n in range(3)]
     for cut in range(last, len(whole)):
         writer.path.write_bytes(whole[:cut])
-        found, _ = lookup(tmp_path, [problem(1)], wanted)
+        found = lookup(tmp_path, [problem(1)], wanted)
         # Without its newline the line may already check: then it is whole.
         assert set(wanted[:2]) <= set(found) <= set(wanted)
         assert (wanted[2] in found) == (cut == len(whole) - 1)
@@ -128,8 +128,9 @@ def test_what_nobody_wants_is_not_decoded(tmp_path: Path, monkeypatch: pytest.Mo
         writer.append(result(n), problem(1))
     writer.close()
     decoded = []
-    monkeypatch.setattr(journal, "decode", lambda line: decoded.append(line) or decode(line))
-    found, _ = lookup(tmp_path, [problem(1)], [result(7).rollout_id, result(500).rollout_id])
+    real = journal.record_of
+    monkeypatch.setattr(journal, "record_of", lambda line: decoded.append(line) or real(line))
+    found = lookup(tmp_path, [problem(1)], [result(7).rollout_id, result(500).rollout_id])
     assert list(found.values()) == [result(7)]
     assert len(decoded) == 1
 
@@ -138,7 +139,7 @@ def test_of_two_records_of_one_rollout_the_earlier_counts(tmp_path: Path) -> Non
     for name, at, text in (("a", 20, "later"), ("b", 10, "earlier")):
         path = tmp_path / f"00000001-00000001.{name}.jsonl"
         path.write_bytes(encode(result(1, text), problem(1), at))
-    found, _ = lookup(tmp_path, [problem(1)], [result(1).rollout_id])
+    found = lookup(tmp_path, [problem(1)], [result(1).rollout_id])
     assert found[result(1).rollout_id].text == "earlier"
 
 
@@ -147,7 +148,7 @@ def test_an_answer_counts_before_an_earlier_refusal(tmp_path: Path) -> None:
     refused = replace(result(1, ""), finish_reason="refused", reason="no")
     for name, at, record in (("a", 10, refused), ("b", 20, result(1, "said")), ("c", 30, result(1, "again"))):
         (tmp_path / f"00000001-00000001.{name}.jsonl").write_bytes(encode(record, problem(1), at))
-    found, _ = lookup(tmp_path, [problem(1)], [refused.rollout_id])
+    found = lookup(tmp_path, [problem(1)], [refused.rollout_id])
     assert found[refused.rollout_id].text == "said"
 
 
@@ -162,7 +163,7 @@ def test_which_records_without_an_answer_count(ending: FinishReason, tmp_path: P
     ids = [result(n).rollout_id for n in (*range(1, 6), *range(11, 16))]
 
     def counted(standing: Standing) -> set[int]:
-        found, _ = lookup(tmp_path, [problem(1)], ids, standing=standing)
+        found = lookup(tmp_path, [problem(1)], ids, standing=standing)
         places = set(answered(tmp_path, [problem(1)], standing).tolist())
         assert places == {place(rollout) for rollout in found}, "a plan counts what a run finds"
         assert {result(n).rollout_id for n in range(11, 16)} <= set(found), "an answer always counts"
@@ -194,10 +195,7 @@ def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
     for t in threads:
         t.join()
     writer.close()
-    found, read = lookup(tmp_path, [problem(1)], [result(n).rollout_id for n in range(200)])
-    assert len(found) == 200
-    again, _ = lookup(tmp_path, [problem(1)], list(found), skip=read)
-    assert again == {}
+    assert len(lookup(tmp_path, [problem(1)], [result(n).rollout_id for n in range(200)])) == 200
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +220,7 @@ def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.Monkey
     assert writer.path.read_bytes() == before
     writer.append(result(3), problem(1))
     writer.close()
-    assert len(lookup(tmp_path, [problem(1)], [result(n).rollout_id for n in range(4)])[0]) == 2
+    assert len(lookup(tmp_path, [problem(1)], [result(n).rollout_id for n in range(4)])) == 2
 
 
 def test_what_was_answered_is_counted_by_place_and_what_it_took_in_tokens(tmp_path: Path) -> None:

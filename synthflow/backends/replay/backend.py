@@ -137,7 +137,7 @@ class ReplayBackend(Backend):
 
     def _scored(self, request: SampleRequest, recorded: list[Recorded]) -> SampleResult:
         wanted = [request.rollout_id]
-        journaled, _ = lookup(Path(self.policy.model).expanduser() / "journal", [request.problem_id], wanted)
+        journaled = lookup(Path(self.policy.model).expanduser() / "journal", [request.problem_id], wanted)
         if request.rollout_id in journaled:
             return journaled[request.rollout_id]
         prompt, score = request.prompt_token_ids or (), request.score or ()

@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 
 from synthflow.schema import TABLES
 from synthflow.stores.catalog.build import open_catalog
-from synthflow.stores.journal import decode, segments
+from synthflow.stores.journal import decode
 from synthflow.stores.manifest import Manifest
+from synthflow.stores.segments import segments
 from synthflow.stores.shards import read_shard
 from synthflow.workflows.pilot.choose import Chosen
 from synthflow.workflows.pilot.projection import Sampled, Vector

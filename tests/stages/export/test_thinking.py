@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from synthflow.contracts import PolicyIdentity, SampleResult
+from synthflow.contracts import PolicyIdentity
 from synthflow.rollouts.rows import thought_and_answer
 from synthflow.schema import TABLES
 from synthflow.stages.export.preference import ExportPreference
@@ -31,7 +31,7 @@ def thoughtful(tables: Any, thought: str) -> Any:
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         text = thought + row["completion"]
-        spans = thought_and_answer(text, SampleResult(row["rollout_id"], text, "stop"))
+        spans = thought_and_answer(text, None)
         tokens = [ord(c) for c in text]
         return row | {
             "completion": text, "completion_hash": text, "author_spans": spans, "token_ids": tokens,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pytest
 
 from support.toy_world import ToyRenderer, ToyServices, inputs_of, problem_row
-from synthflow.contracts import SampleResult
 from synthflow.errors import TemplateRefusal, UserError
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.rollouts.rows import thought_and_answer
@@ -64,5 +63,5 @@ def test_what_the_template_refuses_is_a_reject() -> None:
     ],
 )
 def test_a_thought_and_the_answer_after_it_tile_the_text(text: str, told: int | None, spans: object) -> None:
-    found = thought_and_answer(text, SampleResult("r_1", text, "stop", answer_start=told))
+    found = thought_and_answer(text, told)
     assert (found and [(s["author"], s["start"], s["end"]) for s in found]) == spans
