@@ -48,7 +48,7 @@ class ReplayOptions(TemplateOptions):
         "error", description="what becomes of a rollout that was not recorded: refused, or a stand-in"
     )
     delay_s: float = Field(0.0, ge=0, le=3600, description="seconds every request takes")
-    concurrency: int = Field(8, ge=1, le=1024, description="requests answered at once")
+    concurrency: int = Field(8, ge=1, le=1024, description="requests answered at once, where they take time")
     cache_mb: int = Field(16, ge=1, description="memory for recorded rollouts, in MiB")
     tokenizer: str | None = Field(
         None, description="demo, a model directory or a hub name: renders prompts, and the text of stand-ins"
@@ -65,7 +65,7 @@ class ReplayBackend(Backend):
         super().__init__(policy)
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self._problems: OrderedDict[str, list[Recorded]] = OrderedDict()
+        self._problems: OrderedDict[str, dict[str, Recorded]] = OrderedDict()
 
     @staticmethod
     def tokenizer_directory(policy: PolicyConfig) -> Path | None:
@@ -98,7 +98,14 @@ class ReplayBackend(Backend):
     def submit(self, request: SampleRequest) -> Future[SampleResult]:
         if self._pool is None:
             raise InfrastructureError("the replay backend is not started")
-        return self._pool.submit(self._answer, request)
+        if self.options.delay_s:
+            return self._pool.submit(self._answer, request)
+        future: Future[SampleResult] = Future()
+        try:
+            future.set_result(self._answer(request))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
     def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -106,7 +113,7 @@ class ReplayBackend(Backend):
             pool.shutdown(wait=True, cancel_futures=True)
             self._recording.close()
 
-    def _of_problem(self, problem_id: str) -> list[Recorded]:
+    def _of_problem(self, problem_id: str) -> dict[str, Recorded]:
         with self._lock:
             known = self._problems.get(problem_id)
             if known is None:
@@ -123,12 +130,11 @@ class ReplayBackend(Backend):
         except (OSError, UserError) as error:  # a file that vanished: the work is owed
             raise InfrastructureError(f"the recording cannot be read: {error}") from error
         if request.score is not None:
-            return self._scored(request, recorded)
-        for row in recorded:
-            if row.rollout_id == request.rollout_id:
-                return _as_recorded(row)
+            return self._scored(request, list(recorded.values()))
+        if request.rollout_id in recorded:
+            return _as_recorded(recorded[request.rollout_id])
         if self.options.missing == "resample":
-            return stand_in(request, recorded, self._renderer)
+            return stand_in(request, list(recorded.values()), self._renderer)
         return refusal(
             request,
             f"not in the recording: rollout {request.rollout_id} of problem {request.problem_id}; replay the run that "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ COLUMNS = (
     "rollout_id", "problem_id", "prefix_id", "prompt_token_ids", "token_ids", "logprobs", "sampling_logprobs",
     "completion", "finish_reason", "n_tokens", "author_spans",
 )  # fmt: skip
+_LISTS = ["prompt_token_ids", "token_ids", "logprobs", "sampling_logprobs"]
+_PLAIN = ["rollout_id", "prefix_id", "completion", "finish_reason", "n_tokens", "author_spans"]
 _ENTRY = np.dtype([("problem", "<u8"), ("file", "<u4"), ("group", "<u4")])
 
 
@@ -80,7 +82,7 @@ class Recording:
         self._model, self._cache_bytes = model, cache_bytes
         self._files = find_files(model)
         self._index: np.ndarray[Any, Any] | None = None
-        self._cache: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], _Group] = OrderedDict()
         self._lock = threading.Lock()
 
     def _open(self, path: Path, columns: Iterable[str]) -> pq.ParquetFile:
@@ -139,8 +141,8 @@ class Recording:
         index.sort(order=["problem", "file", "group"])
         self._index = index
 
-    def of_problem(self, problem_id: str) -> list[Recorded]:
-        """Everything recorded for a problem, sorted by rollout_id; the first of rows with one id."""
+    def of_problem(self, problem_id: str) -> dict[str, Recorded]:
+        """Everything recorded for a problem by rollout_id, in its order; the first of rows with one id."""
         assert self._index is not None
         key = np.uint64(_hash(problem_id))
         low, high = (np.searchsorted(self._index["problem"], key, side=side) for side in ("left", "right"))
@@ -148,22 +150,21 @@ class Recording:
             groups = [self._group(int(e["file"]), int(e["group"])) for e in self._index[low:high]]
         found: dict[str, Recorded] = {}
         for group in groups:
-            rows = group.filter(pc.field("problem_id") == problem_id)
-            for row in rows.to_pylist():
-                found.setdefault(row["rollout_id"], _recorded(row))
-        return [found[key] for key in sorted(found)]
+            for row in group.of_problem(problem_id):
+                found.setdefault(row.rollout_id, row)
+        return dict(sorted(found.items()))
 
-    def _group(self, file: int, group: int) -> pa.Table:
+    def _group(self, file: int, group: int) -> _Group:
         key = (file, group)
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
         with self._open(self._files[file], COLUMNS) as reader:
             table = reader.read_row_group(group, columns=list(COLUMNS))
-        self._cache[key] = table
-        while len(self._cache) > 1 and sum(t.nbytes for t in self._cache.values()) > self._cache_bytes:
+        self._cache[key] = _Group(table)
+        while len(self._cache) > 1 and sum(g.nbytes for g in self._cache.values()) > self._cache_bytes:
             self._cache.popitem(last=False)
-        return table
+        return self._cache[key]
 
     def close(self) -> None:
         """Forget what was read."""
@@ -171,20 +172,46 @@ class Recording:
             self._cache.clear()
 
 
-def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
-    return None if values is None else tuple(values)
+class _Group:
+    """A row group in memory: numbers are read from its columns' own buffers, row by row."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.nbytes = table.nbytes
+        self._plain = table.select(_PLAIN)
+        self._lists = [_Lists(table.column(name)) for name in _LISTS]
+        self._rows: dict[str, list[int]] = {}
+        for row, problem in enumerate(table.column("problem_id").to_pylist()):
+            self._rows.setdefault(str(problem), []).append(row)
+
+    def of_problem(self, problem_id: str) -> Iterator[Recorded]:
+        rows = self._rows.get(problem_id, [])
+        for row, plain in zip(rows, self._plain.take(rows).to_pylist(), strict=True):
+            prompt, tokens, logprobs, sampling_logprobs = (lists.of(row) for lists in self._lists)
+            thoughts = (span["end"] for span in plain["author_spans"] or () if span["author"] == "thought")
+            yield Recorded(
+                rollout_id=plain["rollout_id"],
+                first=plain["prefix_id"] == ids.NO_PREFIX,
+                prompt=prompt,
+                tokens=tokens,
+                logprobs=logprobs,
+                sampling_logprobs=sampling_logprobs,
+                text=plain["completion"],
+                finish_reason=plain["finish_reason"],
+                n_tokens=plain["n_tokens"],
+                answer_start=max(
+                    (s["end"] for s in plain["author_spans"] or () if s["author"] == "thought"), default=None
+                ),
+            )
 
 
-def _recorded(row: dict[str, Any]) -> Recorded:
-    return Recorded(
-        rollout_id=row["rollout_id"],
-        first=row["prefix_id"] == ids.NO_PREFIX,
-        prompt=_tuple(row["prompt_token_ids"]),
-        tokens=_tuple(row["token_ids"]),
-        logprobs=_tuple(row["logprobs"]),
-        sampling_logprobs=_tuple(row["sampling_logprobs"]),
-        text=row["completion"],
-        finish_reason=row["finish_reason"],
-        n_tokens=row["n_tokens"],
-        answer_start=max((s["end"] for s in row["author_spans"] or () if s["author"] == "thought"), default=None),
-    )
+class _Lists:
+    """A column of lists of numbers."""
+
+    def __init__(self, column: pa.ChunkedArray[Any]) -> None:
+        lists: Any = column.combine_chunks()
+        self._valid = lists.is_valid().to_numpy(zero_copy_only=False)
+        self._ends = lists.offsets.to_numpy()
+        self._values = lists.values.to_numpy()
+
+    def of(self, row: int) -> tuple[Any, ...] | None:
+        return tuple(self._values[self._ends[row] : self._ends[row + 1]].tolist()) if self._valid[row] else None
