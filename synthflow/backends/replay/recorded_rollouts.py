@@ -7,6 +7,7 @@ to a fixed number of bytes; the recording itself stays on disk. The order of fil
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -173,20 +174,22 @@ class Recording:
 
 
 class _Group:
-    """A row group in memory: numbers are read from its columns' own buffers, row by row."""
+    """A row group in memory, in the order of problems: numbers are read from its columns' own buffers, row by row."""
 
     def __init__(self, table: pa.Table) -> None:
+        problems = [str(problem) for problem in table.column("problem_id").to_pylist()]
+        order = sorted(range(len(problems)), key=problems.__getitem__)
+        if order != list(range(len(problems))):
+            table = table.take(pa.array(order))
+            problems = [problems[row] for row in order]
         self.nbytes = table.nbytes
-        self._plain = table.select(_PLAIN)
+        self._problems, self._plain = problems, table.select(_PLAIN)
         self._lists = [_Lists(table.column(name)) for name in _LISTS]
-        self._rows: dict[str, list[int]] = {}
-        for row, problem in enumerate(table.column("problem_id").to_pylist()):
-            self._rows.setdefault(str(problem), []).append(row)
 
     def of_problem(self, problem_id: str) -> Iterator[Recorded]:
-        rows = self._rows.get(problem_id, [])
-        for row, plain in zip(rows, self._plain.take(rows).to_pylist(), strict=True):
-            prompt, tokens, logprobs, sampling_logprobs = (lists.of(row) for lists in self._lists)
+        first, end = bisect_left(self._problems, problem_id), bisect_right(self._problems, problem_id)
+        for row, plain in enumerate(self._plain.slice(first, end - first).to_pylist(), first):
+            prompt, tokens, logprobs, sampling_logprobs = [lists.of(row) for lists in self._lists]
             thoughts = (span["end"] for span in plain["author_spans"] or () if span["author"] == "thought")
             yield Recorded(
                 rollout_id=plain["rollout_id"],
@@ -198,9 +201,7 @@ class _Group:
                 text=plain["completion"],
                 finish_reason=plain["finish_reason"],
                 n_tokens=plain["n_tokens"],
-                answer_start=max(
-                    (s["end"] for s in plain["author_spans"] or () if s["author"] == "thought"), default=None
-                ),
+                answer_start=max(thoughts, default=None),
             )
 
 
