@@ -15,7 +15,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,12 +30,27 @@ _claimed: set[tuple[Path, str]] = set()
 
 
 @contextmanager
-def claimed(root: Path, rollouts: Collection[str]) -> Iterator[None]:
-    """Hold these rollouts of a run, all at once, when no other task of this process holds one of them."""
+def claimed(root: Path, rollouts: Collection[str], *, alone: bool = False) -> Iterator[None]:
+    """Hold these rollouts of a run, all at once, when no other task holds one of them.
+
+    Args:
+        alone: no other process samples: nobody but tasks of this one can hold them.
+    """
     mine = {(root, rollout) for rollout in rollouts}
     with _changed:
         _changed.wait_for(lambda: _claimed.isdisjoint(mine))
         _claimed.update(mine)
+    try:
+        with nullcontext() if alone else _locked(root, rollouts):
+            yield
+    finally:
+        with _changed:
+            _claimed.difference_update(mine)
+            _changed.notify_all()
+
+
+@contextmanager
+def _locked(root: Path, rollouts: Collection[str]) -> Iterator[None]:
     places = sorted({_place(rollout) for rollout in rollouts})  # in one order, so that nobody waits in a circle
     file = _file_of(root, os.getpid())
     try:
@@ -45,9 +60,6 @@ def claimed(root: Path, rollouts: Collection[str]) -> Iterator[None]:
     finally:
         for place in places:
             _lock(file, fcntl.LOCK_UN, place)
-        with _changed:
-            _claimed.difference_update(mine)
-            _changed.notify_all()
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ by its requests alone.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from synthflow.contracts import UNANSWERED, SampleRequest, SampleResult
 
@@ -35,15 +35,16 @@ class ErrorRate:
         self._last = ""
         self._lock = threading.Lock()
 
-    def ended(self, request: SampleRequest, result: SampleResult) -> None:
-        """A request has a result."""
+    def ended(self, results: Iterable[tuple[SampleRequest, SampleResult]]) -> None:
+        """Requests have results."""
         with self._lock:
-            if result.finish_reason not in UNANSWERED or request.score is not None:
-                self._without.pop(request.rollout_id, None)
-                self._answered += 1
-                return
-            self._without[request.rollout_id] = request.problem_id
-            self._refused[request.rollout_id] = result.reason or result.finish_reason
+            for request, result in results:
+                if result.finish_reason not in UNANSWERED or request.score is not None:
+                    self._without.pop(request.rollout_id, None)
+                    self._answered += 1
+                else:
+                    self._without[request.rollout_id] = request.problem_id
+                    self._refused[request.rollout_id] = result.reason or result.finish_reason
 
     def failed(self, request: SampleRequest, words: str) -> None:
         """A try at a request failed."""

@@ -122,9 +122,9 @@ class Pass:
 
     def _keep(self, results: Sequence[tuple[SampleRequest, SampleResult]]) -> None:
         lines = self._writer.append_all([(result, request.problem_id) for request, result in results])
+        self._rate.ended(results)
         counts: Counter[str] = Counter()
         for (request, result), line in zip(results, lines, strict=True):
-            self._rate.ended(request, result)
             counts["sampled" if request.score is None else "scored"] += 1
             counts["prompt_tokens"] += result.prompt_tokens or 0
             if result.finish_reason in UNANSWERED:

@@ -42,7 +42,7 @@ def run_engine_task(task: EngineTask) -> list[bytes]:
         InfrastructureError: if requests are still owed after the retries, or too many fail.
         NoSpace: if the journal's disk is full.
     """
-    with claimed(task.context.root, [r.rollout_id for r in task.requests]):
+    with claimed(task.context.root, [r.rollout_id for r in task.requests], alone=task.context.one_engine):
         return _run_claimed(task)
 
 

@@ -91,13 +91,22 @@ class FirstRollouts(Stage):
         identity = services.identity(self.config.policy)
         sampling = self.config.sampling_id()
         rollout_ids = RolloutIds(identity.policy_id, sampling, services.run_seed)
+        renderer, params = services.renderer(self.config.policy), self.config.params()
         drawn: list[Drawn] = []
         refused: dict[str, str] = {}
         for problem in problems.iter_rows(named=True):
+            where, chosen = (problem["problem_id"], services.round, ids.NO_PREFIX), indices(problem["problem_id"])
+            messages = self._messages(problem["prompt"])
             try:
-                drawn += self._drawn(problem, indices(problem["problem_id"]), rollout_ids, services)
+                tokens = tuple(renderer.render(messages)) if chosen and renderer is not None else None
             except TemplateRefusal as error:
                 refused[problem["problem_id"]] = f"{REFUSED}: {error}"
+            else:
+                # Requests of one problem stand next to each other, so that they share the prompt's prefill.
+                drawn += [
+                    Drawn(rollout_ids.request(*where, index, messages, tokens, params), index, ids.NO_PREFIX)
+                    for index in chosen
+                ]
         results = ask([one.request for one in drawn], self.config.policy, services)
         rows = rollout_rows(
             drawn,
@@ -107,24 +116,10 @@ class FirstRollouts(Stage):
             sampling=sampling,
             stage_id=services.stage_id,
         )
+        if not refused:
+            return {"rollouts": rows}
         rejects = problem_rejects(list(refused), list(refused.values()), services.stage_id)
-        return {"rollouts": rows, "rejects": rejects} if refused else {"rollouts": rows}
-
-    def _drawn(
-        self, problem: Mapping[str, Any], indices: range, rollout_ids: RolloutIds, services: Services
-    ) -> list[Drawn]:
-        """The requests of one problem, next to each other so that they share the prompt's prefill."""
-        if not indices:
-            return []
-        messages = self._messages(problem["prompt"])
-        renderer = services.renderer(self.config.policy)
-        tokens = tuple(renderer.render(messages)) if renderer is not None else None
-        params = self.config.params()
-        where = (problem["problem_id"], services.round, ids.NO_PREFIX)
-        return [
-            Drawn(rollout_ids.request(*where, index, messages, tokens, params), index, ids.NO_PREFIX)
-            for index in indices
-        ]
+        return {"rollouts": rows, "rejects": rejects}
 
     def _messages(self, prompt: Sequence[Mapping[str, str]]) -> Messages:
         messages = messages_of(prompt)
