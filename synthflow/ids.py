@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NO_PREFIX = "x_none"
@@ -40,7 +40,11 @@ def _plain(value: Any) -> Any:
 def digest(text: str | bytes) -> str:
     """96 bits of BLAKE2b in hex. Lone surrogates, which hostile text may hold, are hashed as they are."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return hashlib.blake2b(raw, digest_size=12).hexdigest()
+    return _hash(raw).hexdigest()
+
+
+def _hash(raw: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(raw, digest_size=12)
 
 
 def content_id(kind: str, *parts: Any) -> str:
@@ -75,12 +79,25 @@ def prefix_id(problem: str, prefix_token_ids: Sequence[int]) -> str:
 
 def rollout_id(problem: str, policy: str, round_: int, sampling: str, prefix: str, index: int, run_seed: int) -> str:
     """H(problem, policy, round, sampling, prefix, index, run seed)."""
-    return f"r_{digest(f'{problem}|{policy}|{round_}|{sampling}|{prefix}|{index}|{run_seed}')}"
+    return rollout_ids(problem, policy, round_, sampling, prefix, (index,), run_seed)[0]
+
+
+def rollout_ids(
+    problem: str, policy: str, round_: int, sampling: str, prefix: str, indices: Iterable[int], run_seed: int
+) -> list[str]:
+    """The rollout_id of each index; what they share is hashed once."""
+    shared = _hash(f"{problem}|{policy}|{round_}|{sampling}|{prefix}|".encode("utf-8", "surrogatepass"))
+    found = []
+    for index in indices:
+        one = shared.copy()
+        one.update(b"%d|%d" % (index, run_seed))
+        found.append(f"r_{one.hexdigest()}")
+    return found
 
 
 def rollout_seed(rollout: str) -> int:
     """The seed of a rollout, in [0, 2**62): from its id, so that it is the same wherever it is sampled."""
-    return int(digest("seed:" + rollout)[:16], 16) >> 2
+    return int.from_bytes(_hash(b"seed:" + rollout.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 2
 
 
 def score_id(policy: str, prompt: Sequence[int], tokens: Sequence[int], entropy_top: int = 0) -> str:

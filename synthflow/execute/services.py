@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from synthflow.contracts import UNANSWERED, Judgement, PolicyIdentity, Question, Renderer, SampleRequest
 from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
+from synthflow.execute.request_block import RequestBlock
 from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
 from synthflow.execute.unanswered import Heard
@@ -71,7 +72,7 @@ class WorkerServices:
         names.look()
         read = names.segments(problem_ids)
         known = find(read, ids, context.standing(policy))
-        owed = tuple(r for r in requests if r.rollout_id not in known)
+        owed = [r for r in requests if r.rollout_id not in known]
         if known:
             self._reporter.count(from_journal=len(known))
         if owed and context.journal_only:
@@ -82,7 +83,7 @@ class WorkerServices:
             old = frozenset(path.name for path in read if attempt_of(path.name) < self.attempt)
             answered = (r for r in requests if r.rollout_id in known)
             has_answer = next((r for r in answered if finish_of(known[r.rollout_id]) not in UNANSWERED), None)
-            task = EngineTask(context, policy, self._stage, owed, old, has_answer)
+            task = EngineTask(context, policy, self._stage, RequestBlock(owed), old, has_answer)
             known.update(zip((r.rollout_id for r in owed), self._on_engine(task), strict=True))
         self._reporter.flush()
         results = Results([known[rollout] for rollout in ids])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class EngineTask:
     context: RunContext
     policy: str
     stage: str
-    requests: tuple[SampleRequest, ...]
+    requests: Sequence[SampleRequest]
     read_segments: frozenset[str]
     answered: SampleRequest | None = None
 

@@ -6,7 +6,7 @@ run seed), and its seed from the id; whoever asks gets one result a request, in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from synthflow import ids
@@ -47,8 +47,21 @@ class RolloutIds:
         Args:
             tokens: of the prompt and the prefix; None where nobody has the policy's tokenizer.
         """
-        rollout = self.rollout_id(problem, round_, prefix, index)
-        return SampleRequest(rollout, problem, messages, tokens, params, ids.rollout_seed(rollout))
+        return self.requests(problem, round_, prefix, (index,), messages, tokens, params)[0]
+
+    def requests(
+        self,
+        problem: str,
+        round_: int,
+        prefix: str,
+        indices: Iterable[int],
+        messages: Messages,
+        tokens: tuple[int, ...] | None,
+        params: SamplingParams,
+    ) -> list[SampleRequest]:
+        """The requests of rollouts that differ in their indices alone."""
+        of = ids.rollout_ids(problem, self.policy_id, round_, self.sampling_id, prefix, indices, self.run_seed)
+        return [SampleRequest(one, problem, messages, tokens, params, ids.rollout_seed(one)) for one in of]
 
 
 def ask(requests: Sequence[SampleRequest], policy: str, services: Services) -> Sequence[SampleResult]:

@@ -103,10 +103,8 @@ class FirstRollouts(Stage):
                 refused[problem["problem_id"]] = f"{REFUSED}: {error}"
             else:
                 # Requests of one problem stand next to each other, so that they share the prompt's prefill.
-                drawn += [
-                    Drawn(rollout_ids.request(*where, index, messages, tokens, params), index, ids.NO_PREFIX)
-                    for index in chosen
-                ]
+                requests = rollout_ids.requests(*where, chosen, messages, tokens, params)
+                drawn += [Drawn(one, index, ids.NO_PREFIX) for one, index in zip(requests, chosen, strict=True)]
         results = ask([one.request for one in drawn], self.config.policy, services)
         rows = rollout_rows(
             drawn,

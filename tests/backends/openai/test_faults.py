@@ -72,7 +72,7 @@ def test_two_thousand_requests_all_end_and_none_is_paid_twice(tmp_path: Path, mo
         counts = servers.counts()
     assert {r.rollout_id: r.text for r in results} == {r.rollout_id: text_of(r.seed) for r in asked}
     assert {r.finish_reason for r in results} == {"stop"}
-    journaled, _ = lookup(tmp_path / "journal", {r.problem_id for r in asked}, [r.rollout_id for r in asked])
+    journaled = lookup(tmp_path / "journal", {r.problem_id for r in asked}, [r.rollout_id for r in asked])
     assert journaled == {r.rollout_id: r for r in results}
     lines = [line for path in (tmp_path / "journal").glob("*.jsonl") for line in path.read_bytes().splitlines()]
     assert len(lines) == 2000 and all(decode(line) for line in lines), "no line twice, none torn"
