@@ -40,7 +40,7 @@ CHECKED = "tests/check/test_files.py"
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "ids", "rollout_id_without_run_seed", "synthflow/ids.py",
-        "|{prefix}|{index}|{run_seed}", "|{prefix}|{index}",
+        'one.update(b"%d|%d" % (index, run_seed))', 'one.update(b"%d|" % index)',
         (IDS,),
     ),
     Fault(
@@ -50,12 +50,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "ids", "rollout_id_without_index", "synthflow/ids.py",
-        "|{prefix}|{index}|{run_seed}", "|{prefix}|{run_seed}",
+        'one.update(b"%d|%d" % (index, run_seed))', 'one.update(b"%d" % run_seed)',
         (IDS,),
     ),
     Fault(
         "ids", "seed_of_the_problem", "synthflow/rollouts/requests.py",
-        "ids.rollout_seed(rollout)", "ids.rollout_seed(problem)",
+        "ids.rollout_seed(one)", "ids.rollout_seed(problem)",
         (MONTE_CARLO,),
     ),
     Fault(
@@ -90,12 +90,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "journal", "a_refusal_counts_before_a_later_answer", "stores/journal.py",
-        "(result.finish_reason in UNANSWERED, at)", "(False, at)",
+        "(head.finish_reason in UNANSWERED, head.at_ns)", "(False, head.at_ns)",
         (JOURNAL,),
     ),
     Fault(
-        "journal", "segments_inside_a_range_only", "stores/journal.py",
-        "first <= high and last >= low", "first >= low and last <= high",
+        "journal", "segments_inside_a_range_only", "stores/segments.py",
+        "(self._low[:n] <= high) & (self._high[:n] >= low)", "(self._low[:n] >= low) & (self._high[:n] <= high)",
         (JOURNAL,),
     ),
     Fault(
@@ -105,13 +105,13 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "journal", "truncated_results_are_not_journaled", "synthflow/execute/one_pass.py",
-        "self._writer.append(result, request.problem_id)",
-        'if result.finish_reason != "length":\n            self._writer.append(result, request.problem_id)',
+        "for request, result in results])",
+        'for request, result in results if result.finish_reason != "length"])',
         ("tests/execute/test_sampling.py",),
     ),
     Fault(
         "resume", "what_is_journaled_is_asked_again", "synthflow/execute/services.py",
-        "tuple(r for r in requests if r.rollout_id not in known)", "tuple(requests)",
+        "[r for r in requests if r.rollout_id not in known]", "list(requests)",
         ("tests/execute/test_services.py",),
     ),
     Fault(
