@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.contracts import SampleRequest, SamplingParams
@@ -23,6 +23,7 @@ REQUESTS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(REQUESTS))
 def test_a_block_is_what_it_was_made_of_wherever_it_went(asked: list[SampleRequest]) -> None:
     block = RequestBlock(asked)
