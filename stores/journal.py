@@ -78,7 +78,7 @@ def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
 
 def decode(line: bytes) -> tuple[int, SampleResult] | None:
     """(time in ns, result) of a journal line, or None for a torn or damaged one."""
-    if not _is_whole(line):
+    if not is_whole(line):
         return None
     try:
         record = record_of(line)
@@ -160,7 +160,7 @@ def _head_of(line: bytes, want: Collection[str]) -> _Head | None:
     holds a quotation mark."""
     if line[9:16] == b'{"id":"':
         rollout = line[16 : line.find(b'"', 16)].decode("ascii", "replace")
-        if rollout not in want or not _is_whole(line):
+        if rollout not in want or not is_whole(line):
             return None
         start = line.find(b',"t":') + 5
         return _Head(rollout, int(line[start : line.find(b",", start)]), finish_of(line))
@@ -177,10 +177,13 @@ def find(paths: Iterable[Path], wanted: Collection[str], standing: Standing | No
         standing: which records without an answer count; None counts all.
     """
     want = set(wanted)
+    raw = {rollout.encode("ascii", "replace") for rollout in want}
     best: dict[str, tuple[tuple[bool, int], bytes]] = {}
     for path in paths:
         attempt = 0 if standing is None else attempt_of(path.name)
         for line in _lines(path):
+            if line[42:43] == b'"' and line[9:16] == b'{"id":"' and line[16:42] not in raw:
+                continue  # most lines of a segment that was written for other partitions
             head = _head_of(line, want)
             if head is None or (standing is not None and not standing.counts(head.finish_reason, attempt)):
                 continue
@@ -205,7 +208,7 @@ def answered(folder: Path, problem_ids: Collection[str], standing: Standing) -> 
         found += [
             place(line[16:42].decode("ascii", "replace"))
             for line in _lines(path)
-            if line[9:16] == b'{"id":"' and line[42:43] == b'"' and _is_whole(line)
+            if line[9:16] == b'{"id":"' and line[42:43] == b'"' and is_whole(line)
             and standing.counts(finish_of(line), attempt)
         ]  # fmt: skip
     return np.unique(np.asarray(found, np.uint64))
@@ -222,7 +225,7 @@ def tokens_spent(folder: Path) -> int:
     total = 0
     for path in sorted(folder.glob("*.jsonl")):
         for line in _lines(path):
-            if _is_whole(line):
+            if is_whole(line):
                 record = orjson.loads(line[9:])
                 n = record["n_tokens"]
                 total += len(a2b_base64(record["text"])) if n is None else n
@@ -234,7 +237,8 @@ def place(rollout_id: str) -> int:
     return int(rollout_id[2:18], 16)
 
 
-def _is_whole(line: bytes) -> bool:
+def is_whole(line: bytes) -> bool:
+    """Whether a line, without its newline, is as it was written."""
     try:
         return line[8:9] == b" " and int(line[:8], 16) == zlib.crc32(line[9:])
     except ValueError:

@@ -9,7 +9,8 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from dataclasses import replace as changed
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -277,7 +278,7 @@ def _execute(
     watcher = Watcher(committed=tracker.committed, counted=counted)
     if scheduler is None:
         tracker.doing = f"starting {size.cpu} CPU and {size.engines} engine workers"
-        context = replace(context, one_engine=size.engines == 1)
+        context = changed(context, one_engine=size.engines == 1)
     with connected(
         size, scheduler, run.logs(context.attempt), wait_s=wait_s, tell=lambda text: setattr(tracker, "doing", text)
     ) as client:

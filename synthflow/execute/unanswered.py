@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synthflow.contracts import UNANSWERED, SampleRequest
 from synthflow.errors import Incomplete
@@ -43,7 +44,9 @@ class Heard:
 
     def rejects(self, outputs: Mapping[str, pa.Table], stage_id: str) -> pa.Table:
         """A row for each rollout of `outputs` that has no answer."""
-        written = outputs["rollouts"].column("rollout_id").to_pylist() if "rollouts" in outputs else []
+        if not self._without or "rollouts" not in outputs:
+            return REJECTS.empty()
+        written = outputs["rollouts"].column("rollout_id").to_pylist()
         rows = [(rollout, *self._without[rollout]) for rollout in written if rollout in self._without]
         return REJECTS.from_rows(
             [
@@ -63,7 +66,10 @@ class Heard:
 def endings(outputs: Mapping[str, pa.Table]) -> dict[str, int]:
     """Rows of a unit without an answer, by finish_reason."""
     columns = [outputs[name].column("finish_reason") for name in SAMPLED if name in outputs]
-    counts = Counter(ending for column in columns for ending in column.to_pylist() if ending in UNANSWERED)
+    counts: Counter[str] = Counter()
+    for column in columns:
+        for ending in UNANSWERED.intersection(pc.unique(column).to_pylist()):
+            counts[ending] += column.to_pylist().count(ending)
     if "rollouts" in outputs and "rejects" in outputs:
         rejects = outputs["rejects"].select(["target_kind", "reason"]).to_pylist()
         counts[UNASKED] += sum(r["target_kind"] == "problem" and r["reason"].startswith("refused:") for r in rejects)

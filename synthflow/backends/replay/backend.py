@@ -20,7 +20,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
-from synthflow.backends.admission import refusal, scored
+from synthflow.backends.admission import done, refusal, scored
 from synthflow.backends.renderer import PolicyRenderer
 from synthflow.backends.replay.recorded_rollouts import Recorded, Recording
 from synthflow.backends.template_options import TemplateOptions
@@ -100,12 +100,12 @@ class ReplayBackend(Backend):
             raise InfrastructureError("the replay backend is not started")
         if self.options.delay_s:
             return self._pool.submit(self._answer, request)
-        future: Future[SampleResult] = Future()
         try:
-            future.set_result(self._answer(request))
+            return done(self._answer(request))
         except Exception as error:
-            future.set_exception(error)
-        return future
+            failed: Future[SampleResult] = Future()
+            failed.set_exception(error)
+            return failed
 
     def close(self) -> None:
         pool, self._pool = self._pool, None
