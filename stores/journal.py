@@ -177,13 +177,10 @@ def find(paths: Iterable[Path], wanted: Collection[str], standing: Standing | No
         standing: which records without an answer count; None counts all.
     """
     want = set(wanted)
-    raw = {rollout.encode("ascii", "replace") for rollout in want}
     best: dict[str, tuple[tuple[bool, int], bytes]] = {}
     for path in paths:
         attempt = 0 if standing is None else attempt_of(path.name)
         for line in _lines(path):
-            if line[42:43] == b'"' and line[9:16] == b'{"id":"' and line[16:42] not in raw:
-                continue  # most lines of a segment that was written for other partitions
             head = _head_of(line, want)
             if head is None or (standing is not None and not standing.counts(head.finish_reason, attempt)):
                 continue

@@ -57,7 +57,6 @@ def _run_claimed(task: EngineTask) -> list[bytes]:
     if owed:
         died = deaths(known.notes(problem_ids), [r.rollout_id for r in owed], context.attempt)
         writer = JournalWriter(folder, problem_ids, context.attempt)
-        known.wrote(writer.path)
         answered = [r for r in task.requests if r.rollout_id in lines]
         sampler = Sampler(task, writer, Reporter(task.stage), died, answered)
         try:
@@ -69,6 +68,8 @@ def _run_claimed(task: EngineTask) -> list[bytes]:
             raise
         finally:
             sampler.close()
+            if writer.path.exists():  # it has a record
+                known.wrote(writer.path)
         if not context.one_engine:
             wanted = [r.rollout_id for r in owed]
             lines.update(journaled_first(folder, problem_ids, wanted, writer.path, began, task.standing))

@@ -141,6 +141,20 @@ def test_failures_are_owed_and_the_rest_is_journaled(tmp_path: Path) -> None:
     assert journaled == {key: result_of(line) for key, line in state.lines.items()}
 
 
+def test_the_only_engine_finds_what_it_wrote_itself_and_misses_no_segment_that_is_not_there(tmp_path: Path) -> None:
+    class Gone(FakeEngine):
+        def submit(self, request: SampleRequest) -> Future[SampleResult]:
+            raise InfrastructureError("nobody is there")
+
+    asked, alone = requests(0, 6), {"one_engine": True, "token": f"{tmp_path}"}
+    with pytest.raises(InfrastructureError, match="nobody is there"):
+        run(tmp_path, Gone(), asked, **alone)
+    engine = FakeEngine()
+    first = run(tmp_path, engine, asked[:4], **alone)
+    assert run(tmp_path, engine, asked, **alone)[:4] == first
+    assert sorted(engine.asked) == sorted(r.rollout_id for r in asked), "nothing twice"
+
+
 def test_a_stop_keeps_what_is_in_flight_and_asks_no_more(tmp_path: Path) -> None:
     engine, (first, second) = FakeEngine(), [requests(t, 400) for t in range(2)]
     host = host_of(engine, 2)
