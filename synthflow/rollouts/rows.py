@@ -17,7 +17,7 @@ from synthflow.stores.results import Results
 from synthflow.verifiers.answers.finding.thoughts import thoughts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drawn:
     """One asked-for rollout: its request and the columns that only the asking stage knows."""
 
