@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 
 from synthflow.contracts import SampleRequest, SampleResult, SamplingParams
+from synthflow.errors import InvariantBroken
 from synthflow.ids import canonical, sampling_id, text_hash
 from synthflow.schema import ROLLOUTS
 from synthflow.schema.types import I32S, MESSAGES
 from synthflow.stores.results import Results
 from synthflow.verifiers.answers.finding.thoughts import thoughts
+
+_AT_ONCE = 512
+"""Rows that are made at once: decoded, a result takes several times the room that it takes in its columns."""
 
 
 @dataclass(slots=True)
@@ -81,10 +86,20 @@ def rollout_rows(
     """The rollouts table of a sampling stage, one row a request, in order.
 
     Raises:
-        ValueError: if there are more requests than results, or fewer.
+        InvariantBroken: if there are more requests than results, or fewer.
     """
-    rows = [(ask, ask.request) for ask, _ in zip(drawn, range(len(results)), strict=True)]
-    got = Results.of(results).columns()
+    if len(drawn) != len(results):
+        raise InvariantBroken(f"{len(drawn)} rollouts were drawn, {len(results)} results came back")
+    made = partial(_rows, policy_id=policy_id, round_=round_, sampling=sampling, stage_id=stage_id)
+    parts = [slice(at, at + _AT_ONCE) for at in range(0, len(drawn), _AT_ONCE)]
+    return pa.concat_tables([ROLLOUTS.empty(), *(made(drawn[part], Results.of(results[part])) for part in parts)])
+
+
+def _rows(
+    drawn: Sequence[Drawn], results: Results, *, policy_id: str, round_: int, sampling: str, stage_id: str
+) -> pa.Table:
+    rows = [(ask, ask.request) for ask in drawn]
+    got = results.columns()
     texts = [utf8(text) for text in got.texts]
     return ROLLOUTS.from_columns(
         len(rows),
