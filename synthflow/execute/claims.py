@@ -36,8 +36,20 @@ def claimed(root: Path, rollouts: Collection[str]) -> Iterator[None]:
     with _changed:
         _changed.wait_for(lambda: _claimed.isdisjoint(mine))
         _claimed.update(mine)
-    places = sorted({_place(rollout) for rollout in rollouts})  # in one order, so that nobody waits in a circle
+    try:
+        with _locked(root, rollouts):
+            yield
+    finally:
+        with _changed:
+            _claimed.difference_update(mine)
+            _changed.notify_all()
+
+
+@contextmanager
+def _locked(root: Path, rollouts: Collection[str]) -> Iterator[None]:
+    """Hold these rollouts against other processes of this machine."""
     file = _file_of(root, os.getpid())
+    places = sorted({_place(rollout) for rollout in rollouts})  # in one order, so that nobody waits in a circle
     try:
         for place in places:
             _lock(file, fcntl.LOCK_EX, place)
@@ -45,9 +57,6 @@ def claimed(root: Path, rollouts: Collection[str]) -> Iterator[None]:
     finally:
         for place in places:
             _lock(file, fcntl.LOCK_UN, place)
-        with _changed:
-            _claimed.difference_update(mine)
-            _changed.notify_all()
 
 
 @lru_cache(maxsize=64)
