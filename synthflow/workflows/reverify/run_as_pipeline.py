@@ -36,6 +36,7 @@ class RecordedProblems(Source):
         self._source, self._root = source, root
         self._shards = [shard for commit in commits for shard in commit.shards]
         # What a fingerprint is made of belongs to the instance here: one class stands for every source.
+        self.use = source.use  # type: ignore[misc]
         self.version = source.version  # type: ignore[misc]
         self.identity_excludes = source.identity_excludes  # type: ignore[misc]
         self.added = source.added  # type: ignore[misc]
