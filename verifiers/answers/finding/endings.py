@@ -47,7 +47,10 @@ def _boxed(text: str, at: int) -> str:
     end = text.find("}", at + 7)
     if end < 0 or text[end - 1] == "\\" or text.find("{", at + 7, end) >= 0:
         end = closing_brace(text, at + 7) or -1
-    if end < 0 or len(text) - end > _BEHIND or any(sign.isalnum() for sign in text[end + 1 :]):
+    if end < 0 or len(text) - end > _BEHIND:
+        return ""
+    behind = text[end + 1 :]
+    if behind and any(sign.isalnum() for sign in behind):
         return ""
     content = text[at + 7 : end].strip()
     if not content.strip(" ?._…") or text.find("box", 0, at) >= 0:
@@ -65,8 +68,8 @@ def _may_hold_control(text: str) -> bool:
         not text.isascii() and ("\u25c1" in text or "\uff5c" in text or "\n问题" in text or "\n問題" in text)
     ):
         return True
-    for opening, begins in (("<", _TAG), ("[", _BRACKET)):
-        at = text.find(opening)
-        if at >= 0 and begins.search(text, at) is not None:
-            return True
-    return may_ask_another(text)
+    if "<" in text and _TAG.search(text) is not None:
+        return True
+    if "[" in text and _BRACKET.search(text) is not None:
+        return True
+    return "\n" in text and may_ask_another(text)
