@@ -64,13 +64,14 @@ def thoughts(text: str) -> list[tuple[int, int]]:
 
 
 def _marks(text: str) -> list[_Mark]:
-    """Where thoughts open and close; a text without a marker costs a few substring searches."""
+    """Where thoughts open and close; a text without a marker costs a few searches for single signs."""
     found: list[_Mark] = []
-    if "hink" in text or "HINK" in text or ("<" in text and _may_hold_a_tag(text)):
+    angle, square = "<" in text, "[" in text
+    if ((angle or square or "◁" in text) and ("hink" in text or "HINK" in text)) or (angle and _may_hold_a_tag(text)):
         found += [_Mark(m.start(), m.end(), bool(m.group(1) or m.group(2))) for m in _TAG.finditer(text)]
-    if "<|" in text:
+    if angle and "<|" in text:
         found += [_Mark(m.start(), m.end(), m.group("close") is not None) for m in _CONTROL.finditer(text)]
-    if " my " in text or "FINAL RESPONSE" in text:
+    if (square or ":" in text) and (" my " in text or "FINAL RESPONSE" in text):
         found += [_Mark(m.start(), m.end(), m.group("close") is not None) for m in _SAID.finditer(text)]
     if text.startswith("analysis") and (match := _HARMONY_SPOKEN.match(text)):
         found.append(_Mark(0, match.end(), closes=True))
