@@ -64,8 +64,10 @@ def _holds_hashes(text: str) -> bool:
 
 def _may_hold_control(text: str) -> bool:
     """Whether a tag, a control token, another question or the heading of a thought may stand in a text."""
-    if text.startswith(("Here", "analysis")) or (
-        not text.isascii() and ("\u25c1" in text or "\uff5c" in text or "\n问题" in text or "\n問題" in text)
+    if (
+        text.startswith("analysis")
+        or " my " in text[:24].lower()
+        or (not text.isascii() and ("\u25c1" in text or "\uff5c" in text or "\n问题" in text or "\n問題" in text))
     ):
         return True
     if "<" in text and _TAG.search(text) is not None:

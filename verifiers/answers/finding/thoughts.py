@@ -1,7 +1,8 @@
 r"""What a completion says after its thoughts, for every marker that a published model's chat template writes.
 
 Invariants: only what follows the last closed thought is left, and a thought that never closes leaves nothing; a marker
-counts in any case; work is linear in the length of the text.
+counts in any case, and one in plain words opens a thought only as the first words of a text, where templates put it; work
+is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _CLOSES = (
 )
 _CONTROL = re.compile(rf"(?P<open>{_OPENS}|<\|channel\|>(?:analysis|commentary)\b)|(?P<close>{_CLOSES})", re.IGNORECASE)
 _SAID = re.compile(
-    r"(?P<open>here(?: is|['’]s| are) my (?:thought process|thinking|reasoning steps)\s?:)"
+    r"(?P<open>\A\W{0,9}here(?: is|['’]s| are) my (?:thought process|thinking|reasoning steps)\s?:)"
     r"|(?P<close>here(?: is|['’]s) my (?:response|final response|final answer)\s?:|\[begin final response\])",
     re.IGNORECASE,
 )

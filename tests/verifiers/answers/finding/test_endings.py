@@ -24,6 +24,7 @@ PIECES = [
     "\nStudent: why?\n",
     "\n问题：2+3？\n",
     "Let me think. ",
+    "Here is my thinking: ",
     "<think>hm",
     "</think>",
     "[think]hm[/think]",
