@@ -1,8 +1,8 @@
 r"""What a completion says after its thoughts, for every marker that a published model's chat template writes.
 
 Invariants: only what follows the last closed thought is left, and a thought that never closes leaves nothing; a marker
-counts in any case, and one in plain words opens a thought only as the first words of a text, where templates put it; work
-is linear in the length of the text.
+counts in any case, and one in plain words opens a thought only as the first words of a text, where templates put it;
+work is linear in the length of the text.
 """
 
 from __future__ import annotations
