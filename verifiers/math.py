@@ -92,7 +92,7 @@ class MathVerifier(PooledVerifier):
             found[at], pair = asked
             equal = rationals.decide(*pair)
             if equal is not None:  # costs no more than to remember it
-                judged[at] = as_found(_decided(equal, shown(pair[1]), started), found[at])
+                judged[at] = settled(equal, shown(pair[1]), started, found[at])
                 continue
             known = self._remembered(pair)
             if known is None:
@@ -161,6 +161,13 @@ def as_found(judgement: Judgement, found: Extracted) -> Judgement:
     return judgement.found(found.text, found.rule)
 
 
+def settled(equal: bool, detail: str, started: float, found: Extracted) -> Judgement:
+    """What exact arithmetic says of an answer that was found: in one step where nothing more is told, as for most."""
+    if found.note or not (equal or found.sure):
+        return as_found(_decided(equal, detail, started), found)
+    return _decided(equal, detail, started, found.text, found.rule)
+
+
 def gold_fault(answer: str) -> str | None:
     """Why a gold answer cannot be read, or None."""
     gold = canonical(gold_answer(answer)[:_REFUSED_BEFORE_READING])
@@ -217,11 +224,13 @@ def _may_be_measured(text: str) -> bool:
     return match is not None and read_unit(match.group(1)) is not None
 
 
-def _decided(equal: bool, detail: str, started: float) -> Judgement:
+def _decided(
+    equal: bool, detail: str, started: float, extracted: str | None = None, rule: str | None = None
+) -> Judgement:
     elapsed_s = time.perf_counter() - started
     if equal:
-        return Judgement("correct", 1.0, None, detail, elapsed_s)
-    return Judgement("wrong", 0.0, None, detail, elapsed_s)
+        return Judgement("correct", 1.0, None, detail, elapsed_s, (), extracted, rule)
+    return Judgement("wrong", 0.0, None, detail, elapsed_s, (), extracted, rule)
 
 
 def _judgement(answer: str, outcome: Outcome) -> Judgement:

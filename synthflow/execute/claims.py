@@ -51,8 +51,9 @@ def claimed(root: Path, rollouts: Collection[str], *, alone: bool = False) -> It
 
 @contextmanager
 def _locked(root: Path, rollouts: Collection[str]) -> Iterator[None]:
-    places = sorted({_place(rollout) for rollout in rollouts})  # in one order, so that nobody waits in a circle
+    """Hold these rollouts against other processes of this machine."""
     file = _file_of(root, os.getpid())
+    places = sorted({_place(rollout) for rollout in rollouts})  # in one order, so that nobody waits in a circle
     try:
         for place in places:
             _lock(file, fcntl.LOCK_EX, place)

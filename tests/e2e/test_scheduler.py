@@ -111,6 +111,9 @@ def test_workers_that_never_come_are_asked_for(replay_spec: dict[str, object], t
     )
     spec = write_spec(tmp_path / "spec.yaml", replay_spec)
     try:
+        deadline = time.monotonic() + 60
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
         done = synthflow("run", spec, "--out", tmp_path / "run", "--scheduler", file, "--wait", 3)
     finally:
         _stop(scheduler)

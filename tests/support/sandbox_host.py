@@ -84,7 +84,8 @@ class Host:
         found = [f"somebody called at {name}" for name, s in self._sockets.items() if select.select([s], [], [], 0)[0]]
         if self.victim is not None:
             process = psutil.Process(self.victim.pid)
-            if self.victim.poll() is not None or process.status() == psutil.STATUS_STOPPED or process.nice() != 0:
+            stopped, reniced = process.status() == psutil.STATUS_STOPPED, process.nice() != os.nice(0)
+            if self.victim.poll() is not None or stopped or reniced:
                 found.append("the victim was killed, stopped or reniced")
         if sorted(p.name for p in self.outside.iterdir()) != ["kept"] or (self.outside / "kept").read_text() != "kept":
             found.append("the folder outside was changed")

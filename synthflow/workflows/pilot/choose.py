@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from synthflow.contracts import Inputs, Services
 from synthflow.ids import digest
-from synthflow.io.rows import Row
 from synthflow.schema import REJECTS
 from synthflow.stages.source.base import Source
+from synthflow.stages.source.stand_in import StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +62,12 @@ def _share(found: Chosen, n: int, everything: int) -> Chosen:
     return Chosen(tuple(sorted(found.problems[:take])), found.total)
 
 
-class ChosenProblems(Source):
+class ChosenProblems(StandIn):
     """A source, of which only some problems are read; everything else about it is as it was."""
 
     def __init__(self, source: Source, chosen: Chosen) -> None:
-        super().__init__(source.name, source.config)
-        self._source, self._chosen = source, pa.array(chosen.problems, pa.string())
-        # What a fingerprint is made of belongs to the instance here: one class stands for every source.
-        self.version = source.version  # type: ignore[misc]
-        self.identity_excludes = source.identity_excludes  # type: ignore[misc]
-        self.added = source.added  # type: ignore[misc]
-
-    def rows(self) -> Iterator[Row]:
-        return self._source.rows()
+        super().__init__(source)
+        self._chosen = pa.array(chosen.problems, pa.string())
 
     def batches(self) -> Iterator[pa.Table]:
         for batch in self._source.batches():

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from synthflow.contracts import Inputs, PolicyIdentity, Services
 from synthflow.errors import InvariantBroken, Mistakes, UserError
 from synthflow.execute.unit import build_stage
-from synthflow.io.rows import Row
 from synthflow.schema import PROBLEMS, REJECTS
 from synthflow.stages.source.base import Source
+from synthflow.stages.source.stand_in import StandIn
 from synthflow.stores.manifest import Commit, Manifest
 from synthflow.stores.rundir import RunDirectory
 from synthflow.stores.shards import Shard, read_shard
@@ -28,23 +28,16 @@ if TYPE_CHECKING:
     from synthflow.spec.pipeline import Pipeline
 
 
-class RecordedProblems(Source):
+class RecordedProblems(StandIn):
     """A source whose problems and rejects are those that a run has; everything else about it is as it was."""
 
     def __init__(self, source: Source, root: Path, commits: Sequence[Commit]) -> None:
-        super().__init__(source.name, source.config)
-        self._source, self._root = source, root
+        super().__init__(source)
+        self._root = root
         self._shards = [shard for commit in commits for shard in commit.shards]
-        # What a fingerprint is made of belongs to the instance here: one class stands for every source.
-        self.version = source.version  # type: ignore[misc]
-        self.identity_excludes = source.identity_excludes  # type: ignore[misc]
-        self.added = source.added  # type: ignore[misc]
 
     def _of(self, table: str) -> list[Shard]:
         return [shard for shard in self._shards if shard.table == table]
-
-    def rows(self) -> Iterator[Row]:
-        return self._source.rows()
 
     def batches(self) -> Iterator[pa.Table]:
         for shard in self._of("problems"):

@@ -164,7 +164,7 @@ def test_any_json_is_a_result_or_a_bad_answer(byte_dir: Path, found: Any, endpoi
         return
     event(result.finish_reason)
     assert result.finish_reason in ("stop", "length") or result.reason
-    assert 0 <= result.n_tokens < 2**31 and 0 <= result.prompt_tokens < 2**31
+    assert all(n is None or 0 <= n < 2**31 for n in (result.n_tokens, result.prompt_tokens))
     result.text.encode("utf-8")
     if result.token_ids is not None:
         assert all(0 <= t < 344 for t in result.token_ids) and result.n_tokens == len(result.token_ids) <= 8

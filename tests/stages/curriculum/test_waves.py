@@ -294,7 +294,7 @@ def test_bounds_must_fit():
     volume = Budget("b", Budget.Config(use=Budget.use, rollouts_per_problem=2)).estimate(
         Estimate(problems=3, rollouts=9)
     )
-    assert volume.asked == {"rollouts": 6}
+    assert volume.asked == {"rollouts": 6, "most": 3 * 128}
 
 
 def test_of_a_group_that_two_stages_counted_the_larger_count_stands():

@@ -21,6 +21,7 @@ import sympy
 
 from synthflow.verifiers.answers.comparing.latex import parse_latex
 from synthflow.verifiers.answers.comparing.lettered import same_code, same_letter
+from synthflow.verifiers.answers.comparing.limits import too_many_bars
 from synthflow.verifiers.answers.comparing.verdicts import match_any, read_answer
 from synthflow.verifiers.answers.reading.prose import read_gold
 from synthflow.verifiers.answers.reading.text import to_latex, unwrap_text
@@ -70,8 +71,11 @@ def _plain(text: str) -> str:
 
 
 def _by_algebra(gold: str, answer: str, reason: str, told: str) -> dict[str, Any]:
-    """What Math-Verify finds equal where no words are to be read; it finds nothing different here."""
-    if not (_WORDS.search(gold) or _WORDS.search(answer)):
+    """What Math-Verify finds equal where no words are to be read; it finds nothing different here.
+
+    What holds too many bars is not given to its parser, whose time grows with the square of their number.
+    """
+    if not (_WORDS.search(gold) or _WORDS.search(answer) or too_many_bars(gold) or too_many_bars(answer)):
         found = _compare(to_latex(gold), to_latex(answer))
         if found.get("equal"):
             return found

@@ -16,7 +16,9 @@ MAX_EXPONENT = 20_000
 MAX_FACTORIAL = 3000
 MAX_BOUND = 1000  # numbers beside \sum, \prod, \int, \binom, \gcd
 MAX_CELLS = 60
+MAX_BARS = 16  # eight absolute values, for a parser to which each bar may open one or close one
 
+_BAR = re.compile(r"\||\\(?:vert|Vert|mid|parallel)(?![a-zA-Z])")
 _DIGITS = re.compile(r"\d+")
 _FACTORIAL_OF = re.compile(r"(\d+|[)}\]])\s*!")
 _LOOPS = re.compile(
@@ -40,6 +42,11 @@ def too_large(text: str) -> str | None:
     if text.count("&") > MAX_CELLS or text.count(r"\\") > MAX_CELLS or text.count(",") > 4 * MAX_CELLS:
         return f"more than {MAX_CELLS} cells"
     return _powers(text) or _factorials(text) or _loops(text)
+
+
+def too_many_bars(text: str) -> bool:
+    """Whether a text holds more bars than a parser can pair in a fraction of a second."""
+    return len(_BAR.findall(text)) > MAX_BARS
 
 
 def _nesting(text: str) -> int:

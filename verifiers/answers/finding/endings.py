@@ -10,17 +10,16 @@ import re
 from typing import Literal
 
 from synthflow.verifiers.answers.finding.boxes import closing_brace
-from synthflow.verifiers.answers.finding.turns import names_a_question
+from synthflow.verifiers.answers.finding.turns import may_ask_another
 from synthflow.verifiers.answers.finding.values import result_of
 
 _NEAR = 400  # characters from the end in which the only box is looked for
 _BEHIND = 8  # characters behind it: "$.", "\n\\]"
-_BESIDE = 40  # characters before it in which an announcement announces the box itself
-_MOST_SIGNS = 12
-_TAGS = frozenset("/|tTrRsSaAiIlLeEbBfF<")  # what begins a tag, a control token or a calculator's note
-_BRACKETS = frozenset("/tTiIbB")
+_TAG = re.compile(r"<[/|tTrRsSaAiIlLeEbBfF<]")  # a tag, a control token or a calculator's note
+_BRACKET = re.compile(r"\[[/tTiIbB]")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")  # what may take back or comment on what is announced
 _ANNOUNCED = re.compile(
-    r"(?:^|[\n.]\s*)(?:(?:So|Thus|Therefore|Hence),?\s)?(?:\*\*)?(?:[Tt]he\s)?(?:[Ff]inal\s|correct\s)?[Aa]nswer"
+    r"(?:^|[\n.]\s*(?:\\\]\s*)?)(?:(?:So|Thus|Therefore|Hence),?\s)?(?:\*\*)?(?:[Tt]he\s)?(?:[Ff]inal\s|correct\s)?[Aa]nswer"
     r"(?:\s+is:?|:(?:\*\*)?|\*\*:)\s*(?:\$([^$\n]{1,100})\$|(-?\d+(?:\.\d+)?))(?:\*\*)?\.?\s*$"
 )
 
@@ -33,12 +32,12 @@ def quick_ending(text: str, how: str, gold: str | None) -> tuple[str, Literal["b
     if how != "any" or text.find("nswer", -_NEAR if len(text) > _NEAR else 0) < 0:
         return None
     match = _ANNOUNCED.search(text[-160:])
-    if match is None or "box" in text or "####" in text:
+    if match is None or "box" in text or _holds_hashes(text):
         return None
     if text.find("nswer", 0, max(0, len(text) - 160) + match.start()) >= 0:
         return None
     answer = (match.group(1) or match.group(2)).strip()
-    if not answer or answer[-1] in "!.,;=" or answer[0] in "=<>" or _may_hold_control(text):
+    if not answer or answer[-1] in "!.,;=" or answer[0] in "=<>" or _WORD.search(answer) or _may_hold_control(text):
         return None
     return result_of(answer, gold), "announced"
 
@@ -46,29 +45,33 @@ def quick_ending(text: str, how: str, gold: str | None) -> tuple[str, Literal["b
 def _boxed(text: str, at: int) -> str:
     """What the only box of a text holds that ends it; empty where rules have to look."""
     end = text.find("}", at + 7)
-    if end < 0 or text.find("{", at + 7, end) >= 0:
+    if end < 0 or text[end - 1] == "\\" or text.find("{", at + 7, end) >= 0:
         end = closing_brace(text, at + 7) or -1
-    if end < 0 or len(text) - end > _BEHIND or any(sign.isalnum() for sign in text[end + 1 :]):
+    if end < 0 or len(text) - end > _BEHIND:
+        return ""
+    behind = text[end + 1 :]
+    if behind and any(sign.isalnum() for sign in behind):
         return ""
     content = text[at + 7 : end].strip()
-    if not content.strip(" ?._…") or text.find("box", 0, at) >= 0 or text.find("nswer", 0, max(0, at - _BESIDE)) >= 0:
+    if not content.strip(" ?._…") or text.find("box", 0, at) >= 0:
         return ""
-    return "" if "####" in text or _may_hold_control(text) else content
+    return "" if _holds_hashes(text) or _may_hold_control(text) else content
+
+
+def _holds_hashes(text: str) -> bool:
+    return "#" in text and "####" in text  # one sign is found many times faster than four
 
 
 def _may_hold_control(text: str) -> bool:
     """Whether a tag, a control token, another question or the heading of a thought may stand in a text."""
-    if "roblem:" in text or names_a_question(text):
-        return True
-    if text.startswith(("Here", "analysis")) or (
-        not text.isascii() and ("\u25c1" in text or "\uff5c" in text or "\n问题" in text or "\n問題" in text)
+    if (
+        text.startswith("analysis")
+        or " my " in text[:24].lower()
+        or (not text.isascii() and ("\u25c1" in text or "\uff5c" in text or "\n问题" in text or "\n問題" in text))
     ):
         return True
-    for opening, letters in (("<", _TAGS), ("[", _BRACKETS)):
-        at, seen = text.find(opening), 0
-        while at >= 0:
-            seen += 1
-            if seen > _MOST_SIGNS or text[at + 1 : at + 2] in letters:
-                return True
-            at = text.find(opening, at + 1)
-    return False
+    if "<" in text and _TAG.search(text) is not None:
+        return True
+    if "[" in text and _BRACKET.search(text) is not None:
+        return True
+    return "\n" in text and may_ask_another(text)

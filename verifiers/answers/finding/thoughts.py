@@ -1,7 +1,8 @@
 r"""What a completion says after its thoughts, for every marker that a published model's chat template writes.
 
 Invariants: only what follows the last closed thought is left, and a thought that never closes leaves nothing; a marker
-counts in any case; work is linear in the length of the text.
+counts in any case, and one in plain words opens a thought only as the first words of a text, where templates put it;
+work is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _CLOSES = (
 )
 _CONTROL = re.compile(rf"(?P<open>{_OPENS}|<\|channel\|>(?:analysis|commentary)\b)|(?P<close>{_CLOSES})", re.IGNORECASE)
 _SAID = re.compile(
-    r"(?P<open>here(?: is|['’]s| are) my (?:thought process|thinking|reasoning steps)\s?:)"
+    r"(?P<open>\A\W{0,9}here(?: is|['’]s| are) my (?:thought process|thinking|reasoning steps)\s?:)"
     r"|(?P<close>here(?: is|['’]s) my (?:response|final response|final answer)\s?:|\[begin final response\])",
     re.IGNORECASE,
 )
@@ -64,13 +65,14 @@ def thoughts(text: str) -> list[tuple[int, int]]:
 
 
 def _marks(text: str) -> list[_Mark]:
-    """Where thoughts open and close; a text without a marker costs a few substring searches."""
+    """Where thoughts open and close; a text without a marker costs a few searches for single signs."""
     found: list[_Mark] = []
-    if "hink" in text or "HINK" in text or ("<" in text and _may_hold_a_tag(text)):
+    angle, square = "<" in text, "[" in text
+    if ((angle or square or "◁" in text) and ("hink" in text or "HINK" in text)) or (angle and _may_hold_a_tag(text)):
         found += [_Mark(m.start(), m.end(), bool(m.group(1) or m.group(2))) for m in _TAG.finditer(text)]
-    if "<|" in text:
+    if angle and "<|" in text:
         found += [_Mark(m.start(), m.end(), m.group("close") is not None) for m in _CONTROL.finditer(text)]
-    if " my " in text or "FINAL RESPONSE" in text:
+    if (square or ":" in text) and (" my " in text or "FINAL RESPONSE" in text):
         found += [_Mark(m.start(), m.end(), m.group("close") is not None) for m in _SAID.finditer(text)]
     if text.startswith("analysis") and (match := _HARMONY_SPOKEN.match(text)):
         found.append(_Mark(0, match.end(), closes=True))

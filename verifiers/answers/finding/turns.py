@@ -30,6 +30,11 @@ _ASKED = re.compile(
     r"(?:\*\*)?(?:[.):][ \t*]|[.):]?[ \t]*(?=\n))"
     r"|\n[ \t]{0,3}(?:#{1,4} |\*\*)(Question|Problem|Exercise)(?:\*\*)?[ \t]*(?=\n)"
 )
+_MAY_ASK = re.compile(  # no line that `_ASKED` finds begins otherwise; a first letter decides most lines
+    r"\n[ \t>*#]*(?=[ADEFHINPQSUqВЗ问問문질])"
+    r"(?:(?:New |Next |Another )?(?:[Qq]uestion|Problem|Exercise|Instruction|Pregunta|Frage|Aufgabe|Domanda|Pergunta"
+    r"|Вопрос|Задача|问题|問題|문제|질문)|Q|User|Human|Student|Example )"
+)
 _ANSWERED = re.compile(r"nswer|boxed|####")
 _FIRST_PART = re.compile(r"\n[ \t>*#]{0,8}(?:Question|Problem|Exercise|Example|Part|Q) ?#?1\b")
 _STARTS_WITH_PARTS = re.compile(
@@ -48,7 +53,7 @@ def first_turn(text: str) -> Turn:
     """A completion up to the first sign that another turn begins."""
     at, cut = len(text), ""
     begin = 0
-    if ("<" in text or "[" in text) and _has_control(text):
+    if _has_control(text):
         header = _HEADER.match(text)
         begin = header.end() if header else 0
         for match in _CONTROL.finditer(text, begin):
@@ -58,7 +63,7 @@ def first_turn(text: str) -> Turn:
                 at, cut = match.start(), match.group()
                 break
             begin = match.end()
-    if names_a_question(text):
+    if may_ask_another(text):
         asked = _first_asked(text, begin, at)
         if asked is not None:
             at, cut = asked
@@ -87,22 +92,12 @@ def _first_asked(text: str, begin: int, end: int) -> tuple[int, str] | None:
 
 
 def _has_control(text: str) -> bool:
-    """Whether a search for control tokens can find one: substrings are found much faster than patterns."""
-    return (
-        "<|" in text
-        or "s>" in text
-        or "_of_turn>" in text
-        or "INST]" in text
-        or "<｜" in text
-        or "<extra_id_1>" in text
-    )
+    """Whether a search for control tokens can find one: signs and substrings are found much faster than patterns."""
+    if "[" in text and "INST]" in text:
+        return True
+    return "<" in text and any(sign in text for sign in ("<|", "s>", "_of_turn>", "<｜", "<extra_id_1>"))
 
 
-def names_a_question(text: str) -> bool:
-    """Whether a line may ask another question: substrings are found much faster than patterns."""
-    return (
-        "\nQ" in text or "uestion" in text or "Problem" in text or "User" in text or "Human" in text
-        or "Exercise" in text or "Instruction" in text or "Student" in text or "Example" in text
-        or "Pregunta" in text or "Frage" in text or "Aufgabe" in text or "Domanda" in text or "Pergunta" in text
-        or (not text.isascii() and any(word in text for word in ("Вопрос", "Задача", "问题", "問題", "문제", "질문")))
-    )  # fmt: skip
+def may_ask_another(text: str) -> bool:
+    """Whether a line may ask another question: the heads of lines are looked at in one pass."""
+    return _MAY_ASK.search(text) is not None

@@ -36,13 +36,28 @@ def test_a_closed_thought_is_passed_over(opening: str, closing: str) -> None:
 
 @pytest.mark.parametrize(("opening", "closing"), MARKERS)
 def test_a_thought_that_never_closes_leaves_no_answer(opening: str, closing: str) -> None:
-    for text in (
-        f"{opening} so \\boxed{{15}}",
-        f"The answer is 15. {opening} hm",
-        f"{opening} a {closing} \\boxed{{15}} {opening} b",
-    ):
+    found = find(f"{opening} so \\boxed{{15}}")
+    assert (found.text, found.note) == ("", "a thought never closes")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [m for m in MARKERS if not m[0].startswith("Here")])
+def test_a_thought_opens_anywhere(opening: str, closing: str) -> None:
+    for text in (f"The answer is 15. {opening} hm", f"{opening} a {closing} \\boxed{{15}} {opening} b"):
         found = find(text)
         assert (found.text, found.note) == ("", "a thought never closes")
+
+
+@pytest.mark.parametrize(
+    "opening", ["Here is my thought process:", "Here's my thinking:", "here are my reasoning steps:"]
+)
+def test_words_that_open_a_thought_do_so_as_the_first_of_a_text(opening: str) -> None:
+    for text in (
+        f"Good. {opening} 3 and 4 make 7. \\boxed{{7}}",
+        f"The sum is 7. {opening}\n3 + 4 = 7\nThe answer is 7.",
+    ):
+        assert find(text).text == "7"
+    for before in ("", "\n", "  ", "**", "## "):
+        assert find(f"{before}{opening} 3 and 4 make 7. \\boxed{{7}}").note == "a thought never closes"
 
 
 @pytest.mark.parametrize(("opening", "closing"), MARKERS)

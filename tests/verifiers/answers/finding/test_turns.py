@@ -9,6 +9,11 @@ from synthflow.verifiers.answers.finding.turns import first_turn
 
 RUN_ONS = [
     "\n\nQuestion: Bob has 2 pens and buys 3. How many?\nAnswer: \\boxed{5}",
+    "\n\nNew Problem: Bob has 2 pens.\nThe answer is 5.",
+    "\n\nAnother question: What is 2+3?\nAnswer: \\boxed{5}",
+    "\n> Instruction: Add 2 and 3.\n\\boxed{5}",
+    "\n\nStudent: and 2+3?\nThe answer is 5.",
+    "\n \t # Question 2\nFind 2+3.\nThe answer is 5.",
     "\n\nQ: What is 2+3?\nA: 5",
     "\n\nProblem: Bob has 2 pens.\nSolution: The answer is 5.",
     "\n\n### Question: Bob has 2 pens.\n#### 5",
