@@ -42,6 +42,15 @@ class Inputs(ABC):
     def partitions(self) -> Iterator[Inputs]:
         """The same inputs one partition of problems at a time: how a stage of whole scope bounds its memory."""
 
+    def bundles(self) -> Iterator[tuple[Inputs, str | None]]:
+        """The same, several small partitions at a time, so that a partition does not cost a round of its own.
+
+        With each comes the least problem_id that those after it may hold: bundles follow each other in that order. None
+        where nothing comes after it, or nothing is known of that.
+        """
+        for part in self.partitions():
+            yield part, None
+
     def producers(self, table: str, *, nearest: bool = False) -> list[str]:
         """Names of the ancestors that write `table`, in topological order."""
         info = {a.name: a for a in self.ancestors}

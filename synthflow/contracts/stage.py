@@ -242,7 +242,8 @@ class ExportStage(Stage):
     """A stage that writes a release for trainers and says what it left out.
 
     `release` writes files under `directory` (empty, private, renamed into `exports/<stage>/` afterwards) and
-    returns the rejects. It reads partition by partition, so its memory does not grow with the data set.
+    returns the rejects, or yields them in tables that share no key. It reads some partitions at a time, so its memory
+    does not grow with the data set.
     """
 
     scope: ClassVar[Scope] = "whole"
@@ -253,7 +254,7 @@ class ExportStage(Stage):
     """Its release is read by people and SQL: columns may have names that mean something to trainers."""
 
     @abstractmethod
-    def release(self, inputs: Inputs, directory: Path, services: Services) -> pa.Table: ...
+    def release(self, inputs: Inputs, directory: Path, services: Services) -> pa.Table | Iterable[pa.Table]: ...
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         raise TypeError("an export is run through release()")

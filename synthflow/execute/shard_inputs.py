@@ -1,8 +1,9 @@
-"""Inputs read from committed shards, for one partition or for the whole run."""
+"""Inputs read from committed shards, for some partitions or for the whole run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from synthflow.contracts import Inputs, StageInfo
 from synthflow.schema import TABLES
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
-from synthflow.stores.shards import read_shard
+from synthflow.stores.shards import Shard, first_problem, read_shard
+
+BUNDLE_BYTES = 8 * 2**20
+"""Bytes of shards that are read together; a partition with more is a bundle of its own."""
 
 
 class ShardInputs(Inputs):
@@ -21,7 +25,7 @@ class ShardInputs(Inputs):
 
     Args:
         commits: stage -> unit -> commit. A partition-scoped stage has one unit a partition, a whole one `all`.
-        unit: the partition to read, or None for the whole run.
+        units: the partitions to read, or None for the whole run.
     """
 
     def __init__(
@@ -31,10 +35,10 @@ class ShardInputs(Inputs):
         parents: Sequence[str],
         commits: Mapping[str, Mapping[str, Commit]],
         sources: Sequence[str],
-        unit: str | None,
+        units: Collection[str] | None,
     ) -> None:
         self._root, self._ancestors, self._parents = root, tuple(ancestors), tuple(parents)
-        self._commits, self._sources, self._unit = commits, tuple(sources), unit
+        self._commits, self._sources, self._units = commits, tuple(sources), units
         self._problem_ids: Any = None
 
     @property
@@ -46,14 +50,13 @@ class ShardInputs(Inputs):
         return self._parents
 
     def of_stage(self, stage: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        units = self._commits.get(stage, {})
-        if self._unit is None:
-            return self._read(units.values(), table, columns)
-        if self._unit in units:
-            return self._read([units[self._unit]], table, columns)
-        if ALL in units:
-            return self._of_these_problems([units[ALL]], table, columns)
-        return self._read([], table, columns)
+        commits = self._commits.get(stage, {})
+        if self._units is None:
+            return self._read(commits.values(), table, columns)
+        mine = [commits[unit] for unit in self._units if unit in commits]
+        if not mine and ALL in commits:
+            return self._of_these_problems([commits[ALL]], table, columns)
+        return self._read(mine, table, columns)
 
     def _read(
         self,
@@ -81,11 +84,46 @@ class ShardInputs(Inputs):
         return rows.select(list(columns)) if columns is not None else rows
 
     def partitions(self) -> Iterator[Inputs]:
-        if self._unit is not None:
+        if self._units is not None:
             yield self
             return
+        for unit in self._partitions():
+            yield self._of([unit])
+
+    def bundles(self) -> Iterator[tuple[Inputs, str | None]]:
+        if self._units is not None:
+            yield self, None
+            return
+        sizes = self._sizes()
+        firsts = {unit: min(first_problem(self._root, s) for s in held) for unit, held in self._partitions().items()}
+        bundle: list[str] = []
+        held = 0
+        for unit in sorted(firsts, key=lambda unit: (firsts[unit], unit)):
+            if bundle and held + sizes[unit] > BUNDLE_BYTES:
+                yield self._of(bundle), firsts[unit]
+                bundle, held = [], 0
+            bundle.append(unit)
+            held += sizes[unit]
+        if bundle:
+            yield self._of(bundle), None
+
+    def _of(self, units: Collection[str]) -> ShardInputs:
+        return ShardInputs(self._root, self._ancestors, self._parents, self._commits, self._sources, units)
+
+    def _partitions(self) -> dict[str, list[Shard]]:
+        """The problems of every partition; what a source left out is none."""
+        found = {}
         for source in self._sources:
             for unit, commit in self._commits.get(source, {}).items():
-                if all(shard.table != "problems" for shard in commit.shards):
-                    continue  # what the source left out is no partition
-                yield ShardInputs(self._root, self._ancestors, self._parents, self._commits, [source], unit)
+                problems = [shard for shard in commit.shards if shard.table == "problems"]
+                if problems:
+                    found[unit] = problems
+        return found
+
+    def _sizes(self) -> Counter[str]:
+        """Bytes of the shards of each unit."""
+        sizes: Counter[str] = Counter()
+        for commits in self._commits.values():
+            for unit, commit in commits.items():
+                sizes[unit] += sum(shard.bytes for shard in commit.shards)
+        return sizes

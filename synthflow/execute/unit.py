@@ -55,17 +55,23 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
     commits: dict[str, dict[str, Commit]] = {name: dict(units) for name, units in task.done.items()}
     for commit in finished:
         commits.setdefault(commit.stage, {})[commit.unit] = commit
-    unit = None if task.unit == ALL else task.unit
-    inputs = ShardInputs(context.root, task.ancestors, record.parents, commits, task.sources, unit)
+    units = None if task.unit == ALL else [task.unit]
+    inputs = ShardInputs(context.root, task.ancestors, record.parents, commits, task.sources, units)
     services = WorkerServices(context, record.name, record.stage_id)
     # A unit that Dask runs twice writes two sets of files; the one that is committed stays as it was hashed.
     name = f"part-{digest(task.key)[:10]}-{uuid4().hex[:4]}"
     files: dict[str, str] = {}
+    outputs: dict[str, pa.Table] = {}
+    left_out: list[Shard] = []
     with told_in_one_line(_who(stage, task), *wraps(stage), log=True):
         if isinstance(stage, ExportStage):
             services.counts_rows = True  # what it released, which only it knows
-            rejects, files = publish(stage, inputs, services, context.root)
-            outputs: dict[str, pa.Table] = {"rejects": rejects}
+
+            def keep(rejects: pa.Table) -> None:
+                check_keys(record.name, {"rejects": rejects})
+                left_out.extend(_write(context.root, {"rejects": rejects}, record.folder, f"{name}-{len(left_out)}"))
+
+            files = publish(stage, inputs, services, context.root, keep)
         else:
             outputs = dict(stage.run(inputs, services))
     _append(outputs, "rejects", services.heard.rejects(outputs, record.stage_id))
@@ -74,7 +80,7 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
         services.wrote(sum(t.num_rows for n, t in outputs.items() if n != "telemetry"))
     services.flush()
     _append(outputs, "telemetry", _telemetry(task, time.monotonic() - started, services.heard.notes))
-    shards = _write(context.root, outputs, record.folder, name)
+    shards = (*left_out, *_write(context.root, outputs, record.folder, name))
     made_of = (record.name, record.fingerprint, record.stage_id, task.unit, task.key)
     return Commit(*made_of, context.attempt, shards, files, endings(outputs))
 

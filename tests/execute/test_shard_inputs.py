@@ -29,7 +29,7 @@ def test_its_rows_and_no_others(columns: list[str] | None, tmp_path: Path, monke
     shard = write_shard(tmp_path, "rejects", table.from_rows([_reject(p) for p in range(100)]), "w", "part")
     commit = Commit("whole", "f", "e_w", ALL, "k", 1, (shard,), {})
     info = stage_info("whole", "any", ("rejects",), (), {})
-    inputs = ShardInputs(tmp_path, [info], ["whole"], {"whole": {ALL: commit}}, ["problems"], "q_1")
+    inputs = ShardInputs(tmp_path, [info], ["whole"], {"whole": {ALL: commit}}, ["problems"], ["q_1"])
     inputs._problem_ids = pa.array(["p_010", "p_011", "p_017"])
     found = inputs.of_stage("whole", "rejects", columns)
     assert found.column_names == (columns or list(table.names))

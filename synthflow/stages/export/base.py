@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
@@ -25,13 +26,16 @@ from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
 from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec
+from synthflow.stages.export.ordering import KEYS, InOrder
 from synthflow.stages.export.release import Release
 from synthflow.stages.export.shards import ShardLimits
-from synthflow.stages.export.views import curriculum_ranks, has_stats
+from synthflow.stages.export.views import curriculum_ranks, has_stats, is_ordered
 
 REJECTS = TABLES["rejects"]
 REJECT_SCHEMA = {"problem_id": pl.String, "target_id": pl.String, "reason": pl.String, "score": pl.Float32}
-SLICE_ROWS = 4_096
+SLICE_ROWS = 16_384
+REJECTS_AT_ONCE = 200_000
+"""Rejects that are handed over together."""
 
 
 class ExportConfig(StageConfig):
@@ -80,6 +84,20 @@ class Ledger:
             f"{self.rejects.height} rejected; {len(lost)} lost, {len(twice)} told twice, {len(strange)} unasked"
             f"{example}"
         )
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Rows of one config that stand as they were read: nothing is chosen, so nothing is to be accounted for.
+
+    `rows` has the config's columns, with `_id` and `_problem`.
+    """
+
+    config: str
+    rows: pa.Table
+
+
+Projection = Callable[[Inputs, Services], Iterable["Ledger | Copy"]]
 
 
 @dataclass(frozen=True)
@@ -174,8 +192,14 @@ class ParquetExport(ExportStage):
         """The configs this export may write, the default one first."""
 
     @abstractmethod
-    def project(self, part: Inputs, services: Services) -> Iterable[Ledger]:
-        """Ledgers of one partition; an export may yield several for one config."""
+    def project(self, part: Inputs, services: Services) -> Iterable[Ledger | Copy]:
+        """What becomes of some partitions; an export may yield several ledgers for one config."""
+
+    def projections(self, ancestors: Sequence[StageInfo]) -> Sequence[Projection]:
+        """What is done in turn, each in a pass of its own over the partitions. Configs with much in a row, each read from
+        other tables, take a pass each, so that the rows of one are in memory at a time.
+        """
+        return [self.project]
 
     def copies(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows as often as they are to be written: once, unless an export says otherwise."""
@@ -185,8 +209,8 @@ class ParquetExport(ExportStage):
         """Sentences for the card about choices that were made."""
         yield from ()
 
-    def release(self, inputs: Inputs, directory: Path, services: Services) -> pa.Table:
-        """Write the release; the rejects, sorted by their key.
+    def release(self, inputs: Inputs, directory: Path, services: Services) -> Iterator[pa.Table]:
+        """Write the release; its rejects as they come, problem after problem.
 
         Raises:
             InvariantBroken: if a candidate is neither written nor rejected, or both.
@@ -194,22 +218,23 @@ class ParquetExport(ExportStage):
         config = self.config
         limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, config.sort_memory_mb)
         specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
-        rejects: list[pa.Table] = []
-        reasons: Counter[str] = Counter()
-        with Release(directory, list(specs.values()), limits) as release:
-            for part in inputs.partitions():
-                ranks = curriculum_ranks(part)
-                for ledger in self.project(part, services):
-                    ledger.check(self.name)
-                    for slice_ in self._keyed(ledger, ranks, specs[ledger.config].shuffled):
-                        release.add(ledger.config, slice_.to_arrow())
-                    left = self._rejects(ledger, services.stage_id)
-                    reasons.update(map(str, left.column("reason").to_pylist()))
-                    rejects.append(left)
-                    services.count(rows=ledger.rows.height, rejected=left.num_rows)
-            release.finish(self._about(inputs.ancestors, reasons))
-        table = pa.concat_tables(rejects) if rejects else REJECTS.empty()
-        return table.sort_by([(name, "ascending") for name in REJECTS.key])
+        ranked = is_ordered(inputs.ancestors)
+        rejects = _Rejects(directory / ".synthflow" / "tmp" / "rejects", limits.waiting_bytes, services.stage_id)
+        with Release(directory, list(specs.values()), limits, ranked=ranked) as release:
+            for project in self.projections(inputs.ancestors):
+                for part, before in inputs.bundles():
+                    ranks = curriculum_ranks(part) if ranked else None
+                    for made in project(part, services):
+                        if isinstance(made, Ledger):
+                            made.check(self.name)
+                            yield from rejects.add(made, before)
+                            services.count(rejected=made.rejects.height)
+                        for rows in self._keyed(made, ranks, specs[made.config].shuffled):
+                            release.add(made.config, rows, before)
+                        services.count(rows=len(made.rows))
+                release.end_pass()
+            yield from rejects.finish()
+            release.finish(self._about(inputs.ancestors, rejects.reasons))
 
     def _about(self, ancestors: Sequence[StageInfo], reasons: Counter[str]) -> About:
         return About(
@@ -224,27 +249,71 @@ class ParquetExport(ExportStage):
             rejected=_grouped(reasons),
         )
 
-    def _keyed(self, ledger: Ledger, ranks: pl.DataFrame, shuffled: bool) -> Iterator[pl.DataFrame]:
-        rows = ledger.rows.join(ranks, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
-        rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64)
+    def _keyed(self, made: Ledger | Copy, ranks: pl.DataFrame | None, shuffled: bool) -> Iterator[pa.Table]:
         share = self.config.validation
+        if isinstance(made, Copy) and ranks is None and not share:
+            never = pa.repeat(pa.scalar(False), made.rows.num_rows)
+            yield made.rows.append_column("_rank", _no_rank(len(never))).append_column("_held", never)
+            return
+        rows = _frame(made.rows) if isinstance(made, Copy) else made.rows
+        if ranks is None:
+            rows = rows.with_columns(pl.lit(None, pl.Int64).alias("_place"))
+        else:
+            rows = rows.join(ranks, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
+        rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64)
         rows = rows.with_columns(
             rank.alias("_rank"),
             pl.lit("").alias("_problem") if shuffled else pl.col("_problem"),
             (held_out(rows.get_column("_problem"), share) if share else pl.lit(False)).alias("_held"),
             pl.col("_place").alias("sf_curriculum_rank"),
         )
-        yield from self.copies(rows).iter_slices(SLICE_ROWS)
+        for slice_ in self.copies(rows).iter_slices(SLICE_ROWS):
+            yield slice_.to_arrow()
 
-    @staticmethod
-    def _rejects(ledger: Ledger, stage_id: str) -> pa.Table:
+
+class _Rejects:
+    """Takes the rejects of ledgers and gives them back in tables of many, the problems in order."""
+
+    def __init__(self, scratch: Path, most: int, stage_id: str) -> None:
+        self.reasons: Counter[str] = Counter()
+        self._order = InOrder(scratch, most)
+        self._stage_id = stage_id
+        self._ready: list[pa.Table] = []
+
+    def add(self, ledger: Ledger, before: str | None) -> Iterator[pa.Table]:
         prefix = "" if ledger.primary else f"{ledger.config}: "
         frame = ledger.rejects.with_columns(
             pl.lit(ledger.target_kind).alias("target_kind"),
             (pl.lit(prefix) + pl.col("reason")).alias("reason"),
-            pl.lit(stage_id).alias("stage_id"),
+            pl.lit(self._stage_id).alias("stage_id"),
         )
-        return REJECTS.conform(frame.to_arrow())
+        self.reasons.update(dict(frame["reason"].value_counts().iter_rows()))
+        keyed = REJECTS.conform(frame.to_arrow())
+        id_ = pc.binary_join_element_wise(keyed["target_id"], keyed["reason"], " ")
+        for column in (_no_rank(keyed.num_rows), keyed["problem_id"], id_):
+            keyed = keyed.append_column(KEYS[keyed.num_columns - len(REJECTS.names)], column)
+        yield from self._take(self._order.add(keyed, before), REJECTS_AT_ONCE)
+
+    def finish(self) -> Iterator[pa.Table]:
+        """The rest."""
+        yield from self._take(self._order.finish(), REJECTS_AT_ONCE)
+        yield from self._take((), 1)
+
+    def _take(self, more: Iterable[pa.Table], least: int) -> Iterator[pa.Table]:
+        self._ready.extend(rows.select(list(REJECTS.names)) for rows in more)
+        if sum(rows.num_rows for rows in self._ready) >= least:
+            yield pa.concat_tables(self._ready)
+            self._ready = []
+
+
+def _no_rank(count: int) -> pa.Array:
+    return pa.nulls(count, pa.float64())
+
+
+def _frame(rows: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _grouped(reasons: Counter[str]) -> dict[str, int]:

@@ -34,12 +34,16 @@ MANIFEST_FORMAT = 1
 class Release:
     """Writes a release into an empty directory; a context manager that leaves no scratch files behind."""
 
-    def __init__(self, directory: Path, specs: Sequence[ConfigSpec], limits: ShardLimits) -> None:
-        self.directory, self.specs, self._limits = directory, tuple(specs), limits
+    def __init__(
+        self, directory: Path, specs: Sequence[ConfigSpec], limits: ShardLimits, *, ranked: bool = True
+    ) -> None:
+        self.directory, self._limits, self._ranked = directory, limits, ranked
+        self._specs = {spec.name: spec for spec in specs}
         self._hidden = directory / ".synthflow"
         self._scratch = self._hidden / "tmp"
         self._scratch.mkdir(parents=True)
-        self._spools = {spec.name: Spool(spec, directory, self._scratch) for spec in specs}
+        self._open: dict[str, Spool] = {}
+        self._written: dict[str, Written] = {}
 
     def __enter__(self) -> Release:
         return self
@@ -49,13 +53,22 @@ class Release:
     ) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def add(self, config: str, rows: pa.Table) -> None:
+    def add(self, config: str, rows: pa.Table, before: str | None = None) -> None:
         """Take rows of one config: see `Spool.add`."""
-        self._spools[config].add(rows)
+        if config not in self._open:
+            spec = self._specs[config]
+            self._open[config] = Spool(spec, self.directory, self._scratch, self._limits, ranked=self._ranked)
+        self._open[config].add(rows, before)
+
+    def end_pass(self) -> None:
+        """No more rows come of the configs that had some."""
+        self._written |= {name: spool.finish() for name, spool in self._open.items()}
+        self._open = {}
 
     def finish(self, about: About) -> dict[str, Written]:
         """Write shards, card, descriptors and manifest; what was written, by config."""
-        written = {name: spool.finish(self._limits) for name, spool in self._spools.items()}
+        self.end_pass()
+        written = {name: self._written.get(name, Written()) for name in self._specs}
         descriptor = llama_factory_info(written)
         if descriptor:
             (self.directory / "dataset_info.json").write_text(json.dumps(descriptor, indent=2) + "\n")
@@ -64,7 +77,7 @@ class Release:
         contents = {
             name: content_id("h", sorted((f, hashes[f]) for f in each.file_rows)) for name, each in written.items()
         }
-        card = render_card(self.specs, written, about, sorted(descriptor), contents)
+        card = render_card(tuple(self._specs.values()), written, about, sorted(descriptor), contents)
         (self.directory / "README.md").write_text(card, encoding="utf-8")
         manifest = self._manifest(written, about, hashes)
         (self._hidden / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
@@ -91,6 +104,14 @@ class Release:
             "rejected": dict(sorted(about.rejected.items())),
             "files": files,
         }
+
+
+def told_hashes(directory: Path) -> dict[str, str]:
+    """sha256 of the files of a release, as its own manifest says; nothing where a folder has none."""
+    path = directory / ".synthflow" / "manifest.json"
+    if not path.is_file():
+        return {}
+    return {file["path"]: file["sha256"] for file in json.loads(path.read_text(encoding="utf-8"))["files"]}
 
 
 def llama_factory_info(written: Mapping[str, Written]) -> dict[str, Any]:
