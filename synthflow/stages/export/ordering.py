@@ -56,7 +56,7 @@ class InOrder:
             before: where no row has a rank, the least `_problem` that may still come; None if any may.
         """
         self._keep(rows)
-        if before is not None and not self._dealt:
+        if before is not None and self._waiting and not self._dealt:
             ready = self._sorted()
             count = pc.sum(pc.less(ready.column("_problem"), before)).as_py() or 0
             self._waiting, self._bytes = [], 0
