@@ -85,23 +85,9 @@ def read_shard(
     return table.select(columns).cast(pa.schema([spec.schema.field(name) for name in columns]))
 
 
-def first_problem(root: Path, shard: Shard) -> str:
-    """The least problem_id of a shard, which the statistics of its row groups know."""
-    file = pq.ParquetFile(root / shard.path)
-    ends = [_problems(file, group) for group in range(file.num_row_groups)]
-    if all(isinstance(low, str) for low, _ in ends):
-        return str(min(low for low, _ in ends))
-    return str(pc.min(read_shard(root, shard, ["problem_id"])["problem_id"]))
-
-
 def _may_hold(file: pq.ParquetFile, group: int, first: str, last: str) -> bool:
     """Whether a row group's statistics leave room for a problem_id in [first, last]."""
-    low, high = _problems(file, group)
-    return not (isinstance(low, str) and isinstance(high, str)) or (low <= last and high >= first)
-
-
-def _problems(file: pq.ParquetFile, group: int) -> tuple[Any, Any]:
-    """First and last problem_id of a row group, as its statistics say them; None where they do not."""
     leaf = next(i for i in range(len(file.schema)) if file.schema.column(i).path == "problem_id")
     found = file.metadata.row_group(group).column(leaf).statistics
-    return (found.min, found.max) if found is not None and found.has_min_max else (None, None)
+    low, high = (found.min, found.max) if found is not None and found.has_min_max else (None, None)
+    return not (isinstance(low, str) and isinstance(high, str)) or (low <= last and high >= first)

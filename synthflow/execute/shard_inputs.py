@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from synthflow.contracts import Inputs, StageInfo
 from synthflow.schema import TABLES
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
-from synthflow.stores.shards import Shard, first_problem, read_shard
+from synthflow.stores.shards import Shard, read_shard
 
-BUNDLE_BYTES = 8 * 2**20
+BUNDLE_BYTES = 4 * 2**20
 """Bytes of shards that are read together; a partition with more is a bundle of its own."""
 
 
@@ -87,7 +88,7 @@ class ShardInputs(Inputs):
         if self._units is not None:
             yield self
             return
-        for unit in self._partitions():
+        for unit in self._partitions:
             yield self._of([unit])
 
     def bundles(self) -> Iterator[tuple[Inputs, str | None]]:
@@ -95,7 +96,7 @@ class ShardInputs(Inputs):
             yield self, None
             return
         sizes = self._sizes()
-        firsts = {unit: min(first_problem(self._root, s) for s in held) for unit, held in self._partitions().items()}
+        firsts = self._firsts
         bundle: list[str] = []
         held = 0
         for unit in sorted(firsts, key=lambda unit: (firsts[unit], unit)):
@@ -110,6 +111,16 @@ class ShardInputs(Inputs):
     def _of(self, units: Collection[str]) -> ShardInputs:
         return ShardInputs(self._root, self._ancestors, self._parents, self._commits, self._sources, units)
 
+    @cached_property
+    def _firsts(self) -> dict[str, str]:
+        """The least problem of every partition."""
+        found = {}
+        for unit, shards in self._partitions.items():
+            problems = pa.concat_tables([read_shard(self._root, shard, ["problem_id"]) for shard in shards])
+            found[unit] = str(pc.min(problems.column(0)))
+        return found
+
+    @cached_property
     def _partitions(self) -> dict[str, list[Shard]]:
         """The problems of every partition; what a source left out is none."""
         found = {}

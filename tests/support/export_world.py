@@ -272,4 +272,12 @@ def export(stage: Any, tables: Mapping[str, Mapping[str, pa.Table]], directory: 
     """Run an export class with its default options, or a configured stage; the rejects."""
     made = stage(name="export", config=stage.Config(use=stage.use, of="pairs")) if isinstance(stage, type) else stage
     directory.mkdir(parents=True, exist_ok=True)
-    return made.release(make_inputs(tables, parts), directory, NoServices())
+    return released(made, make_inputs(tables, parts), directory)
+
+
+def released(stage: Any, inputs: Inputs, directory: Path, services: Any = None) -> pa.Table:
+    """Write a release into a folder that is there; its rejects, sorted by their key."""
+    rejects = TABLES["rejects"]
+    found = pa.concat_tables([rejects.empty(), *stage.release(inputs, directory, services or NoServices())])
+    assert found.schema.equals(rejects.schema)
+    return found.sort_by([(name, "ascending") for name in rejects.key])

@@ -28,6 +28,7 @@ from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec
 from synthflow.stages.export.ordering import KEYS, InOrder
 from synthflow.stages.export.release import Release
+from synthflow.stages.export.remembered import Remembered
 from synthflow.stages.export.shards import ShardLimits
 from synthflow.stages.export.views import curriculum_ranks, has_stats, is_ordered
 
@@ -222,7 +223,8 @@ class ParquetExport(ExportStage):
         rejects = _Rejects(directory / ".synthflow" / "tmp" / "rejects", limits.waiting_bytes, services.stage_id)
         with Release(directory, list(specs.values()), limits, ranked=ranked) as release:
             for project in self.projections(inputs.ancestors):
-                for part, before in inputs.bundles():
+                for bundle, before in inputs.bundles():
+                    part = Remembered(bundle)
                     ranks = curriculum_ranks(part) if ranked else None
                     for made in project(part, services):
                         if isinstance(made, Ledger):

@@ -29,7 +29,7 @@ from synthflow.stages.export.ordering import KEYS, InOrder
 
 ROW_GROUP_BYTES = 64 * 2**20
 ROW_GROUP_ROWS = 16_384
-WAITING_BYTES = 32 * 2**20
+WAITING_BYTES = 16 * 2**20
 SPLITS = ("train", "validation")
 
 

@@ -164,7 +164,7 @@ def test_same_bytes_whatever_the_partitions(world: Any, tables: Any, tmp_path: P
         out = tmp_path / str(run)
         out.mkdir()
         exported = configured(stage, validation=0.2, max_rows_per_shard=7)
-        rejects = exported.release(world.make_inputs(tables, parts, reverse=reverse), out, world.NoServices())
+        rejects = world.released(exported, world.make_inputs(tables, parts, reverse=reverse), out)
         made.append((bytes_of(out), rejects.to_pylist()))
     assert all(each == made[0] for each in made[1:])
 
