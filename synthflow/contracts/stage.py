@@ -98,13 +98,27 @@ Volume = Estimate
 """Its name until 0.1; plug-ins may use it until 0.3."""
 
 
+@dataclass(slots=True)
+class Earlier:
+    """The release of an export that the one being written will replace, of the same configuration.
+
+    Attributes:
+        folder: where it lies; nothing in it may change.
+        kept: set by an export that takes all of its rows over: the rejects that were told with them stay, too.
+    """
+
+    folder: Path
+    kept: bool = False
+
+
 class Services(Protocol):
-    """What the engine lends a running stage."""
+    """What the engine lends a running stage. `earlier` is there for exports alone."""
 
     stage_id: str
     run_seed: int
     round: int
     attempt: int
+    earlier: Earlier | None
 
     def renderer(self, policy: str) -> Renderer | None:
         """Tokenizer and chat template of a policy; None for a server whose tokenizer nobody has."""

@@ -161,6 +161,7 @@ class Driver:
             unit=unit,
             key=self.graph.key(stage, unit),
             done=commits,
+            released=self.manifest.released(stage),
         )
 
     def _collect(self, future: Future, unit: Unit) -> None:

@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from synthflow.contracts import ExportStage, Inputs, Services
+from synthflow.contracts import Earlier, ExportStage, Inputs, Services
 from synthflow.stages.export.release import told_hashes
 from synthflow.stores.files import fsync_dir, no_space_is_clear, sha256_of
-from synthflow.stores.manifest import Manifest
+from synthflow.stores.manifest import Commit, Manifest
 
 SET_ASIDE = "set-aside"
 
@@ -57,6 +57,17 @@ def _hashes(folder: Path) -> dict[str, str]:
     told = told_hashes(folder)
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     return {name: told.get(name) or sha256_of(folder / name) for name in names}
+
+
+def earlier(root: Path, released: Commit | None, fingerprint: str) -> Earlier | None:
+    """The release that lies in the place of one of this fingerprint, if it is whole and of the same."""
+    if released is None or released.fingerprint != fingerprint:
+        return None
+    folder = root / "exports" / released.stage
+    known = {name: sha256 for name, sha256 in released.files.items() if "/.synthflow/" in name}
+    if any(not (root / name).is_file() or sha256_of(root / name) != sha256 for name, sha256 in known.items()):
+        return None
+    return Earlier(folder)
 
 
 def set_aside(manifest: Manifest, root: Path, stages: Collection[str]) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import UNANSWERED, Judgement, PolicyIdentity, Question, Renderer, SampleRequest, SampleResult
+from synthflow.contracts import UNANSWERED, Earlier, Judgement, PolicyIdentity, Question, Renderer, SampleRequest, SampleResult
 from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task
@@ -45,6 +45,7 @@ class WorkerServices:
         self.round = context.round
         self.attempt = context.attempt
         self.counts_rows = False
+        self.earlier: Earlier | None = None
         self.heard = Heard()
         self._context, self._stage = context, stage
         self._reporter = Reporter(stage)

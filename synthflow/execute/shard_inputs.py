@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synthflow.contracts import Inputs, StageInfo
+from synthflow.ids import content_id
 from synthflow.schema import TABLES
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
@@ -41,6 +42,7 @@ class ShardInputs(Inputs):
         self._root, self._ancestors, self._parents = root, tuple(ancestors), tuple(parents)
         self._commits, self._sources, self._units = commits, tuple(sources), units
         self._problem_ids: Any = None
+        self._firsts: dict[str, str] = {}
 
     @property
     def ancestors(self) -> Sequence[StageInfo]:
@@ -91,12 +93,12 @@ class ShardInputs(Inputs):
         for unit in self._partitions:
             yield self._of([unit])
 
-    def bundles(self) -> Iterator[tuple[Inputs, str | None]]:
+    def bundles(self, parts: Collection[str] | None = None) -> Iterator[tuple[Inputs, str | None]]:
         if self._units is not None:
             yield self, None
             return
         sizes = self._sizes()
-        firsts = self._firsts
+        firsts = {unit: self._first(unit) for unit in self._partitions if parts is None or unit in parts}
         bundle: list[str] = []
         held = 0
         for unit in sorted(firsts, key=lambda unit: (firsts[unit], unit)):
@@ -111,14 +113,21 @@ class ShardInputs(Inputs):
     def _of(self, units: Collection[str]) -> ShardInputs:
         return ShardInputs(self._root, self._ancestors, self._parents, self._commits, self._sources, units)
 
-    @cached_property
-    def _firsts(self) -> dict[str, str]:
-        """The least problem of every partition."""
+    def parts(self) -> Mapping[str, str]:
+        wholes = [self._commits[a.name][ALL] for a in self._ancestors if ALL in self._commits.get(a.name, {})]
         found = {}
-        for unit, shards in self._partitions.items():
-            problems = pa.concat_tables([read_shard(self._root, shard, ["problem_id"]) for shard in shards])
-            found[unit] = str(pc.min(problems.column(0)))
+        for unit in self._partitions:
+            own = [units[unit] for units in self._commits.values() if unit in units]
+            # A unit that was asked again has its old key and may have other rows.
+            found[unit] = content_id("q", sorted([c.stage, c.key, c.attempt] for c in [*wholes, *own]))
         return found
+
+    def _first(self, unit: str) -> str:
+        """The least problem of a partition."""
+        if unit not in self._firsts:
+            parts = [read_shard(self._root, shard, ["problem_id"]) for shard in self._partitions[unit]]
+            self._firsts[unit] = str(pc.min(pa.concat_tables(parts).column(0)))
+        return self._firsts[unit]
 
     @cached_property
     def _partitions(self) -> dict[str, list[Shard]]:

@@ -55,7 +55,11 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class UnitTask:
-    """One stage over one unit of work. `done` holds the ancestors' commits that were there before."""
+    """One stage over one unit of work.
+
+    `done` holds the ancestors' commits that were there before; `released` the commit of the release that lies in the
+    place of an export's.
+    """
 
     context: RunContext
     record: StageRecord
@@ -64,6 +68,7 @@ class UnitTask:
     unit: str
     key: str
     done: Mapping[str, Mapping[str, Commit]] = field(default_factory=dict)
+    released: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)

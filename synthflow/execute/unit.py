@@ -18,7 +18,7 @@ from synthflow.contracts import ExportStage, Stage
 from synthflow.contracts.foreign import told_in_one_line, wraps
 from synthflow.errors import InvariantBroken
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.execute.releases import publish
+from synthflow.execute.releases import earlier, publish
 from synthflow.execute.services import WorkerServices
 from synthflow.execute.shard_inputs import ShardInputs
 from synthflow.execute.tasks import UnitTask
@@ -71,7 +71,10 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
                 check_keys(record.name, {"rejects": rejects})
                 left_out.extend(_write(context.root, {"rejects": rejects}, record.folder, f"{name}-{len(left_out)}"))
 
+            services.earlier = earlier(context.root, task.released, record.fingerprint)
             files = publish(stage, inputs, services, context.root, keep)
+            if task.released is not None and services.earlier is not None and services.earlier.kept:
+                left_out[:0] = [shard for shard in task.released.shards if shard.table == "rejects"]
         else:
             outputs = dict(stage.run(inputs, services))
     _append(outputs, "rejects", services.heard.rejects(outputs, record.stage_id))

@@ -64,7 +64,7 @@ class PartitionedInputs(MemoryInputs):
 class NoServices:
     """The services of an export: it samples and judges nothing."""
 
-    stage_id, run_seed, attempt = "a_export", 0, 1
+    stage_id, run_seed, attempt, earlier = "a_export", 0, 1, None
 
     def __init__(self) -> None:
         self.counted: dict[str, float] = {}

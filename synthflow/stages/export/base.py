@@ -9,9 +9,10 @@ a cap a problem) is a matter of the partition.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
 from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec
+from synthflow.stages.export.growth import Growth, growth, write_record
 from synthflow.stages.export.ordering import KEYS, InOrder
 from synthflow.stages.export.release import Release
 from synthflow.stages.export.remembered import Remembered
-from synthflow.stages.export.shards import ShardLimits
+from synthflow.stages.export.shards import ColumnsDiffer, ShardLimits
 from synthflow.stages.export.views import curriculum_ranks, has_stats, is_ordered
 
 REJECTS = TABLES["rejects"]
@@ -216,27 +218,47 @@ class ParquetExport(ExportStage):
         Raises:
             InvariantBroken: if a candidate is neither written nor rejected, or both.
         """
+        parts, earlier = inputs.parts(), services.earlier
+        if earlier is not None and not is_ordered(inputs.ancestors):
+            specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
+            grown = growth(earlier.folder, parts, specs)
+            try:
+                if grown is not None:
+                    yield from self._write(inputs, directory, services, parts, grown)
+                    earlier.kept = True
+                    return
+            except ColumnsDiffer:
+                for path in directory.iterdir():
+                    shutil.rmtree(path)
+        yield from self._write(inputs, directory, services, parts, None)
+
+    def _write(
+        self, inputs: Inputs, directory: Path, services: Services, parts: Mapping[str, str], grown: Growth | None
+    ) -> Iterator[pa.Table]:
         config = self.config
         limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, config.sort_memory_mb)
         specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
         ranked = is_ordered(inputs.ancestors)
         rejects = _Rejects(directory / ".synthflow" / "tmp" / "rejects", limits.waiting_bytes, services.stage_id)
-        with Release(directory, list(specs.values()), limits, ranked=ranked) as release:
+        with Release(directory, list(specs.values()), limits, ranked=ranked, growth=grown) as release:
             for project in self.projections(inputs.ancestors):
-                for bundle, before in inputs.bundles():
+                for bundle, before in inputs.bundles(None if grown is None else grown.added):
                     part = Remembered(bundle)
                     ranks = curriculum_ranks(part) if ranked else None
                     for made in project(part, services):
                         if isinstance(made, Ledger):
                             made.check(self.name)
-                            yield from rejects.add(made, before)
+                            # a release that may turn out not to grow has told nothing until then
+                            yield from rejects.add(made, before if grown is None else None)
                             services.count(rejected=made.rejects.height)
                         for rows in self._keyed(made, ranks, specs[made.config].shuffled):
                             release.add(made.config, rows, before)
                         services.count(rows=len(made.rows))
                 release.end_pass()
             yield from rejects.finish()
-            release.finish(self._about(inputs.ancestors, rejects.reasons))
+            reasons = rejects.reasons + Counter({} if grown is None else grown.rejected)
+            written = release.finish(self._about(inputs.ancestors, reasons))
+            write_record(directory, parts, written, grown)
 
     def _about(self, ancestors: Sequence[StageInfo], reasons: Counter[str]) -> About:
         return About(

@@ -4,6 +4,7 @@
     <config>/train-00000-of-00004.parquet  and validation-…; nothing else stands in these folders
     dataset_info.json                      LLaMA-Factory's descriptor, where a config suits it
     .synthflow/manifest.json               sha256, bytes and rows of every file above
+    .synthflow/parts.json                  of a large release: what it needs to grow (see `growth`)
 
 A config without rows has no folder and no entry in the card's head, and the card says so. Nothing in a release is
 a time, a path or a host, so that the same rows give the same bytes. Other rows give another head: `datasets` names its
@@ -25,6 +26,7 @@ from synthflow.ids import content_id
 from synthflow.stages.export.about import About
 from synthflow.stages.export.card import render_card
 from synthflow.stages.export.columns import ConfigSpec
+from synthflow.stages.export.growth import Growth
 from synthflow.stages.export.shards import ShardLimits, Spool, Written
 from synthflow.stores.files import sha256_of
 
@@ -35,9 +37,15 @@ class Release:
     """Writes a release into an empty directory; a context manager that leaves no scratch files behind."""
 
     def __init__(
-        self, directory: Path, specs: Sequence[ConfigSpec], limits: ShardLimits, *, ranked: bool = True
+        self,
+        directory: Path,
+        specs: Sequence[ConfigSpec],
+        limits: ShardLimits,
+        *,
+        ranked: bool = True,
+        growth: Growth | None = None,
     ) -> None:
-        self.directory, self._limits, self._ranked = directory, limits, ranked
+        self.directory, self._limits, self._ranked, self._growth = directory, limits, ranked, growth
         self._specs = {spec.name: spec for spec in specs}
         self._hidden = directory / ".synthflow"
         self._scratch = self._hidden / "tmp"
@@ -56,24 +64,34 @@ class Release:
     def add(self, config: str, rows: pa.Table, before: str | None = None) -> None:
         """Take rows of one config: see `Spool.add`."""
         if config not in self._open:
-            spec = self._specs[config]
-            self._open[config] = Spool(spec, self.directory, self._scratch, self._limits, ranked=self._ranked)
+            self._open[config] = self._spool(config)
         self._open[config].add(rows, before)
 
+    def _spool(self, config: str) -> Spool:
+        before = None if self._growth is None else self._growth.configs.get(config)
+        spec, scratch = self._specs[config], self._scratch
+        return Spool(spec, self.directory, scratch, self._limits, ranked=self._ranked, before=before)
+
     def end_pass(self) -> None:
-        """No more rows come of the configs that had some."""
+        """No more rows come of the configs that had some.
+
+        Raises:
+            ColumnsDiffer: if a release cannot grow by them.
+        """
         self._written |= {name: spool.finish() for name, spool in self._open.items()}
         self._open = {}
 
     def finish(self, about: About) -> dict[str, Written]:
         """Write shards, card, descriptors and manifest; what was written, by config."""
         self.end_pass()
-        written = {name: self._written.get(name, Written()) for name in self._specs}
+        written = {name: self._written.get(name) or self._spool(name).finish() for name in self._specs}
         descriptor = llama_factory_info(written)
         if descriptor:
             (self.directory / "dataset_info.json").write_text(json.dumps(descriptor, indent=2) + "\n")
         shutil.rmtree(self._scratch)
-        hashes = {self._name(path): sha256_of(path) for path in self.directory.rglob("*.parquet")}
+        hashes = {name: sha256 for each in written.values() for name, sha256 in each.hashes.items()}
+        for name in (name for each in written.values() for name in each.file_rows if name not in hashes):
+            hashes[name] = sha256_of(self.directory / name)
         contents = {
             name: content_id("h", sorted((f, hashes[f]) for f in each.file_rows)) for name, each in written.items()
         }

@@ -12,6 +12,7 @@ A row group stays below `ROW_GROUP_BYTES` unless a single row is larger: Arrow c
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,12 +50,29 @@ class ShardLimits:
 
 @dataclass
 class Written:
-    """What became of one config: kept columns, and per split the rows and files (relative to the release)."""
+    """What became of one config: kept columns, and per split the rows and files (relative to the release).
+
+    `nulls` counts those of every column, kept or not. `hashes` has the sha256 of files that were there before.
+    """
 
     columns: tuple[ExportColumn, ...] = ()
     rows: dict[str, int] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
     file_rows: dict[str, int] = field(default_factory=dict)
+    nulls: dict[str, int] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+
+class ColumnsDiffer(Exception):
+    """With what was added a config has other columns than the files that were there."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """A config of an earlier release, in whose folder its files lie."""
+
+    folder: Path
+    written: Written
 
 
 class Spool:
@@ -62,18 +80,27 @@ class Spool:
 
     Args:
         ranked: rows may have a rank, which comes before the problem in their order.
+        before: files whose rows come before all others.
     """
 
     def __init__(
-        self, spec: ConfigSpec, directory: Path, scratch: Path, limits: ShardLimits, *, ranked: bool = True
+        self,
+        spec: ConfigSpec,
+        directory: Path,
+        scratch: Path,
+        limits: ShardLimits,
+        *,
+        ranked: bool = True,
+        before: Before | None = None,
     ) -> None:
         self.spec, self.directory, self._limits = spec, directory, limits
+        self._before = before or Before(directory, Written())
         self._by_problem = not (ranked or spec.shuffled)
         self._scratch = scratch / spec.name
         self._scratch.mkdir(parents=True)
         self._schema = pa.schema([*spec.schema, *KEYS])
-        self._nulls = dict.fromkeys(spec.schema.names, 0)
-        self._rows = dict.fromkeys(SPLITS, 0)
+        self._nulls = dict.fromkeys(spec.schema.names, 0) | self._before.written.nulls
+        self._rows = dict.fromkeys(SPLITS, 0) | self._before.written.rows
         self._order = {split: InOrder(self._scratch / f"{split}-waits", limits.waiting_bytes) for split in SPLITS}
         self._kept: tuple[ExportColumn, ...] = ()
         self._writers: dict[str, ShardWriter] = {}
@@ -102,13 +129,20 @@ class Spool:
                 self._write(split, ready)
 
     def finish(self) -> Written:
-        """Write what still waits, and name the shards; the scratch folder goes."""
+        """Write what still waits, and name the shards; the scratch folder goes.
+
+        Raises:
+            ColumnsDiffer: if the files that come before have other columns.
+        """
         for split in SPLITS:
             for ready in self._order[split].finish():
                 self._write(split, ready)
-        written = Written(self._kept)
-        for split, writer in sorted(self._writers.items()):
-            self._name(split, writer, written)
+        kept = self._kept_columns() if any(self._rows.values()) else ()
+        if self._before.written.rows and kept != self._before.written.columns:
+            raise ColumnsDiffer(self.spec.name)
+        written = Written(kept, nulls=self._nulls)
+        for split in SPLITS:
+            self._name(split, written)
         shutil.rmtree(self._scratch)
         return written
 
@@ -126,21 +160,35 @@ class Spool:
         total = sum(self._rows.values())
         return tuple(c for c in self.spec.columns if is_kept(c.keep, self._nulls[c.name], total))
 
-    def _name(self, split: str, writer: ShardWriter, written: Written) -> None:
-        counts = writer.close()
+    def _name(self, split: str, written: Written) -> None:
+        before, writer = self._before.written, self._writers.get(split)
+        old = before.files.get(split, [])
+        counts = [*(before.file_rows[name] for name in old), *(writer.close() if writer is not None else ())]
         if sum(counts) != self._rows[split]:
             raise InvariantBroken(
                 f"config {self.spec.name}: {self._rows[split]} {split} rows came, {sum(counts)} were written"
             )
+        if not counts:
+            return
         folder = self.directory / self.spec.name
         folder.mkdir(exist_ok=True)
-        names = []
-        for number, rows_in_shard in enumerate(counts):
-            name = f"{self.spec.name}/{split}-{number:05d}-of-{len(counts):05d}.parquet"
-            writer.path(number).rename(self.directory / name)
-            names.append(name)
-            written.file_rows[name] = rows_in_shard
+        names = [f"{self.spec.name}/{split}-{n:05d}-of-{len(counts):05d}.parquet" for n in range(len(counts))]
+        for number, name in enumerate(names):
+            if number < len(old):
+                _link(self._before.folder / old[number], self.directory / name)
+                written.hashes[name] = before.hashes[old[number]]
+            elif writer is not None:
+                writer.path(number - len(old)).rename(self.directory / name)
+        written.file_rows |= dict(zip(names, counts, strict=True))
         written.rows[split], written.files[split] = self._rows[split], names
+
+
+def _link(old: Path, new: Path) -> None:
+    """The same file under another name, or a copy where the file system has no such thing."""
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
 
 
 def is_kept(keep: Keep, nulls: int, total: int) -> bool:

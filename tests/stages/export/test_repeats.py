@@ -21,7 +21,7 @@ EVERY = ("mixed", "all_correct", "all_wrong")
 class Services:
     """Counts nothing."""
 
-    stage_id = "a_stage"
+    stage_id, earlier = "a_stage", None
 
     def count(self, **counts: float) -> None:
         pass
