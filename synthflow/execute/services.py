@@ -6,7 +6,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import UNANSWERED, Earlier, Judgement, PolicyIdentity, Question, Renderer, SampleRequest, SampleResult
+from synthflow.contracts import (
+    UNANSWERED,
+    Earlier,
+    Judgement,
+    PolicyIdentity,
+    Question,
+    Renderer,
+    SampleRequest,
+    SampleResult,
+)
 from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.sampling import run_engine_task

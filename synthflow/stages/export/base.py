@@ -19,7 +19,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
@@ -28,7 +27,7 @@ from synthflow.schema import TABLES
 from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec
 from synthflow.stages.export.growth import Growth, growth, write_record
-from synthflow.stages.export.ordering import KEYS, InOrder
+from synthflow.stages.export.ordering import KEYS, InOrder, joined, no_rank
 from synthflow.stages.export.release import Release
 from synthflow.stages.export.remembered import Remembered
 from synthflow.stages.export.shards import ColumnsDiffer, ShardLimits
@@ -199,8 +198,9 @@ class ParquetExport(ExportStage):
         """What becomes of some partitions; an export may yield several ledgers for one config."""
 
     def projections(self, ancestors: Sequence[StageInfo]) -> Sequence[Projection]:
-        """What is done in turn, each in a pass of its own over the partitions. Configs with much in a row, each read from
-        other tables, take a pass each, so that the rows of one are in memory at a time.
+        """What is done in turn, each in a pass of its own over the partitions.
+
+        Configs with much in a row take a pass each, so that the rows of one are in memory at a time.
         """
         return [self.project]
 
@@ -277,7 +277,7 @@ class ParquetExport(ExportStage):
         share = self.config.validation
         if isinstance(made, Copy) and ranks is None and not share:
             never = pa.repeat(pa.scalar(False), made.rows.num_rows)
-            yield made.rows.append_column("_rank", _no_rank(len(never))).append_column("_held", never)
+            yield made.rows.append_column("_rank", no_rank(len(never))).append_column("_held", never)
             return
         rows = _frame(made.rows) if isinstance(made, Copy) else made.rows
         if ranks is None:
@@ -313,9 +313,9 @@ class _Rejects:
         )
         self.reasons.update(dict(frame["reason"].value_counts().iter_rows()))
         keyed = REJECTS.conform(frame.to_arrow())
-        id_ = pc.binary_join_element_wise(keyed["target_id"], keyed["reason"], " ")
-        for column in (_no_rank(keyed.num_rows), keyed["problem_id"], id_):
-            keyed = keyed.append_column(KEYS[keyed.num_columns - len(REJECTS.names)], column)
+        id_ = joined([keyed["target_id"], keyed["reason"]], " ")
+        for field, column in zip(KEYS, (no_rank(keyed.num_rows), keyed["problem_id"], id_), strict=True):
+            keyed = keyed.append_column(field, column)
         yield from self._take(self._order.add(keyed, before), REJECTS_AT_ONCE)
 
     def finish(self) -> Iterator[pa.Table]:
@@ -328,10 +328,6 @@ class _Rejects:
         if sum(rows.num_rows for rows in self._ready) >= least:
             yield pa.concat_tables(self._ready)
             self._ready = []
-
-
-def _no_rank(count: int) -> pa.Array:
-    return pa.nulls(count, pa.float64())
 
 
 def _frame(rows: pa.Table) -> pl.DataFrame:

@@ -12,7 +12,6 @@ from functools import partial
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from synthflow.contracts import Inputs, Services, StageInfo
 from synthflow.rollouts.groups import GROUP
@@ -20,6 +19,7 @@ from synthflow.rollouts.views import check_verdicts, verdicts, verify_stages
 from synthflow.schema import TABLES
 from synthflow.stages.export.base import Copy, ExportConfig, ParquetExport, Projection
 from synthflow.stages.export.columns import BOOL, F32, F32S, I32, MESSAGES, STRING, ConfigSpec, ExportColumn
+from synthflow.stages.export.ordering import joined
 from synthflow.stages.export.views import group_stats
 
 RAW = ("problems", "rollouts", "scores", "steps", "step_values", "pairs", "problem_stats", "rejects")
@@ -154,8 +154,8 @@ def _raw(part: Inputs, name: str) -> pa.Table:
     parts = []
     for stage in (a.name for a in part.ancestors if name in a.writes or name == "rejects"):
         rows = part.of_stage(stage, name)
-        words = [pc.cast(rows.column(column), STRING) for column in TABLES[name].key]
-        parts.append(rows.append_column("_id", pc.binary_join_element_wise(*words, stage, "|")))
+        id_ = joined([*(rows.column(column) for column in TABLES[name].key), pa.repeat(stage, rows.num_rows)], "|")
+        parts.append(rows.append_column("_id", id_))
     if not parts:
         parts = [TABLES[name].empty().append_column("_id", pa.array([], STRING))]
     table = pa.concat_tables(parts)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import shutil
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +59,7 @@ class InOrder:
         self._keep(rows)
         if before is not None and self._waiting and not self._dealt:
             ready = self._sorted()
-            count = pc.sum(pc.less(ready.column("_problem"), before)).as_py() or 0
+            count = int(np.count_nonzero(pc.less(ready.column("_problem"), pa.scalar(before)).to_numpy()))
             self._waiting, self._bytes = [], 0
             if count < ready.num_rows:  # copied, so that what went out is let go
                 self._keep(ready.take(pa.array(range(count, ready.num_rows))))
@@ -95,7 +96,7 @@ class InOrder:
             self._scratch.mkdir(parents=True)
             self._ends = [keys[n * len(keys) // _FILES] for n in range(1, _FILES)]
         cuts = [0, *(bisect_left(keys, end) for end in self._ends), len(keys)]
-        for file, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        for file, (start, end) in enumerate(pairwise(cuts)):
             if start < end:
                 part = rows.slice(start, end - start)
                 # a whole stream is appended every time, so that no file has to stay open
@@ -144,6 +145,17 @@ def _streams(path: Path) -> Iterator[pa.Table]:
         while file.tell() < size:
             with pa.ipc.open_stream(file) as stream:
                 yield stream.read_all()
+
+
+def joined(columns: Sequence[Any], separator: str) -> Any:
+    """Columns as one of text, for an `_id` of several."""
+    join: Any = pc.binary_join_element_wise
+    return join(*(column.cast(pa.string()) for column in columns), separator)
+
+
+def no_rank(count: int) -> Any:
+    """A `_rank` for rows that have none."""
+    return pa.nulls(count, pa.float64())
 
 
 def in_order(rows: pa.Table) -> pa.Table:

@@ -83,7 +83,9 @@ def test_rows_come_back_sorted_in_shards_of_the_asked_size(
 
 
 @pytest.mark.parametrize("most", [100_000, 5_000])  # bytes that wait in memory, of 2 MB; files are dealt out again
-def test_rows_that_wait_in_files_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def test_rows_that_wait_in_files_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
     rng = np.random.default_rng(0)
     ranks = [None if r > 50 else int(r) for r in rng.integers(0, 60, 4_000)]
     rows: list[tuple[object, ...]] = [(str(i) * 100, ["é"], None, rank) for i, rank in enumerate(ranks)]
@@ -123,7 +125,8 @@ def test_rows_that_wait_for_their_problem_in_files_come_back_in_order(tmp_path: 
 
 def by_problem(counts: dict[str, int]) -> pa.Table:
     names = [name for name, count in counts.items() for _ in range(count)]
-    columns = [pa.nulls(len(names), pa.float64()), pa.array(names, STRING), pa.array(map(str, range(len(names))), STRING)]
+    ids = [str(number) for number in range(len(names))]
+    columns = [pa.nulls(len(names), pa.float64()), pa.array(names, STRING), pa.array(ids, STRING)]
     return pa.table(columns, schema=pa.schema(KEYS))
 
 
