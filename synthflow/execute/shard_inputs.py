@@ -97,8 +97,7 @@ class ShardInputs(Inputs):
         if self._units is not None:
             yield self, None
             return
-        sizes = self._sizes()
-        firsts = {unit: self._first(unit) for unit in self._partitions if parts is None or unit in parts}
+        sizes, firsts = self._sizes(), self._first_problems(parts)
         bundle: list[str] = []
         held = 0
         for unit in sorted(firsts, key=lambda unit: (firsts[unit], unit)):
@@ -122,12 +121,13 @@ class ShardInputs(Inputs):
             found[unit] = content_id("q", sorted([c.stage, c.key, c.attempt] for c in [*wholes, *own]))
         return found
 
-    def _first(self, unit: str) -> str:
-        """The least problem of a partition."""
-        if unit not in self._firsts:
-            parts = [read_shard(self._root, shard, ["problem_id"]) for shard in self._partitions[unit]]
-            self._firsts[unit] = str(pc.min(pa.concat_tables(parts).column(0)))
-        return self._firsts[unit]
+    def _first_problems(self, parts: Collection[str] | None) -> dict[str, str]:
+        """The least problem of every partition."""
+        wanted = [unit for unit in self._partitions if parts is None or unit in parts]
+        for unit in (unit for unit in wanted if unit not in self._firsts):
+            found = [read_shard(self._root, shard, ["problem_id"]) for shard in self._partitions[unit]]
+            self._firsts[unit] = str(pc.min(pa.concat_tables(found).column(0)))
+        return {unit: self._firsts[unit] for unit in wanted}
 
     @cached_property
     def _partitions(self) -> dict[str, list[Shard]]:
@@ -141,9 +141,14 @@ class ShardInputs(Inputs):
         return found
 
     def _sizes(self) -> Counter[str]:
-        """Bytes of the shards of each unit."""
+        """Bytes of the shards of each unit; of a file with rows of several, its share."""
+        shards = [
+            (unit, s) for commits in self._commits.values() for unit, commit in commits.items() for s in commit.shards
+        ]
+        rows: Counter[str] = Counter()
+        for _, shard in shards:
+            rows[shard.path] += shard.rows
         sizes: Counter[str] = Counter()
-        for commits in self._commits.values():
-            for unit, commit in commits.items():
-                sizes[unit] += sum(shard.bytes for shard in commit.shards)
+        for unit, shard in shards:
+            sizes[unit] += shard.bytes * shard.rows // max(1, rows[shard.path])
         return sizes

@@ -81,7 +81,7 @@ def test_problems_that_come_in_addition(edited: Edited, tmp_path: Path) -> None:
 def test_a_problem_that_goes(edited: Edited, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run(edited.spec, out)
-    edited.rows = edited.rows[1:] + [dict(edited.pool[16])]
+    edited.rows = [*edited.rows[1:], dict(edited.pool[16])]
     edited.write()
     run(edited.spec, out)
     assert files(out) == files(fresh(edited, out, tmp_path / "anew"))
