@@ -62,6 +62,9 @@ FLAT = ConfigSpec(
     (("DuckDB", "`FROM 'DIR/rollouts_flat/*.parquet'`"),),
 )
 
+_OF_ROLLOUT = [*(c.name for c in FLAT.columns if c.name in TABLES["rollouts"].names), "prompt", "completion"]
+"""Columns of a rollout that are in the flat rows."""
+
 
 class GraphConfig(ExportConfig):
     pass
@@ -97,7 +100,7 @@ class ExportGraph(ParquetExport):
 
     def _flat(self, part: Inputs) -> pl.DataFrame:
         # Two stages may tell of one rollout that both wanted: it is one row here.
-        rollouts = part.frame("rollouts").unique("rollout_id", keep="first", maintain_order=True)
+        rollouts = part.frame("rollouts", _OF_ROLLOUT).unique("rollout_id", keep="first", maintain_order=True)
         flat = rollouts.join(_answers(part), on="problem_id", how="left")
         for side, key in ((self._judged(part), "rollout_id"), (_valued(part), "rollout_id")):
             flat = flat.join(side, on=key, how="left")
