@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
@@ -189,6 +189,9 @@ def _hash64(problem: str) -> int:
 class ParquetExport(ExportStage):
     """Base of the exports: says what its configs are and projects a partition; the rest is here."""
 
+    grows: ClassVar[bool] = False
+    """A large release may grow by new partitions: nothing that it says, in `notes` say, is of all rows together."""
+
     @abstractmethod
     def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:
         """The configs this export may write, the default one first."""
@@ -219,7 +222,7 @@ class ParquetExport(ExportStage):
             InvariantBroken: if a candidate is neither written nor rejected, or both.
         """
         parts, earlier = inputs.parts(), services.earlier
-        if earlier is not None and not is_ordered(inputs.ancestors):
+        if self.grows and earlier is not None and not is_ordered(inputs.ancestors):
             specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
             grown = growth(earlier.folder, parts, specs)
             try:
@@ -258,7 +261,8 @@ class ParquetExport(ExportStage):
             yield from rejects.finish()
             reasons = rejects.reasons + Counter({} if grown is None else grown.rejected)
             written = release.finish(self._about(inputs.ancestors, reasons))
-            write_record(directory, parts, written, grown)
+            if self.grows and not ranked:
+                write_record(directory, parts, written, grown)
 
     def _about(self, ancestors: Sequence[StageInfo], reasons: Counter[str]) -> About:
         return About(

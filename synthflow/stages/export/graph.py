@@ -75,6 +75,7 @@ class ExportGraph(ParquetExport):
 
     use = "export.graph"
     version = "1"
+    grows = True
     for_analysis = True
     Config = GraphConfig
     summary = "The tables of a run as they are, for analysis."
