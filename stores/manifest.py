@@ -38,6 +38,7 @@ class Manifest:
     Attributes:
         again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
         withdrawn: commits that were taken back; their files say what is no longer so.
+        replaced: files that count no more, and that the catalog of the last attempt that ended may name.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,6 +59,7 @@ class Manifest:
         self._work: set[tuple[str, str]] | None = None
         self.again: dict[str, dict[str, int]] = {}
         self.withdrawn: list[Commit] = []
+        self.replaced: set[str] = set()
         self._read()
 
     def _read(self) -> None:
@@ -80,13 +82,16 @@ class Manifest:
         if kind == "commit":
             self._apply_commit(record, line)
         elif kind == "compacted":
-            self._commits.move(Compacted.from_json(record))
+            file = Compacted.from_json(record)
+            self._commits.move(file)
+            self.replaced.update(file.sources)
         elif kind == "attempt":
             self._apply_attempt(record)
         elif kind == "partitions":
             self._apply_partitions(record)
         elif kind == "done":
             self.done_attempt = int(record["attempt"])
+            self.replaced.clear()
         elif kind == "set_aside":
             self._published.pop(record["stage"], None)
             self.set_aside.append((str(record["stage"]), str(record["to"])))
@@ -95,7 +100,9 @@ class Manifest:
                 self._take_back(stage, fingerprint, key)
         elif kind == "withdrawn":
             taken_back = self._take_back(record["stage"], record["fingerprint"], record["key"])
-            self.withdrawn.extend([taken_back] if taken_back is not None else [])
+            if taken_back is not None:
+                self.withdrawn.append(taken_back)
+                self.replaced.update(shard.path for shard in taken_back.shards)
 
     def _apply_commit(self, record: Mapping[str, Any], line: bytes | None) -> None:
         self._work = None

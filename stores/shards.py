@@ -105,6 +105,24 @@ def read_shards(
     return pa.concat_tables(_read(root, run, spec, columns, problems) for run in _runs(shards))
 
 
+def read_pieces(root: Path, shards: Sequence[Shard]) -> Iterator[pa.Table]:
+    """Rows of shards of one table, a row group at a time where they share a file; none is cut within a shard."""
+    spec = TABLES[shards[0].table]
+    for run in _runs(shards):
+        if run.start is None:
+            yield _read(root, run, spec, None, None)
+            continue
+        with pq.ParquetFile(root / run.path, pre_buffer=False) as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        first = 0
+        for rows in sizes:
+            low, high = max(first, run.start), min(first + rows, run.start + run.rows)
+            if low < high:
+                piece = Shard(run.table, run.path, high - low, run.bytes, run.sha256, low)
+                yield _read(root, piece, spec, None, None)
+            first += rows
+
+
 def _runs(shards: Sequence[Shard]) -> Iterator[Shard]:
     """The shards, those that follow one another in a file as one."""
     run: Shard | None = None
@@ -125,10 +143,11 @@ def _read(
     with pq.ParquetFile(root / shard.path, pre_buffer=False) as file:
         rows = _rows_of(file, shard, columns, problems)
     table = in_todays_words(shard.table, rows)
-    if columns is None:
-        return table.select(list(spec.names)).cast(spec.schema)
-    # An older shard may forbid a null that is allowed since.
-    return table.select(columns).cast(pa.schema([spec.schema.field(name) for name in columns]))
+    schema = spec.schema if columns is None else pa.schema([spec.schema.field(name) for name in columns])
+    table = table.select(schema.names)
+    if table.schema.types == schema.types:  # an older shard may forbid a null that is allowed since
+        return pa.table(table.columns, schema=schema)
+    return table.cast(schema)
 
 
 def _rows_of(

@@ -83,7 +83,7 @@ def check_run(root: Path, *, deep: bool = True, progress: Callable[[str], None] 
     of_releases, released = folders.check_releases(run.root, manifest, deep, found)
     folders.check_set_aside(run.root, manifest, found)
     withdrawn = {shard.path for commit in manifest.withdrawn for shard in commit.shards}
-    named = {p.shard.path for p in placed} | of_releases | withdrawn
+    named = {p.shard.path for p in placed} | of_releases | withdrawn | manifest.replaced
     folders.check_orphans(run.root, named, manifest.attempt, found)
     if deep:
         missing = _missing(manifest, placed, intact, is_current)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from synthflow.contracts import PolicyIdentity
 from synthflow.schema import POLICIES, RUNS, SAMPLINGS, STAGES
+from synthflow.stores.compaction import compact, remove_uncounted
 from synthflow.stores.files import write_text
 from synthflow.stores.manifest import Manifest, shards_by_table
 from synthflow.stores.rundir import RunDirectory
@@ -26,9 +27,13 @@ def finish_run(
     identities: Mapping[str, PolicyIdentity],
     attempt: int,
 ) -> None:
-    """Write the reference tables, `manifest.json` and `stats.duckdb`; each replaces its earlier version at once."""
+    """Write the reference tables, `manifest.json` and `stats.duckdb`; each replaces its earlier version at once.
+
+    No file holds rows that the catalog should not count, and files that nobody counts are removed.
+    """
     from synthflow.stores.catalog.build import build_catalog
 
+    compact(run.root, manifest)
     reference = [
         write_shard(run.root, name, rows, "run", f"part-{attempt:04d}")
         for name, rows in _reference(pipeline, manifest, identities, attempt).items()
@@ -36,14 +41,15 @@ def finish_run(
     write_text(run.root / "manifest.json", manifest.compact({"reference": [s.to_json() for s in reference]}))
     build_catalog(run.root, catalog_tables(manifest, reference))
     manifest.append({"kind": "done", "attempt": attempt})
+    remove_uncounted(run.root, manifest)
 
 
 def catalog_tables(manifest: Manifest, reference: list[Shard]) -> dict[str, list[str]]:
-    """Relative paths of the active shards, by table."""
-    tables = {name: [s.path for s in shards] for name, shards in shards_by_table(manifest.active()).items()}
+    """Relative paths of the files of active shards, by table."""
+    grouped = shards_by_table(manifest.active())
     for shard in reference:
-        tables.setdefault(shard.table, []).append(shard.path)
-    return tables
+        grouped.setdefault(shard.table, []).append(shard)
+    return {name: list(dict.fromkeys(s.path for s in shards)) for name, shards in grouped.items()}
 
 
 def _reference(
