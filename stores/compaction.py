@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,7 +29,7 @@ FILE_BYTES = 64 << 20
 """A file is closed at this size; one of half of it is never put together with others."""
 
 FEW = 4
-"""So many small files of one kind may stay as they are."""
+"""Fewer small files of one kind stay as they are."""
 
 _GROUP_ROWS = 1 << 13
 _GROUP_BYTES = 16 << 20
@@ -111,9 +110,9 @@ def small_shards(commit: Commit) -> list[Part]:
     return [Part(commit.key, s) for s in commit.shards if s.start is None and s.bytes < FILE_BYTES // 2]
 
 
-def pending_merges(manifest: Manifest) -> list[Merge]:
-    """What is to be put together, or apart: small files of the latest plan, and files in which rows stand that it does
-    not count, or that nobody counts any more.
+def pending_merges(manifest: Manifest, few: int = FEW) -> list[Merge]:
+    """What is to be put together, or apart: small files of the latest plan, if there are `few` of a kind or more, and
+    files in which rows stand that it does not count, or that nobody counts any more.
     """
     active = {(c.stage, c.fingerprint, c.key) for c in (*manifest.active(), *manifest.published())}
     order = {
@@ -134,7 +133,7 @@ def pending_merges(manifest: Manifest) -> list[Merge]:
     for (stage, fingerprint, _, is_active), files in kinds.items():
         mixed = {path for path in files if manifest.rows_of(path) not in (None, counted[path][is_active])}
         chosen = {path: parts for path, parts in files.items() if path in mixed or (is_active and _is_small(parts))}
-        if len(chosen) - len(mixed) < FEW:
+        if len(chosen) - len(mixed) < few:
             chosen = {path: files[path] for path in mixed}
         parts = sorted(
             (part for parts in chosen.values() for part in parts),
@@ -166,13 +165,10 @@ def _packed(stage: str, fingerprint: str, parts: Sequence[Part], manifest: Manif
         yield Merge(stage, fingerprint, tuple(held))
 
 
-def compact(root: Path, manifest: Manifest) -> None:
+def compact(root: Path, manifest: Manifest, few: int = FEW) -> None:
     """Do what is pending, one file after the other, in this process. Only for whoever holds the lock."""
-    swap_all(manifest, map(partial(merged, root), pending_merges(manifest)))
-
-
-def swap_all(manifest: Manifest, files: Iterable[Compacted | None]) -> None:
-    for file in files:
+    for merge in pending_merges(manifest, few):
+        file = merged(root, merge)
         if file is not None:
             manifest.compacted(file)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from synthflow.schema import TABLES, TableSpec
+from synthflow.schema import TABLES
 from synthflow.stores.files import sha256_of, written_aside
 from synthflow.stores.old_records import in_todays_words
 
@@ -26,7 +26,8 @@ _ROW_GROUP_ROWS = 1 << 14  # a partition's share of a large shard is read withou
 _LIGHT_BYTES = 32 << 20
 """Up to so many bytes in memory, a shard is packed lightly: it will be put together with others."""
 
-KEPT: Mapping[str, Any] = {"compression": "zstd", "compression_level": 3}
+KEPT: Mapping[str, Any] = {"compression": "zstd", "compression_level": 3, "use_dictionary": False}
+"""Dictionaries of tokens, log probabilities and ids cost four times the work and make the files larger."""
 _LIGHT: Mapping[str, Any] = {"compression": "lz4", "use_dictionary": False}
 
 
@@ -101,26 +102,25 @@ def read_shards(
         problems: first and last problem_id that matter. Row groups without any between them are not read: where the
             table's key begins with the problem, a partition costs its own rows and not those of the whole run.
     """
-    spec = TABLES[shards[0].table]
-    return pa.concat_tables(_read(root, run, spec, columns, problems) for run in _runs(shards))
-
-
-def read_pieces(root: Path, shards: Sequence[Shard]) -> Iterator[pa.Table]:
-    """Rows of shards of one table, a row group at a time where they share a file; none is cut within a shard."""
-    spec = TABLES[shards[0].table]
+    tables = []
     for run in _runs(shards):
-        if run.start is None:
-            yield _read(root, run, spec, None, None)
-            continue
         with pq.ParquetFile(root / run.path, pre_buffer=False) as file:
-            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-        first = 0
-        for rows in sizes:
-            low, high = max(first, run.start), min(first + rows, run.start + run.rows)
-            if low < high:
-                piece = Shard(run.table, run.path, high - low, run.bytes, run.sha256, low)
-                yield _read(root, piece, spec, None, None)
-            first += rows
+            tables.append(_read(file, run, columns, problems))
+    return pa.concat_tables(tables)
+
+
+def read_pieces(root: Path, shards: Sequence[Shard], columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Rows of shards of one table, one row group of a file at a time."""
+    for run in _runs(shards):
+        with pq.ParquetFile(root / run.path, pre_buffer=False) as file:
+            start, first = run.start or 0, 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                low, high = max(first, start), min(first + rows, start + run.rows)
+                if low < high:
+                    part = Shard(run.table, run.path, high - low, run.bytes, run.sha256, low)
+                    yield _read(file, part, columns, None)
+                first += rows
 
 
 def _runs(shards: Sequence[Shard]) -> Iterator[Shard]:
@@ -137,12 +137,9 @@ def _runs(shards: Sequence[Shard]) -> Iterator[Shard]:
         yield run
 
 
-def _read(
-    root: Path, shard: Shard, spec: TableSpec, columns: list[str] | None, problems: tuple[str, str] | None
-) -> pa.Table:
-    with pq.ParquetFile(root / shard.path, pre_buffer=False) as file:
-        rows = _rows_of(file, shard, columns, problems)
-    table = in_todays_words(shard.table, rows)
+def _read(file: pq.ParquetFile, shard: Shard, columns: list[str] | None, problems: tuple[str, str] | None) -> pa.Table:
+    spec = TABLES[shard.table]
+    table = in_todays_words(shard.table, _rows_of(file, shard, columns, problems))
     schema = spec.schema if columns is None else pa.schema([spec.schema.field(name) for name in columns])
     table = table.select(schema.names)
     if table.schema.types == schema.types:  # an older shard may forbid a null that is allowed since
