@@ -86,7 +86,10 @@ def check_journal(folder: Path, rows: Rows) -> None:
 
 def _insert(rows: Rows, table: str, batch: pa.Table) -> None:
     rows.connection.register("incoming", batch)
-    columns = ", ".join(f"hash({name})" if name in _HASHED else name for name in batch.column_names)
+    columns = ", ".join(
+        f"CASE WHEN {name} IS NOT NULL THEN hash({name}) END" if name in _HASHED else name
+        for name in batch.column_names
+    )
     rows.connection.execute(f"INSERT INTO {table} SELECT {columns} FROM incoming")
     rows.connection.unregister("incoming")
 

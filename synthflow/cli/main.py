@@ -95,6 +95,14 @@ def main(argv: list[str] | None = None) -> Any:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(ExitCode.OK)
+    except OSError as error:
+        from synthflow.stores.files import unwritable
+
+        told = unwritable(error)
+        if told is None:
+            raise
+        click.echo(f"error: {told}", err=True)
+        sys.exit(told.exit_code)
 
 
 if __name__ == "__main__":
