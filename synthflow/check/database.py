@@ -81,7 +81,8 @@ class Rows:
             "sf_first": [p.shard.start or 0 for p in self._intact],
             "sf_rows": [p.shard.rows for p in self._intact],
         }
-        table = pa.table({n: pa.array(c, pa.int64() if n in _NUMBERS else pa.string()) for n, c in columns.items()})
+        fields = [pa.field(n, pa.int64() if n in _NUMBERS else pa.string()) for n in columns]
+        table = pa.table(columns, schema=pa.schema(fields))
         self.connection.register("incoming", table)
         self.connection.execute("CREATE OR REPLACE TABLE placed AS SELECT * FROM incoming")
         self.connection.unregister("incoming")

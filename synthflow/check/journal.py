@@ -17,6 +17,7 @@ from binascii import a2b_base64
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -163,7 +164,7 @@ def _artifact_rows(rows: Rows) -> Iterator[pa.Table]:
         yield _sampled(path, part.column("sample_id"), part.column("text"), [unknown, unknown], part)
 
 
-def _sampled(path: str, ids: pa.Array, text: pa.Array, lists: list[pa.Array], batch: pa.RecordBatch) -> pa.Table:
+def _sampled(path: str, ids: Any, text: Any, lists: list[Any], batch: pa.RecordBatch) -> pa.Table:
     n, raw = batch.num_rows, text.cast(pa.binary())
     zeros, nowhere = pa.repeat(pa.scalar(0, pa.int64()), n), pa.repeat("", n)
     ending = [batch.column("finish_reason"), batch.column("n_tokens").cast(pa.int64())]
@@ -171,7 +172,7 @@ def _sampled(path: str, ids: pa.Array, text: pa.Array, lists: list[pa.Array], ba
     return pa.table(columns, names=[*_COLUMNS, "sf_path"])
 
 
-def _as_bytes(lists: pa.Array) -> pa.Array:
+def _as_bytes(lists: Any) -> Any:
     """The numbers of each list as they lie in memory; none are no bytes."""
     lists = lists.fill_null(pa.scalar([], lists.type))
     width = lists.type.value_type.bit_width // 8

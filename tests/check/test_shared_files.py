@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from support.sound_run import World
 from synthflow.check import CheckReport, check_run
 from synthflow.stores.compaction import compact, remove_uncounted
+from synthflow.stores.files import sha256_of
 from synthflow.stores.manifest import Manifest
 
 Kinds = Callable[[CheckReport], Mapping[str, str]]
@@ -86,16 +86,10 @@ def test_a_file_without_some_of_its_rows_is_found(world: World) -> None:
     rows = pq.read_table(path)
     pq.write_table(rows.slice(1), path)
     told = manifest.path.read_text()
-    changed = _hash_of(path), path.stat().st_size
+    changed = sha256_of(path), path.stat().st_size
     path.write_bytes(before)
-    told = told.replace(_hash_of(path), changed[0]).replace(f'"bytes":{path.stat().st_size}', f'"bytes":{changed[1]}')
+    told = told.replace(sha256_of(path), changed[0]).replace(f'"bytes":{path.stat().st_size}', f'"bytes":{changed[1]}')
     pq.write_table(rows.slice(1), path)
     manifest.path.write_text(told)
     kinds = {f.kind for f in check_run(world.root).findings if f.severity == "error"}
     assert "rows" in kinds
-
-
-def _hash_of(path: Path) -> str:
-    from synthflow.stores.files import sha256_of
-
-    return sha256_of(path)

@@ -1,4 +1,4 @@
-"""Small files of units become one, whose rows are those of the units; a kill at any moment loses and doubles nothing."""
+"""Small files of units become one with the same rows; a kill at any moment loses and doubles nothing."""
 
 from __future__ import annotations
 
