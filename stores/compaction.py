@@ -31,8 +31,8 @@ FILE_BYTES = 64 << 20
 FEW = 4
 """Fewer small files of one kind stay as they are."""
 
-_GROUP_ROWS = 1 << 13
-_GROUP_BYTES = 16 << 20
+_GROUP_ROWS = 1 << 12
+_GROUP_BYTES = 8 << 20
 _MADE = re.compile(r"part-([0-9a-f]{12}|[0-9a-f]{10}-[0-9a-f]{4})\.parquet")
 """Names of the files that units and compactions write; reference tables are called otherwise."""
 
