@@ -116,7 +116,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "resume", "torn_last_line_of_the_manifest_counts", "stores/manifest.py",
-        "if number == len(lines):", 'if number == len(lines) and not line.endswith(b"}"):',
+        'if not line.endswith(b"\\n"):', 'if not line.endswith((b"\\n", b"}")):',
         (MANIFEST,),
     ),
     Fault(
@@ -140,7 +140,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "resume", "a_release_of_another_spec_counts", "stores/manifest.py",
-        "commit.files and self._published.get(stage) is not commit",
+        "commit.files and not self._is_published(commit)",
         "commit.files and not self._published",
         (MANIFEST,),
     ),

@@ -72,7 +72,7 @@ def encode(result: SampleResult, problem_id: str, at_ns: int) -> bytes:
 
 def decode(line: bytes) -> tuple[int, SampleResult] | None:
     """(time in ns, result) of a journal line, or None for a torn or damaged one."""
-    if not _is_whole(line):
+    if not is_whole(line):
         return None
     try:
         record = orjson.loads(line[9:])
@@ -197,7 +197,7 @@ def answered(folder: Path, problem_ids: Collection[str], standing: Standing) -> 
         found += [
             place(line[16:42].decode("ascii", "replace"))
             for line in _lines(path)
-            if line[9:16] == b'{"id":"' and line[42:43] == b'"' and _is_whole(line)
+            if line[9:16] == b'{"id":"' and line[42:43] == b'"' and is_whole(line)
             and standing.counts(_finish_of(line), attempt)
         ]  # fmt: skip
     return np.unique(np.asarray(found, np.uint64))
@@ -214,7 +214,7 @@ def tokens_spent(folder: Path) -> int:
     total = 0
     for path in sorted(folder.glob("*.jsonl")):
         for line in _lines(path):
-            if _is_whole(line):
+            if is_whole(line):
                 record = orjson.loads(line[9:])
                 n = record["n_tokens"]
                 total += len(base64.b64decode(record["text"])) if n is None else n
@@ -226,7 +226,8 @@ def place(rollout_id: str) -> int:
     return int(rollout_id[2:18], 16)
 
 
-def _is_whole(line: bytes) -> bool:
+def is_whole(line: bytes) -> bool:
+    """Whether a line, without its newline, is as it was written."""
     try:
         return line[8:9] == b" " and int(line[:8], 16) == zlib.crc32(line[9:])
     except ValueError:

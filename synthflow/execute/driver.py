@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from synthflow.errors import Incomplete, InfrastructureError, InvariantBroken
+from synthflow.execute.compacting import Compactor
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import CPU, PROGRESS, RunContext, UnitTask
 from synthflow.execute.unanswered import check_answers
@@ -58,6 +59,7 @@ class Driver:
         self.graph: Graph = manifest.graph
         self.in_flight, self.watcher, self.stopper = in_flight, watcher, stopper
         self.failures: dict[Unit, BaseException] = {}
+        self.compactor = Compactor(client, manifest, context)
 
     def run(self) -> None:
         """Run until nothing is owed.
@@ -76,6 +78,8 @@ class Driver:
                 if self.failures or self.stopper.asked:
                     break
                 check_answers(self.manifest, stages, self.context.root, self.context.max_error_rate)
+            if not self.failures and not self.stopper.asked:
+                self.compactor.finish()
         finally:
             self.client.unsubscribe_topic(PROGRESS)
         if self.stopper.asked and self.manifest.owed():
@@ -131,6 +135,7 @@ class Driver:
         yield from seen.items()
 
     def _submit_chain(self, unit: str, stages: Sequence[str]) -> dict[str, Future]:
+        self.compactor.started([(stage, unit) for stage in stages])
         futures: dict[str, Future] = {}
         for stage in stages:
             ancestors = self.graph.ancestors_of(stage)
@@ -165,10 +170,12 @@ class Driver:
         )
 
     def _collect(self, future: Future, unit: Unit) -> None:
+        self.compactor.ended(unit)
         error = future.exception() if future.status == "error" else None
         if future.status == "finished":
             commit = replace(future.result(), attempt=self.context.attempt)
             self.manifest.commit(commit)
+            self.compactor.committed(commit)
             self.watcher.committed(commit)
             return
         error = _as_failure(error, future.status)

@@ -36,6 +36,7 @@ from synthflow.plan.costs import Change, cost_of_change
 from synthflow.plan.installed import check_installed
 from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
+from synthflow.stores.compaction import remove_uncounted
 from synthflow.stores.files import write_text
 from synthflow.stores.in_flight import forget_notes
 from synthflow.stores.lock import RunLock
@@ -125,6 +126,7 @@ def run_pipeline(
         other = other_run(pipeline, manifest)
         if other is not None and not replace:
             raise UserError(f"{out}: {other}; give another --out, or --replace to put this pipeline in its place")
+        remove_uncounted(run.root, manifest)
         planned = plan_run(pipeline, manifest, identities)
         now = cut_sources(planned, run.root)
         units = {name: each.units for name, each in now.items()}

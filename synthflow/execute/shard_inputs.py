@@ -16,7 +16,7 @@ from synthflow.ids import content_id
 from synthflow.schema import TABLES
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
-from synthflow.stores.shards import Shard, read_shard
+from synthflow.stores.shards import Shard, read_shard, read_shards
 
 BUNDLE_BYTES = 4 * 2**20
 """Bytes of shards that are read together; a partition with more is a bundle of its own."""
@@ -73,7 +73,7 @@ class ShardInputs(Inputs):
         if not shards:
             empty = TABLES[table].empty()
             return empty.select(wanted) if wanted is not None else empty
-        return pa.concat_tables([read_shard(self._root, s, wanted, problems) for s in shards])
+        return read_shards(self._root, shards, wanted, problems)
 
     def _of_these_problems(self, commits: Sequence[Commit], table: str, columns: Sequence[str] | None) -> pa.Table:
         if self._problem_ids is None:

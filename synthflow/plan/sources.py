@@ -27,7 +27,7 @@ from synthflow.plan.planned import PlannedRun, SourceUnits
 from synthflow.stages.source.base import Source
 from synthflow.stores.graph import StageRecord
 from synthflow.stores.manifest import Manifest
-from synthflow.stores.shards import Shard, read_shard
+from synthflow.stores.shards import Shard, read_shard, read_shards
 
 _PROBLEM = {"problem_id": pl.String, "content_hash": pl.String}
 
@@ -201,8 +201,9 @@ def _shards_of(manifest: Manifest, record: StageRecord, partitions: tuple[str, .
 
 
 def _read_shards(root: Path, shards: Mapping[str, Shard]) -> pl.DataFrame:
-    frames = [
-        pl.read_parquet(root / shard.path, columns=list(_PROBLEM)).with_columns(partition=pl.lit(pid))
-        for pid, shard in shards.items()
-    ]
-    return pl.concat([pl.DataFrame(schema={**_PROBLEM, "partition": pl.String}), *frames])
+    if not shards:
+        return pl.DataFrame(schema={**_PROBLEM, "partition": pl.String})
+    found = pl.from_arrow(read_shards(root, list(shards.values()), list(_PROBLEM)))
+    assert isinstance(found, pl.DataFrame)
+    of = pl.DataFrame({"partition": list(shards), "rows": [shard.rows for shard in shards.values()]})
+    return found.with_columns(of.select(pl.col("partition").repeat_by("rows").explode()).to_series())
