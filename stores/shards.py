@@ -8,8 +8,10 @@ rows of it. A file's existence proves nothing: only a line in the manifest, with
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,18 @@ def read_pieces(root: Path, shards: Sequence[Shard], columns: list[str] | None =
                     part = Shard(run.table, run.path, high - low, run.bytes, run.sha256, low)
                     yield _read(file, part, columns, None)
                 first += rows
+
+
+def row_groups(root: Path, shards: Mapping[str, Shard]) -> dict[str, tuple[str, int]]:
+    """The file of each shard, and the row group in which its rows begin."""
+    ends: dict[str, list[int]] = {}
+    for path in {shard.path for shard in shards.values() if shard.start is not None}:
+        file = pq.read_metadata(root / path)
+        ends[path] = list(accumulate(file.row_group(group).num_rows for group in range(file.num_row_groups)))
+    return {
+        name: (shard.path, 0 if shard.start is None else bisect_right(ends[shard.path], shard.start))
+        for name, shard in shards.items()
+    }
 
 
 def _runs(shards: Sequence[Shard]) -> Iterator[Shard]:

@@ -16,7 +16,7 @@ from synthflow.ids import content_id
 from synthflow.schema import TABLES
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
-from synthflow.stores.shards import Shard, read_shard, read_shards
+from synthflow.stores.shards import Shard, read_shards, row_groups
 
 BUNDLE_BYTES = 4 * 2**20
 """Bytes of shards that are read together; a partition with more is a bundle of its own."""
@@ -97,11 +97,14 @@ class ShardInputs(Inputs):
         if self._units is not None:
             yield self, None
             return
-        sizes, firsts = self._sizes(), self._first_problems(parts)
+        firsts = self._first_problems(parts)
+        sizes, groups = self._sizes(firsts)
         bundle: list[str] = []
         held = 0
         for unit in sorted(firsts, key=lambda unit: (firsts[unit], unit)):
-            if bundle and held + sizes[unit] > BUNDLE_BYTES:
+            # A row group is read as a whole: it belongs to one bundle, unless it is of problems from everywhere.
+            parted = bool(bundle) and (groups[unit] != groups[bundle[-1]] or held > 3 * BUNDLE_BYTES)
+            if parted and held + sizes[unit] > BUNDLE_BYTES:
                 yield self._of(bundle), firsts[unit]
                 bundle, held = [], 0
             bundle.append(unit)
@@ -124,9 +127,14 @@ class ShardInputs(Inputs):
     def _first_problems(self, parts: Collection[str] | None) -> dict[str, str]:
         """The least problem of every partition."""
         wanted = [unit for unit in self._partitions if parts is None or unit in parts]
-        for unit in (unit for unit in wanted if unit not in self._firsts):
-            found = [read_shard(self._root, shard, ["problem_id"]) for shard in self._partitions[unit]]
-            self._firsts[unit] = str(pc.min(pa.concat_tables(found).column(0)))
+        shards = [(unit, shard) for unit in wanted if unit not in self._firsts for shard in self._partitions[unit]]
+        if shards:
+            ids = read_shards(self._root, [shard for _, shard in shards], ["problem_id"]).column(0)
+            start = 0
+            for unit, shard in shards:
+                least = str(pc.min(ids.slice(start, shard.rows)))
+                self._firsts[unit] = min(least, self._firsts.get(unit, least))
+                start += shard.rows
         return {unit: self._firsts[unit] for unit in wanted}
 
     @cached_property
@@ -140,8 +148,8 @@ class ShardInputs(Inputs):
                     found[unit] = problems
         return found
 
-    def _sizes(self) -> Counter[str]:
-        """Bytes of the shards of each unit; of a file with rows of several, its share."""
+    def _sizes(self, units: Collection[str]) -> tuple[Counter[str], dict[str, tuple[str, int]]]:
+        """Bytes of the shards of each unit, of a file with rows of several its share; and the row group of the largest."""
         shards = [
             (unit, s) for commits in self._commits.values() for unit, commit in commits.items() for s in commit.shards
         ]
@@ -149,6 +157,10 @@ class ShardInputs(Inputs):
         for _, shard in shards:
             rows[shard.path] += shard.rows
         sizes: Counter[str] = Counter()
+        largest: dict[str, tuple[int, Shard]] = {}
         for unit, shard in shards:
-            sizes[unit] += shard.bytes * shard.rows // max(1, rows[shard.path])
-        return sizes
+            size = shard.bytes * shard.rows // max(1, rows[shard.path])
+            sizes[unit] += size
+            if unit in units and (unit not in largest or size > largest[unit][0]):
+                largest[unit] = size, shard
+        return sizes, row_groups(self._root, {unit: shard for unit, (_, shard) in largest.items()})
