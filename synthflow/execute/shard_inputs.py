@@ -149,7 +149,7 @@ class ShardInputs(Inputs):
         return found
 
     def _sizes(self, units: Collection[str]) -> tuple[Counter[str], dict[str, tuple[str, int]]]:
-        """Bytes of the shards of each unit, of a file with rows of several its share; and the row group of the largest."""
+        """Bytes of the shards of each unit, of a file that it shares its part; and the row group of the largest."""
         shards = [
             (unit, s) for commits in self._commits.values() for unit, commit in commits.items() for s in commit.shards
         ]
