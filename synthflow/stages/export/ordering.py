@@ -21,6 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synthflow.errors import InvariantBroken
+
 KEYS: list[pa.Field[Any]] = [
     pa.field("_rank", pa.float64()),
     pa.field("_problem", pa.string()),
@@ -47,6 +49,7 @@ class InOrder:
         self._scratch, self._most, self._depth = scratch, most, depth
         self._waiting: list[pa.Table] = []
         self._bytes = 0
+        self._last = ""
         self._ends: list[_Key] = []
         self._dealt: dict[int, int] = {}  # file -> bytes of its rows in memory
 
@@ -55,6 +58,9 @@ class InOrder:
 
         Args:
             before: where no row has a rank, the least `_problem` that may still come; None if any may.
+
+        Raises:
+            InvariantBroken: if a row comes after all.
         """
         self._keep(rows)
         if before is not None and self._waiting and not self._dealt:
@@ -64,6 +70,10 @@ class InOrder:
             if count < ready.num_rows:  # copied, so that what went out is let go
                 self._keep(ready.take(pa.array(range(count, ready.num_rows))))
             if count:
+                first, last = (ready.column("_problem")[row].as_py() for row in (0, count - 1))
+                if first < self._last:
+                    raise InvariantBroken(f"rows of problem {first} came after those of {self._last} were written")
+                self._last = last
                 yield ready.slice(0, count)
         if self._bytes > self._most:
             self._deal()

@@ -111,6 +111,13 @@ def test_rows_go_out_when_nothing_can_come_before_them(tmp_path: Path) -> None:
     assert not (tmp_path / "waits").exists()
 
 
+def test_a_row_that_comes_after_all_stops_the_release(tmp_path: Path) -> None:
+    order = InOrder(tmp_path / "waits", 10**6)
+    assert problems(order.add(by_problem({"p1": 1, "p4": 1}), "p9")) == ["p1", "p4"]
+    with pytest.raises(InvariantBroken, match="rows of problem p3 came after those of p4 were written"):
+        problems(order.add(by_problem({"p3": 1}), "p9"))
+
+
 def test_rows_that_wait_for_their_problem_in_files_come_back_in_order(tmp_path: Path) -> None:
     order = InOrder(tmp_path / "waits", 500)
     made = [f"p{number:03d}" for number in np.random.default_rng(1).permutation(200)]
