@@ -359,6 +359,16 @@ FAULTS: tuple[Fault, ...] = (
         (PROJECTIONS,),
     ),
     Fault(
+        "exports", "a_changed_partition_is_taken_over", "synthflow/stages/export/growth.py",
+        "parts.get(part) == made_of", "part in parts",
+        ("tests/stages/export/test_growth.py",),
+    ),
+    Fault(
+        "exports", "rows_go_out_too_soon", "synthflow/stages/export/ordering.py",
+        'pc.less(ready.column("_problem")', 'pc.less_equal(ready.column("_problem")',
+        ("tests/stages/export/test_shards.py",),
+    ),
+    Fault(
         "check", "hashes_are_not_compared", "synthflow/check/shards.py",
         "if sha256 is not None and (now := sha256_of(path)) != sha256:",
         "if sha256 is not None and size is None and (now := sha256_of(path)) != sha256:",
