@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,6 +80,15 @@ def written_aside(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink()
+
+
+def link_or_copy(old: Path, new: Path) -> None:
+    """The same file under another name, or a copy where the file system has no such thing."""
+    try:
+        os.link(old, new)
+    except OSError:
+        with written_aside(new) as aside:
+            shutil.copyfile(old, aside)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synthflow.schema import TABLES
-from synthflow.stores.files import sha256_of, written_aside
+from synthflow.stores.files import fsync_dir, link_or_copy, sha256_of, written_aside
 from synthflow.stores.old_records import in_todays_words
 
 _ROW_GROUP_BYTES = 64 << 20  # readers fail above 2 GiB of nested strings in a row group
@@ -86,6 +86,17 @@ def write_shard(root: Path, table: str, rows: pa.Table, folder: str, name: str) 
     with written_aside(path) as aside:
         pq.write_table(rows, aside, row_group_size=group, **packing)
     return Shard(table, relative, rows.num_rows, path.stat().st_size, sha256_of(path))
+
+
+def own_copy(root: Path, shard: Shard, folder: str, name: str) -> Shard:
+    """The rows of a shard as a file of its own, for another commit: a link where they are one already."""
+    if shard.start is not None:
+        return write_shard(root, shard.table, read_shard(root, shard), folder, name)
+    relative = f"tables/{shard.table}/{folder}/{name}.parquet"
+    (root / relative).parent.mkdir(parents=True, exist_ok=True)
+    link_or_copy(root / shard.path, root / relative)
+    fsync_dir((root / relative).parent)
+    return replace(shard, path=relative)
 
 
 def read_shard(

@@ -60,12 +60,14 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def earlier(root: Path, released: Commit | None, fingerprint: str) -> Earlier | None:
-    """The release that lies in the place of one of this fingerprint, if it is whole and of the same."""
+    """The release that lies in the place of one of this fingerprint, if it is of the same and its rejects are there."""
     if released is None or released.fingerprint != fingerprint:
         return None
     folder = root / "exports" / released.stage
     known = {name: sha256 for name, sha256 in released.files.items() if "/.synthflow/" in name}
     if any(not (root / name).is_file() or sha256_of(root / name) != sha256 for name, sha256 in known.items()):
+        return None
+    if any(not (root / shard.path).is_file() for shard in released.shards):
         return None
     return Earlier(folder)
 

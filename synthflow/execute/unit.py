@@ -29,7 +29,7 @@ from synthflow.schema import TELEMETRY
 from synthflow.stages.adapters import origin, stage_class
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
-from synthflow.stores.shards import Shard, write_shard
+from synthflow.stores.shards import Shard, own_copy, write_shard
 
 
 def build_stage(name: str, use: str, config: Mapping[str, Any]) -> Stage:
@@ -74,7 +74,8 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
             services.earlier = earlier(context.root, task.released, record.fingerprint)
             files = publish(stage, inputs, services, context.root, keep)
             if task.released is not None and services.earlier is not None and services.earlier.kept:
-                left_out[:0] = [shard for shard in task.released.shards if shard.table == "rejects"]
+                for shard in (s for s in task.released.shards if s.table == "rejects"):
+                    left_out.append(own_copy(context.root, shard, record.folder, f"{name}-{len(left_out)}"))
         else:
             outputs = dict(stage.run(inputs, services))
     _append(outputs, "rejects", services.heard.rejects(outputs, record.stage_id))

@@ -12,7 +12,6 @@ A row group stays below `ROW_GROUP_BYTES` unless a single row is larger: Arrow c
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ import pyarrow.parquet as pq
 from synthflow.errors import InvariantBroken
 from synthflow.stages.export.columns import ConfigSpec, ExportColumn, Keep, arrow_schema
 from synthflow.stages.export.ordering import KEYS, InOrder
+from synthflow.stores.files import link_or_copy
 
 ROW_GROUP_BYTES = 64 * 2**20
 ROW_GROUP_ROWS = 16_384
@@ -175,20 +175,12 @@ class Spool:
         names = [f"{self.spec.name}/{split}-{n:05d}-of-{len(counts):05d}.parquet" for n in range(len(counts))]
         for number, name in enumerate(names):
             if number < len(old):
-                _link(self._before.folder / old[number], self.directory / name)
+                link_or_copy(self._before.folder / old[number], self.directory / name)
                 written.hashes[name] = before.hashes[old[number]]
             elif writer is not None:
                 writer.path(number - len(old)).rename(self.directory / name)
         written.file_rows |= dict(zip(names, counts, strict=True))
         written.rows[split], written.files[split] = self._rows[split], names
-
-
-def _link(old: Path, new: Path) -> None:
-    """The same file under another name, or a copy where the file system has no such thing."""
-    try:
-        os.link(old, new)
-    except OSError:
-        shutil.copyfile(old, new)
 
 
 def is_kept(keep: Keep, nulls: int, total: int) -> bool:
