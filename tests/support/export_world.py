@@ -5,7 +5,8 @@ Shared by the export tests and the trainer tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ ANCESTORS = (
 )
 
 
+UNORDERED = tuple(
+    replace(a, parents=("difficulty",)) if a.name == "steps" else a for a in ANCESTORS if not a.has("orders_problems")
+)
+"""The same run without a curriculum's order."""
+
+
 class PartitionedInputs(MemoryInputs):
     """`MemoryInputs` that gives its problems in `parts` partitions, each row in a partition of its problem."""
 
@@ -47,18 +54,35 @@ class PartitionedInputs(MemoryInputs):
         self._parts, self._reverse = parts, reverse
 
     def partitions(self) -> Iterator[Inputs]:
+        problems = sorted(self._problems(), reverse=self._reverse)
+        for part in range(self._parts):
+            yield self._of(problems[part :: self._parts])
+
+    def _problems(self) -> set[str]:
         found: set[str] = set()
         for by_name in self._tables.values():
             for rows in by_name.values():
                 found.update(rows.column("problem_id").to_pylist())
-        problems = sorted(found, reverse=self._reverse)
-        for part in range(self._parts):
-            mine = pa.array(problems[part :: self._parts], pa.string())
-            tables = {
-                stage: {name: rows.filter(pc.is_in(rows.column("problem_id"), mine)) for name, rows in by_name.items()}
-                for stage, by_name in self._tables.items()
-            }
-            yield MemoryInputs(self.ancestors, self.parents, tables)
+        return found
+
+    def _of(self, problems: Sequence[str]) -> Inputs:
+        mine = pa.array(problems, pa.string())
+        tables = {
+            stage: {name: rows.filter(pc.is_in(rows.column("problem_id"), mine)) for name, rows in by_name.items()}
+            for stage, by_name in self._tables.items()
+        }
+        return MemoryInputs(self.ancestors, self.parents, tables)
+
+
+class BundledInputs(PartitionedInputs):
+    """The same in bundles that follow the problems, as a run gives them."""
+
+    def bundles(self, parts: Collection[str] | None = None) -> Iterator[tuple[Inputs, str | None]]:
+        problems = sorted(self._problems())
+        size = -(-len(problems) // self._parts)
+        for start in range(0, len(problems), size):
+            following = problems[start + size : start + size + 1]
+            yield self._of(problems[start : start + size]), following[0] if following else None
 
 
 class NoServices:

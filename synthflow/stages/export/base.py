@@ -251,12 +251,14 @@ class ParquetExport(ExportStage):
                     for made in project(part, services):
                         if isinstance(made, Ledger):
                             made.check(self.name)
-                            # a release that may turn out not to grow has told nothing until then
-                            yield from rejects.add(made, before if grown is None else None)
+                            rejects.add(made)
                             services.count(rejected=made.rejects.height)
                         for rows in self._keyed(made, ranks, specs[made.config].shuffled):
-                            release.add(made.config, rows, before)
+                            release.add(made.config, rows)
                         services.count(rows=len(made.rows))
+                    release.advance(before)
+                    # a release that may turn out not to grow has told nothing until then
+                    yield from rejects.advance(before if grown is None else None)
                 release.end_pass()
             yield from rejects.finish()
             reasons = rejects.reasons + Counter({} if grown is None else grown.rejected)
@@ -308,7 +310,7 @@ class _Rejects:
         self._stage_id = stage_id
         self._ready: list[pa.Table] = []
 
-    def add(self, ledger: Ledger, before: str | None) -> Iterator[pa.Table]:
+    def add(self, ledger: Ledger) -> None:
         prefix = "" if ledger.primary else f"{ledger.config}: "
         frame = ledger.rejects.with_columns(
             pl.lit(ledger.target_kind).alias("target_kind"),
@@ -320,7 +322,10 @@ class _Rejects:
         id_ = joined([keyed["target_id"], keyed["reason"]], " ")
         for field, column in zip(KEYS, (no_rank(keyed.num_rows), keyed["problem_id"], id_), strict=True):
             keyed = keyed.append_column(field, column)
-        yield from self._take(self._order.add(keyed, before), REJECTS_AT_ONCE)
+        self._order.add(keyed)
+
+    def advance(self, before: str | None) -> Iterator[pa.Table]:
+        yield from self._take(self._order.advance(before), REJECTS_AT_ONCE)
 
     def finish(self) -> Iterator[pa.Table]:
         """The rest."""

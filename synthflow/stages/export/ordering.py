@@ -53,16 +53,19 @@ class InOrder:
         self._ends: list[_Key] = []
         self._dealt: dict[int, int] = {}  # file -> bytes of its rows in memory
 
-    def add(self, rows: pa.Table, before: str | None = None) -> Iterator[pa.Table]:
-        """Take rows; those that come before all that may follow go out.
+    def add(self, rows: pa.Table) -> None:
+        """Take rows, which stay in memory until the next `advance`."""
+        self._keep(rows)
+
+    def advance(self, before: str | None) -> Iterator[pa.Table]:
+        """Rows that come before all that may follow go out, in order; what is too much for memory is dealt out.
 
         Args:
             before: where no row has a rank, the least `_problem` that may still come; None if any may.
 
         Raises:
-            InvariantBroken: if a row comes after all.
+            InvariantBroken: if a row came after all.
         """
-        self._keep(rows)
         if before is not None and self._waiting and not self._dealt:
             ready = self._sorted()
             count = int(np.count_nonzero(pc.less(ready.column("_problem"), pa.scalar(before)).to_numpy()))
@@ -122,7 +125,8 @@ class InOrder:
         else:
             within = InOrder(self._scratch / f"of-{file}", self._most, self._depth + 1)
             for rows in tables:
-                yield from within.add(rows)
+                within.add(rows)
+                yield from within.advance(None)
             yield from within.finish()
         self._path(file).unlink()
 

@@ -61,11 +61,16 @@ class Release:
     ) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def add(self, config: str, rows: pa.Table, before: str | None = None) -> None:
+    def add(self, config: str, rows: pa.Table) -> None:
         """Take rows of one config: see `Spool.add`."""
         if config not in self._open:
             self._open[config] = self._spool(config)
-        self._open[config].add(rows, before)
+        self._open[config].add(rows)
+
+    def advance(self, before: str | None) -> None:
+        """Write what can be written now: see `Spool.advance`."""
+        for spool in self._open.values():
+            spool.advance(before)
 
     def _spool(self, config: str) -> Spool:
         before = None if self._growth is None else self._growth.configs.get(config)

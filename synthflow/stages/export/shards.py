@@ -105,11 +105,8 @@ class Spool:
         self._kept: tuple[ExportColumn, ...] = ()
         self._writers: dict[str, ShardWriter] = {}
 
-    def add(self, table: pa.Table, before: str | None = None) -> None:
+    def add(self, table: pa.Table) -> None:
         """Take rows: the spec's columns, those of `KEYS`, and the boolean `_held` (out for validation).
-
-        Args:
-            before: the least problem that may still come; None if any may.
 
         Raises:
             InvariantBroken: for a null in a column that is always there.
@@ -121,11 +118,19 @@ class Spool:
             self._nulls[column.name] += nulls
             if nulls and column.keep == "always":
                 raise InvariantBroken(f"config {self.spec.name}: {nulls} null values in {column.name!r}")
-        parts = {split: rows.filter(mask) for split, mask in (("train", pc.invert(held)), ("validation", held))}
-        for split, part in parts.items():
+        for split, mask in (("train", pc.invert(held)), ("validation", held)):
+            part = rows.filter(mask)
             self._rows[split] += part.num_rows
-        for split, part in parts.items():
-            for ready in self._order[split].add(part, before if self._by_problem else None):
+            self._order[split].add(part)
+
+    def advance(self, before: str | None) -> None:
+        """Write what can be written now.
+
+        Args:
+            before: the least problem that may still come; None if any may.
+        """
+        for split in SPLITS:
+            for ready in self._order[split].advance(before if self._by_problem else None):
                 self._write(split, ready)
 
     def finish(self) -> Written:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,13 @@ from synthflow.stages.export.preference import ExportPreference
 from synthflow.stages.export.sft import ExportSft
 from synthflow.stages.export.stepwise import ExportStepwise
 
-UNORDERED = ("problems", "rollouts", "verdicts", "kept", "difficulty", "steps", "pairs")
-
 
 class Parts(MemoryInputs):
     """Some problems, a partition each; `made_of` says what their rows are made of."""
 
     def __init__(self, world: Any, tables: Mapping[str, Mapping[str, pa.Table]], made_of: Mapping[str, str]) -> None:
-        ancestors = [replace(a, parents=("difficulty",)) if a.name == "steps" else a for a in world.ANCESTORS]
-        super().__init__([a for a in ancestors if a.name in tables], ("pairs",), tables)
+        ancestors = world.ANCESTORS if "order" in tables else world.UNORDERED
+        super().__init__(ancestors, ("pairs",), tables)
         self._made_of = made_of
 
     def parts(self) -> Mapping[str, str]:
@@ -56,7 +53,7 @@ class Growing:
 
     def __init__(self, world: Any, tables: Any, root: Path, stage: Any, **options: Any) -> None:
         self.world, self.root, self.number = world, root, 0
-        self.tables = {name: tables[name] for name in tables if name in UNORDERED}
+        self.tables = {name: rows for name, rows in tables.items() if name != "order"}
         self.stage = lambda: stage(name="export", config=stage.Config(use=stage.use, of="pairs", **options))
         self.problems = sorted(tables["problems"]["problems"]["problem_id"].to_pylist())
 

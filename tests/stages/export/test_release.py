@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from synthflow.stages.export import base
 from synthflow.stages.export.base import ExportConfig
 from synthflow.stages.export.columns import is_reserved
 from synthflow.stages.export.graph import ExportGraph
@@ -165,6 +166,25 @@ def test_same_bytes_whatever_the_partitions(world: Any, tables: Any, tmp_path: P
         out.mkdir()
         exported = configured(stage, validation=0.2, max_rows_per_shard=7)
         rejects = world.released(exported, world.make_inputs(tables, parts, reverse=reverse), out)
+        made.append((bytes_of(out), rejects.to_pylist()))
+    assert all(each == made[0] for each in made[1:])
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("stage", EXPORTS)
+def test_same_bytes_whatever_is_read_together(
+    world: Any, tables: Any, tmp_path: Path, stage: Any, ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a bundle reach their config in slices, and in no order."""
+    given = tables if ordered else {name: rows for name, rows in tables.items() if name != "order"}
+    ancestors = world.ANCESTORS if ordered else world.UNORDERED
+    made = []
+    for number, (kind, parts) in enumerate([("PartitionedInputs", 1), ("BundledInputs", 1), ("BundledInputs", 5)]):
+        monkeypatch.setattr(base, "SLICE_ROWS", 16_384 if number == 0 else 3)
+        inputs = getattr(world, kind)(ancestors, ("pairs",), given, parts)
+        out = tmp_path / str(number)
+        out.mkdir()
+        rejects = world.released(configured(stage, validation=0.2, max_rows_per_shard=7), inputs, out)
         made.append((bytes_of(out), rejects.to_pylist()))
     assert all(each == made[0] for each in made[1:])
 

@@ -52,6 +52,7 @@ def write(directory: Path, parts: list[pa.Table], limits: ShardLimits) -> shards
     spool = Spool(SPEC, directory, directory / "scratch", limits)
     for part in parts:
         spool.add(part)
+        spool.advance(None)
     return spool.finish()
 
 
@@ -104,26 +105,33 @@ def test_rows_that_wait_in_files_give_the_same_bytes(
 def test_rows_go_out_when_nothing_can_come_before_them(tmp_path: Path) -> None:
     rows = by_problem({"p3": 2, "p1": 1, "p2": 1})
     order = InOrder(tmp_path / "waits", 10**6)
-    assert problems(order.add(rows, "p2")) == ["p1"]
-    assert problems(order.add(by_problem({"p2": 1, "p5": 1}), "p5")) == ["p2", "p2", "p3", "p3"]
-    assert problems(order.add(by_problem({}), "p5")) == []
+    order.add(rows)
+    assert problems(order.advance("p2")) == ["p1"]
+    order.add(by_problem({"p5": 1, "p3": 1}))
+    order.add(by_problem({"p2": 1}))
+    assert problems(order.advance("p5")) == ["p2", "p2", "p3", "p3", "p3"]
+    order.add(by_problem({}))
+    assert problems(order.advance("p5")) == []
     assert problems(order.finish()) == ["p5"]
     assert not (tmp_path / "waits").exists()
 
 
 def test_a_row_that_comes_after_all_stops_the_release(tmp_path: Path) -> None:
     order = InOrder(tmp_path / "waits", 10**6)
-    assert problems(order.add(by_problem({"p1": 1, "p4": 1}), "p9")) == ["p1", "p4"]
+    order.add(by_problem({"p1": 1, "p4": 1}))
+    assert problems(order.advance("p9")) == ["p1", "p4"]
+    order.add(by_problem({"p3": 1}))
     with pytest.raises(InvariantBroken, match="rows of problem p3 came after those of p4 were written"):
-        problems(order.add(by_problem({"p3": 1}), "p9"))
+        problems(order.advance("p9"))
 
 
 def test_rows_that_wait_for_their_problem_in_files_come_back_in_order(tmp_path: Path) -> None:
     order = InOrder(tmp_path / "waits", 500)
     made = [f"p{number:03d}" for number in np.random.default_rng(1).permutation(200)]
-    out = problems(order.add(by_problem({"p000": 1, "p900": 1}), "p001"))
-    for name in made:
-        out += problems(order.add(by_problem({name: 2}), "p001"))
+    out = []
+    for counts in ({"p000": 1, "p900": 1}, *({name: 2} for name in made)):
+        order.add(by_problem(counts))
+        out += problems(order.advance("p001"))
     assert (tmp_path / "waits").exists()
     out += problems(order.finish())
     assert out == sorted([*made, *made, "p000", "p900"])
@@ -150,7 +158,8 @@ def test_columns_that_turn_out_otherwise_are_written_again(tmp_path: Path, monke
     for name, parts in (("known", [pa.concat_tables([start, more, end])]), ("found", [start, more, end])):
         spool = Spool(SPEC, tmp_path / name, tmp_path / name / "scratch", ShardLimits(40, 512, 256), ranked=False)
         for part, before in zip(parts, ("p050", "p100", None)[-len(parts) :], strict=True):
-            spool.add(part, before)
+            spool.add(part)
+            spool.advance(before)
         written = spool.finish()
         assert [c.name for c in written.columns] == ["name", "chat", "note"]
     for file in sorted((tmp_path / "known" / "things").iterdir()):
