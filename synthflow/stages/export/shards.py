@@ -118,8 +118,10 @@ class Spool:
             self._nulls[column.name] += nulls
             if nulls and column.keep == "always":
                 raise InvariantBroken(f"config {self.spec.name}: {nulls} null values in {column.name!r}")
-        for split, mask in (("train", pc.invert(held)), ("validation", held)):
-            part = rows.filter(mask)
+        parts = {"train": rows}
+        if pc.any(held).as_py():
+            parts = {"train": rows.filter(pc.invert(held)), "validation": rows.filter(held)}
+        for split, part in parts.items():
             self._rows[split] += part.num_rows
             self._order[split].add(part)
 
