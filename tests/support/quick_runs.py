@@ -51,10 +51,10 @@ def run_in_child(spec: Path, out: Path, prepare: Callable[[], None] | None = Non
 
 
 def every_release_is_large() -> None:
-    """For `prepare`: a release of any size may grow."""
-    from synthflow.stages.export import growth
+    """For `prepare`: a release of any size may grow, and its rejects are told in several tables."""
+    from synthflow.stages.export import growth, rejects
 
-    growth.GROWS_FROM = 1
+    growth.GROWS_FROM, rejects.AT_ONCE = 1, 2
 
 
 def kill_a_run(spec: Path, out: Path, after_s: float) -> bool:

@@ -23,21 +23,18 @@ from pydantic import Field
 
 from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
 from synthflow.errors import InvariantBroken
-from synthflow.schema import TABLES
 from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec
 from synthflow.stages.export.growth import Growth, growth, write_record
-from synthflow.stages.export.ordering import KEYS, InOrder, joined, no_rank
+from synthflow.stages.export.ordering import no_rank
+from synthflow.stages.export.rejects import Rejects
 from synthflow.stages.export.release import Release
 from synthflow.stages.export.remembered import Remembered
 from synthflow.stages.export.shards import ColumnsDiffer, ShardLimits
 from synthflow.stages.export.views import curriculum_ranks, has_stats, is_ordered
 
-REJECTS = TABLES["rejects"]
 REJECT_SCHEMA = {"problem_id": pl.String, "target_id": pl.String, "reason": pl.String, "score": pl.Float32}
 SLICE_ROWS = 16_384
-REJECTS_AT_ONCE = 200_000
-"""Rejects that are handed over together."""
 
 
 class ExportConfig(StageConfig):
@@ -242,7 +239,7 @@ class ParquetExport(ExportStage):
         limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, config.sort_memory_mb)
         specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
         ranked = is_ordered(inputs.ancestors)
-        rejects = _Rejects(directory / ".synthflow" / "tmp" / "rejects", limits.waiting_bytes, services.stage_id)
+        rejects = Rejects(directory / ".synthflow" / "left-out", limits.waiting_bytes, services.stage_id)
         with Release(directory, list(specs.values()), limits, ranked=ranked, growth=grown) as release:
             for project in self.projections(inputs.ancestors):
                 for bundle, before in inputs.bundles(None if grown is None else grown.added):
@@ -251,7 +248,8 @@ class ParquetExport(ExportStage):
                     for made in project(part, services):
                         if isinstance(made, Ledger):
                             made.check(self.name)
-                            rejects.add(made)
+                            prefix = "" if made.primary else f"{made.config}: "
+                            rejects.add(made.rejects, made.target_kind, prefix)
                             services.count(rejected=made.rejects.height)
                         for rows in self._keyed(made, ranks, specs[made.config].shuffled):
                             release.add(made.config, rows)
@@ -276,7 +274,7 @@ class ParquetExport(ExportStage):
             license=self.config.license,
             summary=self.summary,
             notes=tuple(self.notes(ancestors)),
-            rejected=_grouped(reasons),
+            rejected=dict(reasons),
         )
 
     def _keyed(self, made: Ledger | Copy, ranks: pl.DataFrame | None, shuffled: bool) -> Iterator[pa.Table]:
@@ -301,53 +299,7 @@ class ParquetExport(ExportStage):
             yield slice_.to_arrow()
 
 
-class _Rejects:
-    """Takes the rejects of ledgers and gives them back in tables of many, the problems in order."""
-
-    def __init__(self, scratch: Path, most: int, stage_id: str) -> None:
-        self.reasons: Counter[str] = Counter()
-        self._order = InOrder(scratch, most)
-        self._stage_id = stage_id
-        self._ready: list[pa.Table] = []
-
-    def add(self, ledger: Ledger) -> None:
-        prefix = "" if ledger.primary else f"{ledger.config}: "
-        frame = ledger.rejects.with_columns(
-            pl.lit(ledger.target_kind).alias("target_kind"),
-            (pl.lit(prefix) + pl.col("reason")).alias("reason"),
-            pl.lit(self._stage_id).alias("stage_id"),
-        )
-        self.reasons.update(dict(frame["reason"].value_counts().iter_rows()))
-        keyed = REJECTS.conform(frame.to_arrow())
-        id_ = joined([keyed["target_id"], keyed["reason"]], " ")
-        for field, column in zip(KEYS, (no_rank(keyed.num_rows), keyed["problem_id"], id_), strict=True):
-            keyed = keyed.append_column(field, column)
-        self._order.add(keyed)
-
-    def advance(self, before: str | None) -> Iterator[pa.Table]:
-        yield from self._take(self._order.advance(before), REJECTS_AT_ONCE)
-
-    def finish(self) -> Iterator[pa.Table]:
-        """The rest."""
-        yield from self._take(self._order.finish(), REJECTS_AT_ONCE)
-        yield from self._take((), 1)
-
-    def _take(self, more: Iterable[pa.Table], least: int) -> Iterator[pa.Table]:
-        self._ready.extend(rows.select(list(REJECTS.names)) for rows in more)
-        if sum(rows.num_rows for rows in self._ready) >= least:
-            yield pa.concat_tables(self._ready)
-            self._ready = []
-
-
 def _frame(rows: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(rows)
     assert isinstance(frame, pl.DataFrame)
     return frame
-
-
-def _grouped(reasons: Counter[str]) -> dict[str, int]:
-    """Counts by reason, reasons that end in an id (`duplicate of r_…`) taken together."""
-    grouped: Counter[str] = Counter()
-    for reason, count in reasons.items():
-        grouped[reason.split(" of r_")[0]] += count
-    return dict(grouped)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from synthflow.stages.export import base
+from synthflow.stages.export import base, rejects
 from synthflow.stages.export.base import ExportConfig
 from synthflow.stages.export.columns import is_reserved
 from synthflow.stages.export.graph import ExportGraph
@@ -187,6 +187,21 @@ def test_same_bytes_whatever_is_read_together(
         rejects = world.released(configured(stage, validation=0.2, max_rows_per_shard=7), inputs, out)
         made.append((bytes_of(out), rejects.to_pylist()))
     assert all(each == made[0] for each in made[1:])
+
+
+def test_rejects_are_told_as_they_come(
+    world: Any, tables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = world.BundledInputs(world.UNORDERED, ("pairs",), {k: v for k, v in tables.items() if k != "order"}, 24)
+    whole = world.released(configured(ExportSft), inputs, tmp_path)
+    monkeypatch.setattr(rejects, "AT_ONCE", 5)
+    (tmp_path / "again").mkdir()
+    told = list(configured(ExportSft).release(inputs, tmp_path / "again", world.NoServices()))
+    assert len(told) > 5 and all(part.num_rows >= 5 for part in told[:-1])
+    problems = [problem for part in told for problem in part.column("problem_id").to_pylist()]
+    assert problems == sorted(problems)
+    key = [(name, "ascending") for name in ("target_id", "stage_id", "reason")]
+    assert pa.concat_tables(told).sort_by(key).equals(whole)
 
 
 def test_a_config_without_rows_is_left_out_and_said_so(world: Any, tables: Any, tmp_path: Path) -> None:
