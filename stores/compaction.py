@@ -28,7 +28,7 @@ from synthflow.stores.shards import KEPT, Shard, read_pieces
 FILE_BYTES = 64 << 20
 """A file is closed at this size; one of half of it is never put together with others."""
 
-FEW = 4
+FEW = 8
 """Fewer small files of one kind stay as they are."""
 
 _GROUP_ROWS = 1 << 12

@@ -33,6 +33,7 @@ class Compactor:
     def __init__(self, client: Client, manifest: Manifest, context: RunContext) -> None:
         self._client, self._manifest, self._context = client, manifest, context
         self._waiting: dict[Kind, list[Part]] = defaultdict(list)
+        self._bytes: dict[Kind, int] = defaultdict(int)
         self._merging: dict[Future, Merge] = {}
         self._running: set[Unit] = set()
         self._old: list[tuple[set[Unit], tuple[str, ...]]] = []
@@ -55,8 +56,9 @@ class Compactor:
         for part in small_shards(commit):
             kind = (commit.stage, commit.fingerprint, part.shard.table)
             self._waiting[kind].append(part)
-            waiting = self._waiting[kind]
-            if len(waiting) >= _MANY or sum(p.shard.bytes for p in waiting) >= FILE_BYTES:
+            self._bytes[kind] += part.shard.bytes
+            if len(self._waiting[kind]) >= _MANY or self._bytes[kind] >= FILE_BYTES:
+                del self._bytes[kind]
                 self._submit(Merge(*kind[:2], self._in_order(commit.stage, self._waiting.pop(kind))))
         self._swap([future for future in self._merging if future.done()])
 

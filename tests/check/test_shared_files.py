@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -93,3 +96,18 @@ def test_a_file_without_some_of_its_rows_is_found(world: World) -> None:
     manifest.path.write_text(told)
     kinds = {f.kind for f in check_run(world.root).findings if f.severity == "error"}
     assert "rows" in kinds
+
+
+def test_what_a_killed_check_spilled_goes_with_the_next_one(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    for name in ("synthflow-check-killed", "synthflow-check-living", "of-somebody-else"):
+        (temporary / name).mkdir(parents=True)
+        (temporary / name / "in-use").touch()
+        (temporary / name / "spill").write_bytes(b"x" * 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with (temporary / "synthflow-check-living" / "in-use").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert check_run(world.write()).ok
+    assert sorted(path.name for path in temporary.iterdir()) == ["of-somebody-else", "synthflow-check-living"]

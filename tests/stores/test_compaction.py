@@ -126,7 +126,7 @@ def test_killed_before_the_swap_the_old_files_count_and_after_it_the_new_one(tmp
     run = Units(tmp_path, [3] * 6)
     run.manifest.append({"kind": "done", "attempt": 1})
     before = run.read()
-    [merge] = pending_merges(run.manifest)
+    [merge] = pending_merges(run.manifest, few=2)
     file = merged(run.root, merge)
     assert file is not None and len(run.globbed()) == 36
 
@@ -147,10 +147,10 @@ def test_killed_before_the_swap_the_old_files_count_and_after_it_the_new_one(tmp
 
 def test_what_was_taken_back_is_rewritten_out(tmp_path: Path) -> None:
     run = Units(tmp_path, [3] * 6)
-    compact(run.root, run.manifest)
+    compact(run.root, run.manifest, few=2)
     run.manifest.withdraw({"judged": ["q_002"]})
     run.write(2, 1)
-    compact(run.root, run.manifest)
+    compact(run.root, run.manifest, few=2)
     run.manifest.append({"kind": "done", "attempt": 1})
     remove_uncounted(run.root, run.manifest)
     assert run.read(Manifest(tmp_path))["q_002"] == ["r_002_000"]
@@ -161,9 +161,9 @@ def test_what_was_taken_back_is_rewritten_out(tmp_path: Path) -> None:
 def test_units_of_an_earlier_plan_leave_the_file_and_come_back(tmp_path: Path) -> None:
     run = Units(tmp_path, [3] * 6)
     before = run.read()
-    compact(run.root, run.manifest)
+    compact(run.root, run.manifest, few=2)
     run.open(run.names[:4])
-    compact(run.root, run.manifest)
+    compact(run.root, run.manifest, few=2)
     paths = {s.path for c in run.manifest.active() for s in c.shards}
     counted = sum(pq.read_metadata(run.root / path).num_rows for path in paths)
     assert counted == len(flat(run.read())) == 12, "a catalog of these files would count what the plan does not"
@@ -174,13 +174,13 @@ def test_units_of_an_earlier_plan_leave_the_file_and_come_back(tmp_path: Path) -
 def test_a_file_that_has_changed_is_left_for_check(tmp_path: Path) -> None:
     run = Units(tmp_path, [3] * 6)
     shutil.copy(run.files()[1], run.files()[0])
-    [merge] = pending_merges(run.manifest)
+    [merge] = pending_merges(run.manifest, few=2)
     assert merged(run.root, merge) is None and len(run.files()) == 6
 
 
 def test_a_commit_made_anew_is_not_moved_into_the_file_of_the_old_one(tmp_path: Path) -> None:
     run = Units(tmp_path, [3] * 6)
-    compact(run.root, run.manifest)
+    compact(run.root, run.manifest, few=2)
     run.write(1, 2)
     assert run.read(Manifest(tmp_path))["q_001"] == ["r_001_000", "r_001_001"]
 
@@ -200,7 +200,7 @@ def test_files_that_are_not_ours_stay(tmp_path: Path) -> None:
 def test_one_shard_is_read_out_of_a_shared_file(tmp_path: Path, small: None) -> None:
     run = Units(tmp_path, [4, 7, 12, 1, 9, 3])
     before = {c.unit: read_shard(run.root, c.shards[0]) for c in run.manifest.active()}
-    compact(run.root, run.manifest)
+    compact(run.root, run.manifest, few=2)
     commits = run.manifest.active()
     assert len({c.shards[0].path for c in commits}) == 1
     for commit in commits:
