@@ -76,10 +76,10 @@ class _Committed:
 
 def _sorted_rows(now: SourceNow, raw: Path, scratch: Path) -> Iterator[pa.Table]:
     """The rows of each new partition."""
-    import duckdb
-
     if not now.fresh.height:
         return
+    import duckdb
+
     with duckdb.connect() as con:
         con.execute("SET memory_limit = '1GB'")
         con.execute(f"SET temp_directory = '{scratch / 'spill'}'")
