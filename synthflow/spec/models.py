@@ -53,7 +53,9 @@ class ExecutionSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    partition_size: int = Field(32, ge=1, le=100_000, description="problems in a partition, the unit of work")
+    partition_size: int | None = Field(
+        None, ge=1, le=100_000, description="problems in a partition, the unit of work; null: 32 to 256"
+    )
     engines: int | None = Field(
         None, ge=1, description="engine workers; null: what the GPUs hold, or the backend's own"
     )
