@@ -68,6 +68,7 @@ class RunResult:
     root: Path
     attempt: int | None
     elapsed_s: float
+    manifest: Manifest
 
 
 def library_versions() -> dict[str, str]:
@@ -134,7 +135,7 @@ def run_pipeline(
         withdrawn = units_without_answers(planned, again)
         if _is_done(planned, run) and not withdrawn:
             _record_units(manifest, units)
-            return RunResult(run.root, None, time.monotonic() - started)
+            return RunResult(run.root, None, time.monotonic() - started, manifest)
         if scheduler is None and not journal_only:  # elsewhere workers may have what this machine has not
             remade = {commit.stage for commit in manifest.made_of(planned.graph, withdrawn)}
             check_installed(pipeline, remade.union(planned.open_stages()))
@@ -169,7 +170,7 @@ def run_pipeline(
                 interrupted = isinstance(error, KeyboardInterrupt)
                 tracker.finish("interrupted" if interrupted else f"stopped: {error}")
                 raise
-    return RunResult(run.root, attempt, time.monotonic() - started)
+    return RunResult(run.root, attempt, time.monotonic() - started, manifest)
 
 
 def _is_done(planned: PlannedRun, run: RunDirectory) -> bool:
