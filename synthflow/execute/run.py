@@ -30,6 +30,7 @@ from synthflow.execute.spending import SpendCap
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
+from synthflow.io.without_pandas import without_pandas
 from synthflow.models.directories import SHIPPED
 from synthflow.plan.again import asked_again, units_without_answers
 from synthflow.plan.costs import Change, cost_of_change
@@ -117,6 +118,7 @@ def run_pipeline(
         RunLocked: another run holds the directory.
     """
     started = time.monotonic()
+    without_pandas()
     stopper = stopper or Stopper()
     identities = policy_identities(pipeline) if identities is None else identities
     run = RunDirectory.create(out)
