@@ -105,6 +105,8 @@ class Services(Protocol):
     run_seed: int
     round: int
     attempt: int
+    memory_mb: int
+    """What a stage may hold beyond its partition before it goes to disk: DuckDB's memory_limit, a sort's buffers."""
 
     def renderer(self, policy: str) -> Renderer | None:
         """Tokenizer and chat template of a policy; None for a server whose tokenizer nobody has."""

@@ -53,10 +53,16 @@ class Driver:
         in_flight: int,
         watcher: Watcher,
         stopper: Stopper,
+        before: Callable[[Sequence[str]], None] = lambda stages: None,
     ) -> None:
+        """
+        Args:
+            before: is told the stages that are still to come, before each group of them.
+        """
         self.client, self.manifest, self.context = client, manifest, context
         self.graph: Graph = manifest.graph
         self.in_flight, self.watcher, self.stopper = in_flight, watcher, stopper
+        self.before = before
         self.failures: dict[Unit, BaseException] = {}
 
     def run(self) -> None:
@@ -71,7 +77,9 @@ class Driver:
         """
         self.client.subscribe_topic(PROGRESS, lambda event: self.watcher.counted(event[1]))
         try:
-            for stages in between_barriers(self.graph):
+            groups = between_barriers(self.graph)
+            for place, stages in enumerate(groups):
+                self.before([stage for group in groups[place:] for stage in group])
                 self._run_group(stages)
                 if self.failures or self.stopper.asked:
                     break

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,14 +19,14 @@ from uuid import uuid4
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity
 from synthflow.errors import Incomplete, UserError
-from synthflow.execute.cluster import WAIT_S, connected, partitions_of
+from synthflow.execute.cluster import WAIT_S, connected, lend_engines, partitions_of
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
 from synthflow.execute.partition import cut_sources
 from synthflow.execute.progress import Tracker
 from synthflow.execute.prometheus import serving
 from synthflow.execute.releases import set_aside
-from synthflow.execute.sizing import cluster_size
+from synthflow.execute.sizing import cluster_size, policies_of
 from synthflow.execute.spending import SpendCap
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
@@ -287,4 +288,10 @@ def _execute(
         in_flight = size.partitions
         if scheduler is not None:
             in_flight = pipeline.execution.partitions_in_flight or partitions_of(client)
-        Driver(client, manifest, context, in_flight, watcher, stopper).run()
+        context = changed(context, memory_mb=size.memory_mb)
+
+        def before(stages: Sequence[str]) -> None:
+            if scheduler is None and size.engines and not policies_of(pipeline, stages):
+                lend_engines(client)
+
+        Driver(client, manifest, context, in_flight, watcher, stopper, before).run()

@@ -44,6 +44,7 @@ class WorkerServices:
         self.run_seed = context.run_seed
         self.round = context.round
         self.attempt = context.attempt
+        self.memory_mb = context.memory_mb
         self.counts_rows = False
         self.heard = Heard()
         self._context, self._stage = context, stage

@@ -61,6 +61,9 @@ class ExecutionSpec(BaseModel):
     )
     cpu_workers: int | None = Field(None, ge=1, description="workers for CPU stages; null: from the cores")
     partitions_in_flight: int | None = Field(None, ge=1, description="partitions that flow at once; null: as needed")
+    memory_mb: int | None = Field(
+        None, ge=512, description="memory of driver and workers together, models apart; null: 450 a process"
+    )
     requests_in_flight: int | None = Field(None, ge=1, description="open sampling requests; null: the backend's own")
     max_error_rate: float = Field(0.25, ge=0.0, le=1.0, description="share of failed requests that stops a run")
     retries: int = Field(3, ge=0, le=100, description="attempts after a failure of a machine or server")
