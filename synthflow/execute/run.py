@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -289,9 +290,6 @@ def _execute(
         if scheduler is not None:
             in_flight = pipeline.execution.partitions_in_flight or partitions_of(client)
         context = changed(context, memory_mb=size.memory_mb)
-
-        def before(stages: Sequence[str]) -> None:
-            if scheduler is None and size.engines and not policies_of(pipeline, stages):
-                lend_engines(client)
-
-        Driver(client, manifest, context, in_flight, watcher, stopper, before).run()
+        samples = [node.name for node in pipeline.nodes if policies_of(pipeline, [node.name])]
+        lend = partial(lend_engines, client) if scheduler is None else lambda: None
+        Driver(client, manifest, context, in_flight, watcher, stopper, samples, lend).run()
