@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, time
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -19,6 +19,8 @@ Mended: TypeAlias = Counter[tuple[str, str]]
 
 _NO_NUMBER = "NaN or infinity"
 _HELD = (str, int, float, Decimal, date, time, UUID)
+_PLAIN = frozenset((str, int, bool, type(None)))
+"""Nearly every value is of one of these: nothing in it is to be looked at."""
 _KINDS = {"bytes": "bytes", "timedelta": "durations", "Timedelta": "durations"}
 
 
@@ -36,11 +38,13 @@ def holdable(columns: Mapping[str, Any], mended: Mended) -> Iterator[tuple[str, 
 
 def _strangers(value: Any) -> Iterator[str]:
     """What in a value JSON cannot hold."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for inner in value:
-            yield from _strangers(inner)
+    if type(value) in _PLAIN:
+        return
+    if isinstance(value, Mapping | list | tuple):
+        inside: Collection[Any] = value.values() if isinstance(value, Mapping) else value
+        for inner in inside:
+            if type(inner) not in _PLAIN:
+                yield from _strangers(inner)
     elif isinstance(value, float | Decimal):
         if not math.isfinite(value):
             yield _NO_NUMBER
@@ -58,10 +62,12 @@ def _finite(value: Any) -> Any:
 
 def jsonable(value: Any) -> Any:
     """A value in JSON's own types: dates as ISO 8601, decimals and UUIDs as text."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Mapping):
-        return {str(key): jsonable(inner) for key, inner in value.items()}
+        return {str(key): inner if type(inner) in _PLAIN else jsonable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [jsonable(inner) for inner in value]
+        return [inner if type(inner) in _PLAIN else jsonable(inner) for inner in value]
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal | UUID) else value
