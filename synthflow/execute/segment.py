@@ -39,7 +39,7 @@ def run_segment(tasks: Sequence[UnitTask], *before: Done) -> Done:
             raise done.error
         finished.extend(done.commits)
     made: list[Commit] = []
-    held = Held(tasks[0].context.memory_mb << 20)
+    held = Held(tasks[0].context.memory_mb << 19)
     for task in tasks:
         try:
             made.append(run_unit(task, *finished, *made, held=held))
