@@ -7,6 +7,7 @@ and run the stages. On somebody else's scheduler the same resources are expected
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -151,13 +152,13 @@ def lend_engines(client: Client) -> None:
     """Let the engines' workers run stages, one at a time each, once nothing is sampled any more. Models are closed."""
     engines = [address for address, worker in _workers(client) if worker.get("resources", {}).get(ENGINE)]
     if engines:
-        client.run(_run_stages, workers=engines)
+        client.run(_run_stages, workers=engines, on_error="ignore")  # one that dies meanwhile stays an engine's
 
 
 async def _run_stages(dask_worker: Any) -> None:
     from synthflow.execute.engines import close_engines
 
-    close_engines()
+    await asyncio.to_thread(close_engines)
     await dask_worker.set_resources(**{CPU: 1})
 
 

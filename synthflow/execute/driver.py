@@ -189,24 +189,26 @@ class Driver:
         )
 
     def _collect(self, future: Future, stages: Sequence[str], unit: str) -> None:
-        stage, error = stages[0], future.exception() if future.status == "error" else None
-        if future.status == "finished":
-            done: Done = future.result()
-            for made in done.commits:
-                commit = replace(made, attempt=self.context.attempt)
-                self.manifest.commit(commit)
-                self.watcher.committed(commit)
-            if done.error is None:
-                return
-            stage, error = done.failed or stage, done.error
-        error = _as_failure(error, future.status)
+        if future.status != "finished":
+            error = future.exception() if future.status == "error" else None
+            self._failed((stages[0], unit), _as_failure(error, future.status))
+            return
+        done: Done = future.result()
+        for made in done.commits:
+            commit = replace(made, attempt=self.context.attempt)
+            self.manifest.commit(commit)
+            self.watcher.committed(commit)
+        for stage, error in done.failures.items():
+            self._failed((stage, unit), error)
+
+    def _failed(self, unit: Unit, error: BaseException) -> None:
         if isinstance(error, Stopped):
             return
         if not isinstance(error, InfrastructureError):
             raise error
         if all(str(known) != str(error) for known in self.failures.values()):
-            self.watcher.failed((stage, unit), error)
-            self.failures[stage, unit] = error
+            self.watcher.failed(unit, error)
+            self.failures[unit] = error
 
 
 def _as_failure(error: BaseException | None, status: str) -> BaseException:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 
 from support.made_up_run import made_up_world
-from synthflow.errors import UserError
+from synthflow.errors import InfrastructureError, UserError
+from synthflow.execute import segment
 from synthflow.execute.held import Held
 from synthflow.execute.segment import Done, run_segment
 from synthflow.execute.shard_inputs import ShardInputs
@@ -98,11 +101,30 @@ def test_what_does_not_fit_is_read_whenever_it_is_asked_for() -> None:
     assert list(held.of("rollouts", "rollouts")) == ["rollout_id"]
 
 
-def test_what_was_finished_before_a_failure_is_told_with_it(tasks: list[UnitTask]) -> None:
+def test_what_was_finished_before_a_mistake_is_told_with_it(tasks: list[UnitTask]) -> None:
     broken = replace(tasks[2], record=replace(tasks[2].record, use="no.such"))
     done = run_segment([*tasks[:2], broken, tasks[3]])
     assert [commit.stage for commit in done.commits] == ["verdicts", "difficulty"]
-    assert done.failed == "pairs" and isinstance(done.error, UserError)
-    for later in (lambda: run_segment([tasks[3]], done), lambda: run_segment([broken], Done(done.commits))):
-        with pytest.raises(UserError, match=r"no\.such"):
-            later()
+    assert list(done.failures) == ["pairs"] and isinstance(done.failures["pairs"], UserError)
+    assert run_segment([tasks[3]], done) == Done(()), "it stands below one that failed"
+    with pytest.raises(UserError, match=r"no\.such"):
+        run_segment([broken], Done(done.commits))
+
+
+@pytest.mark.parametrize("error", [InfrastructureError("the machine"), ZeroDivisionError("a mistake of ours")])
+def test_a_machine_that_fails_costs_what_stands_below(
+    error: Exception, tasks: list[UnitTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(task: UnitTask, *finished: Commit, held: Held) -> Commit:
+        if task.record.name == "difficulty":
+            raise error
+        return run_unit(task, *finished, held=held)
+
+    monkeypatch.setattr(segment, "run_unit", failing)
+    beside = replace(tasks[3], ancestors=(*tasks[0].ancestors, tasks[0].record.info()))
+    done = run_segment([*tasks[:3], beside])
+    goes_on = isinstance(error, InfrastructureError)
+    assert [commit.stage for commit in done.commits] == ["verdicts", *["report"][: int(goes_on)]]
+    assert list(done.failures) == ["difficulty"]
+    travelled = pickle.loads(pickle.dumps(done)).failures["difficulty"]
+    assert "in failing" in "".join(traceback.format_exception(travelled)), "the log of a driver says where"
