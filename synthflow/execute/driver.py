@@ -59,7 +59,7 @@ class Driver:
         """
         Args:
             sampling: stages that sample.
-            lend: is called once none of them is left to run.
+            lend: is called before each group of stages that comes after the last of them.
         """
         self.client, self.manifest, self.context = client, manifest, context
         self.graph: Graph = manifest.graph

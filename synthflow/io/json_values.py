@@ -18,6 +18,8 @@ Mended: TypeAlias = Counter[tuple[str, str]]
 """Rows of which something was mended, by column and what was done."""
 
 _NO_NUMBER = "NaN or infinity"
+_DICTS = (dict, Mapping)
+_NESTED = (list, tuple, *_DICTS)
 _HELD = (str, int, float, Decimal, date, time, UUID)
 _PLAIN = frozenset((str, int, bool, type(None)))
 """Nearly every value is of one of these: nothing in it is to be looked at."""
@@ -40,15 +42,15 @@ def _strangers(value: Any) -> Iterator[str]:
     """What in a value JSON cannot hold."""
     if type(value) in _PLAIN:
         return
-    if isinstance(value, Mapping | list | tuple):
-        inside: Collection[Any] = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            yield _NO_NUMBER
+    elif isinstance(value, _NESTED):
+        inside: Collection[Any] = value if isinstance(value, list | tuple) else value.values()
         for inner in inside:
             if type(inner) not in _PLAIN:
                 yield from _strangers(inner)
-    elif isinstance(value, float | Decimal):
-        if not math.isfinite(value):
-            yield _NO_NUMBER
-    elif value is not None and not isinstance(value, _HELD):
+    elif not isinstance(value, _HELD):
         yield _KINDS.get(type(value).__name__, f"a {type(value).__name__}")
 
 
@@ -64,10 +66,10 @@ def jsonable(value: Any) -> Any:
     """A value in JSON's own types: dates as ISO 8601, decimals and UUIDs as text."""
     if type(value) in _PLAIN:
         return value
-    if isinstance(value, Mapping):
-        return {str(key): inner if type(inner) in _PLAIN else jsonable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [inner if type(inner) in _PLAIN else jsonable(inner) for inner in value]
+    if isinstance(value, _DICTS):
+        return {str(key): inner if type(inner) in _PLAIN else jsonable(inner) for key, inner in value.items()}
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal | UUID) else value
