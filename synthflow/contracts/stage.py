@@ -118,6 +118,8 @@ class Services(Protocol):
     run_seed: int
     round: int
     attempt: int
+    memory_mb: int
+    """What a stage may hold beyond its partition before it goes to disk: DuckDB's memory_limit, a sort's buffers."""
     earlier: Earlier | None
 
     def renderer(self, policy: str) -> Renderer | None:

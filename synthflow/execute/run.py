@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,18 +20,19 @@ from uuid import uuid4
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity
 from synthflow.errors import Incomplete, UserError
-from synthflow.execute.cluster import WAIT_S, connected, partitions_of
+from synthflow.execute.cluster import WAIT_S, connected, lend_engines, partitions_of
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
 from synthflow.execute.partition import cut_sources
 from synthflow.execute.progress import Tracker
 from synthflow.execute.prometheus import serving
 from synthflow.execute.releases import set_aside
-from synthflow.execute.sizing import cluster_size
+from synthflow.execute.sizing import cluster_size, policies_of
 from synthflow.execute.spending import SpendCap
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
+from synthflow.io.without_pandas import without_pandas
 from synthflow.models.directories import SHIPPED
 from synthflow.plan.again import asked_again, units_without_answers
 from synthflow.plan.costs import Change, cost_of_change
@@ -69,6 +72,7 @@ class RunResult:
     root: Path
     attempt: int | None
     elapsed_s: float
+    manifest: Manifest
 
 
 def library_versions() -> dict[str, str]:
@@ -117,6 +121,7 @@ def run_pipeline(
         RunLocked: another run holds the directory.
     """
     started = time.monotonic()
+    without_pandas()
     stopper = stopper or Stopper()
     identities = policy_identities(pipeline) if identities is None else identities
     run = RunDirectory.create(out)
@@ -136,7 +141,7 @@ def run_pipeline(
         withdrawn = units_without_answers(planned, again)
         if _is_done(planned, run) and not withdrawn:
             _record_units(manifest, units)
-            return RunResult(run.root, None, time.monotonic() - started)
+            return RunResult(run.root, None, time.monotonic() - started, manifest)
         if scheduler is None and not journal_only:  # elsewhere workers may have what this machine has not
             remade = {commit.stage for commit in manifest.made_of(planned.graph, withdrawn)}
             check_installed(pipeline, remade.union(planned.open_stages()))
@@ -171,7 +176,7 @@ def run_pipeline(
                 interrupted = isinstance(error, KeyboardInterrupt)
                 tracker.finish("interrupted" if interrupted else f"stopped: {error}")
                 raise
-    return RunResult(run.root, attempt, time.monotonic() - started)
+    return RunResult(run.root, attempt, time.monotonic() - started, manifest)
 
 
 def _is_done(planned: PlannedRun, run: RunDirectory) -> bool:
@@ -286,4 +291,7 @@ def _execute(
         in_flight = size.partitions
         if scheduler is not None:
             in_flight = pipeline.execution.partitions_in_flight or partitions_of(client)
-        Driver(client, manifest, context, in_flight, watcher, stopper).run()
+        context = changed(context, memory_mb=size.memory_mb)
+        samples = [node.name for node in pipeline.nodes if policies_of(pipeline, [node.name])]
+        lend = partial(lend_engines, client) if scheduler is None else lambda: None
+        Driver(client, manifest, context, in_flight, watcher, stopper, samples, lend).run()

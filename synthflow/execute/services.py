@@ -53,6 +53,7 @@ class WorkerServices:
         self.run_seed = context.run_seed
         self.round = context.round
         self.attempt = context.attempt
+        self.memory_mb = context.memory_mb
         self.counts_rows = False
         self.earlier: Earlier | None = None
         self.heard = Heard()

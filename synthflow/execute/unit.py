@@ -7,7 +7,7 @@ killed half-way leaves files that nobody counts, and is simply run again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,7 @@ from synthflow.contracts import ExportStage, Stage
 from synthflow.contracts.foreign import told_in_one_line, wraps
 from synthflow.errors import InvariantBroken
 from synthflow.execute.coverage import check_coverage, check_keys
+from synthflow.execute.held import Held, HeldInputs
 from synthflow.execute.releases import earlier, publish
 from synthflow.execute.services import WorkerServices
 from synthflow.execute.shard_inputs import ShardInputs
@@ -38,11 +39,12 @@ def build_stage(name: str, use: str, config: Mapping[str, Any]) -> Stage:
     return cls(name, cls.Config.model_validate(dict(config)))
 
 
-def run_unit(task: UnitTask, *finished: Commit) -> Commit:
+def run_unit(task: UnitTask, *finished: Commit, held: Held | None = None) -> Commit:
     """Run a stage over a unit of work.
 
     Args:
         finished: commits of ancestors that were made in this attempt.
+        held: what was read of this partition before, and keeps what is read now.
 
     Raises:
         InvariantBroken: if the stage loses a row or writes one twice.
@@ -52,11 +54,7 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
     record, context = task.record, task.context
     with told_in_one_line(f"stage {record.name!r} ({origin(record.use)})", stage_class(record.use), log=True):
         stage = build_stage(record.name, record.use, record.config)
-    commits: dict[str, dict[str, Commit]] = {name: dict(units) for name, units in task.done.items()}
-    for commit in finished:
-        commits.setdefault(commit.stage, {})[commit.unit] = commit
-    units = None if task.unit == ALL else [task.unit]
-    inputs = ShardInputs(context.root, task.ancestors, record.parents, commits, task.sources, units)
+    inputs = _inputs(task, finished, held)
     services = WorkerServices(context, record.name, record.stage_id)
     # A unit that Dask runs twice writes two sets of files; the one that is committed stays as it was hashed.
     name = f"part-{digest(task.key)[:10]}-{uuid4().hex[:4]}"
@@ -87,6 +85,15 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
     shards = (*left_out, *_write(context.root, outputs, record.folder, name))
     made_of = (record.name, record.fingerprint, record.stage_id, task.unit, task.key)
     return Commit(*made_of, context.attempt, shards, files, endings(outputs))
+
+
+def _inputs(task: UnitTask, finished: Sequence[Commit], held: Held | None) -> ShardInputs:
+    commits: dict[str, dict[str, Commit]] = {name: dict(units) for name, units in task.done.items()}
+    for commit in finished:
+        commits.setdefault(commit.stage, {})[commit.unit] = commit
+    units = None if task.unit == ALL else [task.unit]
+    of = (task.context.root, task.ancestors, task.record.parents, commits, task.sources, units)
+    return ShardInputs(*of) if held is None or units is None else HeldInputs(*of, held)
 
 
 def _who(stage: Stage, task: UnitTask) -> str:

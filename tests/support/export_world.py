@@ -88,7 +88,7 @@ class BundledInputs(PartitionedInputs):
 class NoServices:
     """The services of an export: it samples and judges nothing."""
 
-    stage_id, run_seed, attempt, earlier = "a_export", 0, 1, None
+    stage_id, run_seed, attempt, earlier, memory_mb = "a_export", 0, 1, None, 128
 
     def __init__(self) -> None:
         self.counted: dict[str, float] = {}

@@ -236,7 +236,8 @@ class ParquetExport(ExportStage):
         self, inputs: Inputs, directory: Path, services: Services, parts: Mapping[str, str], grown: Growth | None
     ) -> Iterator[pa.Table]:
         config = self.config
-        limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, config.sort_memory_mb)
+        memory_mb = min(config.sort_memory_mb, services.memory_mb)
+        limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, memory_mb)
         specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
         ranked = is_ordered(inputs.ancestors)
         rejects = Rejects(directory / ".synthflow" / "left-out", limits.waiting_bytes, services.stage_id)

@@ -21,7 +21,7 @@ EVERY = ("mixed", "all_correct", "all_wrong")
 class Services:
     """Counts nothing."""
 
-    stage_id, earlier = "a_stage", None
+    stage_id, earlier, memory_mb = "a_stage", None, 128
 
     def count(self, **counts: float) -> None:
         pass
