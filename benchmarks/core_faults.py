@@ -116,7 +116,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "resume", "torn_last_line_of_the_manifest_counts", "stores/manifest.py",
-        "if number == len(lines):", 'if number == len(lines) and not line.endswith(b"}"):',
+        'if not line.endswith(b"\\n"):', 'if not line.endswith((b"\\n", b"}")):',
         (MANIFEST,),
     ),
     Fault(
@@ -140,7 +140,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "resume", "a_release_of_another_spec_counts", "stores/manifest.py",
-        "commit.files and self._published.get(stage) is not commit",
+        "commit.files and not self._is_published(commit)",
         "commit.files and not self._published",
         (MANIFEST,),
     ),
@@ -357,6 +357,16 @@ FAULTS: tuple[Fault, ...] = (
         "exports", "rl_takes_the_first_round", "synthflow/stages/export/views.py",
         "descending=[True, True, False, False]", "descending=[False, True, False, False]",
         (PROJECTIONS,),
+    ),
+    Fault(
+        "exports", "a_changed_partition_is_taken_over", "synthflow/stages/export/growth.py",
+        "parts.get(part) == made_of", "part in parts",
+        ("tests/stages/export/test_growth.py",),
+    ),
+    Fault(
+        "exports", "rows_go_out_too_soon", "synthflow/stages/export/ordering.py",
+        'pc.less(ready.column("_problem")', 'pc.less_equal(ready.column("_problem")',
+        ("tests/stages/export/test_shards.py",),
     ),
     Fault(
         "check", "hashes_are_not_compared", "synthflow/check/shards.py",

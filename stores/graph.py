@@ -76,6 +76,7 @@ class Graph:
         self.partitions = {name: tuple(pids) for name, pids in partitions.items()}
         self.left_out = dict(left_out or {})
         self._keys: dict[tuple[str, str], str] = {}
+        self._wholes: dict[str, list[str]] = {}
 
     def sources_of(self, stage: str) -> list[str]:
         """The sources above a stage (itself, for a source), sorted."""
@@ -121,5 +122,7 @@ class Graph:
         if record.scope == "whole":
             pids = sorted(pid for source in self.sources_of(stage) for pid in self.partitions.get(source, ()))
             return content_id("k", record.fingerprint, pids)
-        wholes = [self.key(a, ALL) for a in self.ancestors_of(stage) if self.stages[a].scope == "whole"]
-        return content_id("k", record.fingerprint, unit, wholes)
+        if stage not in self._wholes:
+            above = [a for a in self.ancestors_of(stage) if self.stages[a].scope == "whole"]
+            self._wholes[stage] = [self.key(a, ALL) for a in above]
+        return content_id("k", record.fingerprint, unit, self._wholes[stage])

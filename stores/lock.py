@@ -24,7 +24,7 @@ from uuid import uuid4
 import psutil
 
 from synthflow.errors import ExitCode, RunLocked
-from synthflow.stores.files import write_text
+from synthflow.stores.files import no_space_is_clear, write_text
 
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 120.0
@@ -110,13 +110,14 @@ class RunLock:
 
     def __enter__(self) -> Self:
         for _ in range(5):
-            try:
-                fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            except FileExistsError:
-                self._clear_stale()
-                continue
-            with os.fdopen(fd, "w") as handle:
-                handle.write(self._content())
+            with no_space_is_clear(self.path):
+                try:
+                    fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                except FileExistsError:
+                    self._clear_stale()
+                    continue
+                with os.fdopen(fd, "w") as handle:
+                    handle.write(self._content())
             self._thread = threading.Thread(target=self._beat, daemon=True, name="synthflow-lock")
             self._thread.start()
             return self

@@ -16,7 +16,7 @@ from uuid import uuid4
 from synthflow.errors import InfrastructureError, UserError
 
 _SUMMARY = "manifest.json"
-_BESIDE = ("spec.yaml", "resolved.yaml", "manifest.jsonl", "stats.duckdb", "report.html")
+_BESIDE = ("spec.yaml", "resolved.yaml", "manifest.jsonl", "stats.duckdb", "summary.json", "report.html")
 """What has no recorded hash and is small, or made anew by every attempt: sent whenever it is there."""
 
 

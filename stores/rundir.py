@@ -1,8 +1,8 @@
 """The run directory: where everything of a run stands. Nothing in it is an absolute path, so it can be moved.
 
 `spec.yaml`, `resolved.yaml`, `manifest.jsonl`, `manifest.json`, `journal/`, `tables/<table>/<stage>-<fingerprint>/`,
-`exports/<stage>/`, `set-aside/<stage>-<n>/` (releases of stages that are gone), `stats.duckdb`, `logs/attempt-N/`,
-`lock`.
+`exports/<stage>/`, `set-aside/<stage>-<n>/` (releases of stages that are gone), `stats.duckdb`, `summary.json`,
+`logs/attempt-N/`, `lock`.
 """
 
 from __future__ import annotations
@@ -119,4 +119,5 @@ _OWN = {
     "logs",
     "lock",
     "stats.duckdb",
+    "summary.json",
 }

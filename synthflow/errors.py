@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     INCOMPLETE = 3  # some work is still owed (failing server, killed workers): run again to resume
     CHECK_FAILED = 4  # `check` found damage, a stage broke an invariant, or a demand of the spec is not met
     LOCKED = 5  # another run holds this run directory
-    NO_SPACE = 6  # the disk is full: make room and run again
+    NO_SPACE = 6  # a disk, a quota or a limit on the size of files is full: make room and run again
     SPENT = 7  # the spec's cap on tokens or cost is reached: raise it and run again
     INTERRUPTED = 130  # Ctrl-C: what was finished is kept
 
@@ -121,7 +121,7 @@ class RunLocked(UserError):
 
 
 class NoSpace(SynthflowError):
-    """The disk is full. Nothing that was committed is lost."""
+    """A disk, a quota or a limit on the size of files is full. Nothing that was committed is lost."""
 
     exit_code = ExitCode.NO_SPACE
 

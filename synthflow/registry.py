@@ -49,6 +49,11 @@ def _owner(entry: EntryPoint) -> str:
     return f"{entry.dist.name if entry.dist else 'unknown'} ({entry.value})"
 
 
+def _named(kind: Kind, name: str) -> str:
+    """`the stage 'x' of its owner`, for who reads an error: the owner is read from a file of its distribution."""
+    return f"the {_one(kind)} {name!r} of {_owner(_entries(kind)[name])}"
+
+
 def names(kind: Kind) -> list[str]:
     """Registered names of a kind, sorted."""
     return sorted(_entries(kind))
@@ -65,35 +70,38 @@ def load(kind: Kind, name: str) -> Any:
     if entry is None:
         hint = suggest(name, _entries(kind)) or f"known: {', '.join(names(kind)) or 'none'}"
         raise UserError(f"no {_one(kind)} is called {name!r}; {hint}")
-    what = f"the {_one(kind)} {name!r} of {_owner(entry)}"
     try:
         found = entry.load()
     except ModuleNotFoundError as error:
         if error.name and f"{entry.module}.".startswith(f"{error.name}."):
-            raise UserError(f"{what} cannot be found: there is no module {error.name!r}") from error
+            raise UserError(f"{_named(kind, name)} cannot be found: there is no module {error.name!r}") from error
         raise UserError(
             f"{_one(kind)} {name!r} needs the package {error.name!r}, which is not installed; "
             f"install it, or the extra of synthflow that holds it (see docs/install.md)"
         ) from error
     except AttributeError as error:
         if error.name in entry.attr.split("."):
-            raise UserError(f"{what} cannot be found: its module has no {entry.attr!r}") from error
-        raise UserError(f"{what} cannot be imported: {error}") from error
+            raise UserError(f"{_named(kind, name)} cannot be found: its module has no {entry.attr!r}") from error
+        raise UserError(f"{_named(kind, name)} cannot be imported: {error}") from error
     except ImportError as error:
-        raise UserError(f"{what} cannot be imported: {error}") from error
+        raise UserError(f"{_named(kind, name)} cannot be imported: {error}") from error
     except Exception as error:  # whatever its module does
-        raise UserError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UserError(f"{_named(kind, name)} cannot be imported: {type(error).__name__}: {error}") from error
     lacks = [attribute for attribute in NEEDED[kind] if not hasattr(found, attribute)]
     lacks += sorted(getattr(found, "__abstractmethods__", ()))
     if lacks:
-        raise UserError(f"{what} lacks {', '.join(lacks)}, which every {_one(kind)} has")
+        raise UserError(f"{_named(kind, name)} lacks {', '.join(lacks)}, which every {_one(kind)} has")
     attribute = NEEDED[kind][0]
     if (own := getattr(found, attribute)) != name:
-        raise UserError(f"{what} has {attribute} = {own!r}; the two must be the same")
+        raise UserError(f"{_named(kind, name)} has {attribute} = {own!r}; the two must be the same")
     return found
 
 
 def distribution(kind: Kind, name: str) -> str:
     """Name and version of the distribution that registers `name`."""
-    entry = _entries(kind)[name]
+    return _distribution(_entries(kind)[name])
+
+
+@cache
+def _distribution(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"

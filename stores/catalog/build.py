@@ -71,13 +71,14 @@ def build_catalog(run: Path, tables: Mapping[str, Sequence[str]]) -> Path:
     return path
 
 
-def open_catalog(run: str | Path, *, locked: bool = False) -> duckdb.DuckDBPyConnection:
+def open_catalog(run: str | Path, *, locked: bool = False, memory_mb: int | None = None) -> duckdb.DuckDBPyConnection:
     """A connection that reads the catalog of a run, wherever the run stands.
 
     The run's views can be named without a prefix; the database is attached as `run` and cannot be written.
 
     Args:
         locked: also forbid files outside of the run directory, extensions and settings.
+        memory_mb: what queries may hold before they go to disk; None: DuckDB's own limit.
 
     Raises:
         UserError: if there is no catalog, or none that this version of DuckDB can open.
@@ -93,6 +94,8 @@ def open_catalog(run: str | Path, *, locked: bool = False) -> duckdb.DuckDBPyCon
     con = duckdb.connect()
     try:
         con.execute(f"SET temp_directory = {_text(str(Path(tempfile.gettempdir()) / f'synthflow-sql-{os.getpid()}'))}")
+        if memory_mb is not None:
+            con.execute(f"SET memory_limit = '{memory_mb}MB'")
         con.execute(f"ATTACH {_text(str(path))} AS run (READ_ONLY)")
         con.execute("USE run")
         _anchor(con, root)

@@ -8,7 +8,6 @@ reports that, and goes on without it.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from synthflow.check.database import Rows
 from synthflow.check.recompute import recompute
 from synthflow.check.record import CheckedManifest
 from synthflow.check.report import CheckReport, Findings
+from synthflow.check.scratch import scratch_folder
 from synthflow.check.shards import Placed, decode_faults
 from synthflow.stores.graph import ALL
 from synthflow.stores.rundir import RunDirectory
@@ -79,16 +79,16 @@ def check_run(root: Path, *, deep: bool = True, progress: Callable[[str], None] 
     record.check_lineage(manifest, found)
     reference, is_current = record.check_summary(run.root, manifest, found)
     placed = _placed(manifest) + [Placed(shard, REFERENCE_STAGE, ALL, "", active=is_current) for shard in reference]
-    intact = shards.check_shards(run.root, placed, deep, found, tell)
+    intact = shards.check_shards(run.root, placed, manifest.rows_of, deep, found, tell)
     of_releases, released = folders.check_releases(run.root, manifest, deep, found)
     folders.check_set_aside(run.root, manifest, found)
     withdrawn = {shard.path for commit in manifest.withdrawn for shard in commit.shards}
-    named = {p.shard.path for p in placed} | of_releases | withdrawn
+    named = {p.shard.path for p in placed} | of_releases | withdrawn | manifest.replaced
     folders.check_orphans(run.root, named, manifest.attempt, found)
     if deep:
         missing = _missing(manifest, placed, intact, is_current)
-        with tempfile.TemporaryDirectory(prefix="synthflow-check-") as scratch:
-            rows = Rows(run.root, Path(scratch), intact, missing, manifest.graph, found, released)
+        with scratch_folder() as scratch:
+            rows = Rows(run.root, scratch, intact, manifest.rows_of, missing, manifest.graph, found, released)
             try:
                 _check_rows(run, rows, manifest, tell)
             finally:
@@ -150,7 +150,7 @@ def _attempt(check: RowCheck, rows: Rows) -> Exception | None:
 
 
 def _without_unreadable(root: Path, rows: Rows) -> bool:
-    broken = decode_faults(root, rows.everything())
-    rows.found.extend(finding for _, finding in broken)
-    rows.drop([place for place, _ in broken])
+    broken = decode_faults(root, rows.files())
+    rows.found.extend(broken)
+    rows.drop({finding.where for finding in broken})
     return bool(broken)

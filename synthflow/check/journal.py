@@ -5,31 +5,37 @@ with one), and its text, tokens, log probabilities and ending are
 those of the rollout's row, or of the artifact's that was sampled under that id, bit for bit; lone surrogates, which
 Parquet cannot hold, are replaced there. Rows that were put together of others (a tree's paths, splices) have no record
 of their own. A line whose CRC does not fit is no record: its rollout is owed again unless another line has it, so it is
-a warning. The journal is read once, in order, and only hashes are kept, in DuckDB's file on disk.
+a warning. The journal is read once, in order, a batch of lines at a time, and only hashes are kept, in DuckDB's file on
+disk; they are DuckDB's own, of the bytes on both sides.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import zlib
+from binascii import a2b_base64
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from synthflow.check.database import Rows, quoted
 from synthflow.check.recompute import batches
-from synthflow.contracts import UNANSWERED, SampleResult
-from synthflow.ids import digest, text_hash
-from synthflow.stores.journal import decode
+from synthflow.contracts import UNANSWERED
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_BATCH = 10_000
-_COLUMNS = ("rollout_id", "t", "segment", "line", "text", "other_text", "tokens", "logprobs", "finish", "n_tokens")
-_NUMBERS = ("t", "line", "n_tokens")
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_LINES, _BYTES = 8192, 8 << 20
+_COLUMNS = {
+    "rollout_id": pa.string(), "t": pa.int64(), "segment": pa.string(), "line": pa.int64(), "text": pa.binary(),
+    "other_text": pa.binary(), "tokens": pa.binary(), "logprobs": pa.binary(), "finish": pa.string(),
+    "n_tokens": pa.int64(),
+}  # fmt: skip
+_HASHED = ("text", "other_text", "tokens", "logprobs")
+_DUCKDB = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.binary(): "UBIGINT"}
 _UNANSWERED = f"({', '.join(map(quoted, sorted(UNANSWERED)))})"
 PUT_TOGETHER = ("tree", "spliced")
 """Conditions of rollouts that were made of others, and have no record of their own."""
@@ -41,12 +47,14 @@ def check_journal(folder: Path, rows: Rows) -> None:
     """Compare the journal with the rollouts table."""
     if not rows.placed("rollouts") and not rows.placed("artifacts"):
         return
-    fields = ", ".join(f"{name} {'BIGINT' if name in _NUMBERS else 'VARCHAR'}" for name in _COLUMNS)
+    fields = ", ".join(f"{name} {_DUCKDB[kind]}" for name, kind in _COLUMNS.items())
     rows.connection.execute(f"CREATE OR REPLACE TABLE journaled ({fields})")
     rows.connection.execute(f"CREATE OR REPLACE TABLE sampled ({fields}, sf_path VARCHAR)")
-    _load(rows, "journaled", _COLUMNS, _journal_rows(folder, rows))
-    _load(rows, "sampled", (*_COLUMNS, "sf_path"), _table_rows(rows))
-    _load(rows, "sampled", (*_COLUMNS, "sf_path"), _artifact_rows(rows))
+    with rows.in_one_go():
+        for batch in _journal_rows(folder, rows):
+            _insert(rows, "journaled", batch)
+        for batch in chain(_table_rows(rows), _artifact_rows(rows)):
+            _insert(rows, "sampled", batch)
     sampled = [*rows.placed("rollouts"), *rows.placed("artifacts")]
     rows.found.checked["journal_changed"] += sum(p.shard.rows for p in sampled)
     rows.connection.execute(
@@ -77,102 +85,98 @@ def check_journal(folder: Path, rows: Rows) -> None:
     )
 
 
-def _load(rows: Rows, table: str, columns: Sequence[str], found: Iterator[tuple[object, ...]]) -> None:
-    batch: list[tuple[object, ...]] = []
-    for row in found:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            _insert(rows, table, columns, batch)
-            batch = []
-    if batch:
-        _insert(rows, table, columns, batch)
-
-
-def _insert(rows: Rows, table: str, columns: Sequence[str], batch: Sequence[tuple[object, ...]]) -> None:
-    incoming = pa.table([pa.array(list(values)) for values in zip(*batch, strict=True)], names=list(columns))
-    rows.connection.register("incoming", incoming)
-    rows.connection.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+def _insert(rows: Rows, table: str, batch: pa.Table) -> None:
+    rows.connection.register("incoming", batch)
+    columns = ", ".join(
+        f"CASE WHEN {name} IS NOT NULL THEN hash({name}) END" if name in _HASHED else name
+        for name in batch.column_names
+    )
+    rows.connection.execute(f"INSERT INTO {table} SELECT {columns} FROM incoming")
     rows.connection.unregister("incoming")
 
 
-def _journal_rows(folder: Path, rows: Rows) -> Iterator[tuple[object, ...]]:
+def _journal_rows(folder: Path, rows: Rows) -> Iterator[pa.Table]:
+    held: list[tuple[object, ...]] = []
+    size = 0
     for path in sorted(folder.glob("*.jsonl")):
         with path.open("rb") as handle:
             for number, line in enumerate(handle, 1):
-                found = _decoded(line.rstrip(b"\n"))
-                rows.found.counts["journal_records"] += found is not None
+                found = _record(line, path.name, number)
                 if found is None:
                     what = "a torn or damaged line: its checksum does not fit, so it is no record"
                     fix = "nothing need be done: a rollout that stands nowhere else is sampled again"
                     rows.found.warning("journal_torn", f"journal/{path.name}:{number}", what, fix)
-                else:
-                    yield _journaled(found[1], found[0], path.name, number)
+                    continue
+                rows.found.counts["journal_records"] += 1
+                held.append(found)
+                size += len(line)
+                if len(held) == _LINES or size > _BYTES:
+                    yield _table(held)
+                    held, size = [], 0
+    if held:
+        yield _table(held)
 
 
-def _decoded(line: bytes) -> tuple[int, SampleResult] | None:
+def _table(rows: list[tuple[object, ...]]) -> pa.Table:
+    columns = zip(_COLUMNS.items(), zip(*rows, strict=True), strict=True)
+    return pa.table({name: pa.array(values, kind) for (name, kind), values in columns})
+
+
+def _record(line: bytes, segment: str, number: int) -> tuple[object, ...] | None:
+    """The values of `_COLUMNS` of a line; None if it is torn, damaged, or no record though its checksum fits."""
+    body = line[9:].rstrip(b"\n")
     try:
-        return decode(line)
-    except (KeyError, TypeError, ValueError):  # a checksum that fits, over something that is no record
+        if line[8:9] != b" " or int(line[:8], 16) != zlib.crc32(body):
+            return None
+        record = orjson.loads(body)
+        text = other = a2b_base64(record["text"])
+        if _SURROGATE.search(text):
+            text, other = (_SURROGATE.sub(mark, text) for mark in (b"?", b"\xef\xbf\xbd"))
+        return (
+            record["id"],
+            record["t"],
+            segment,
+            number,
+            text,
+            other,
+            a2b_base64(record["tokens"] or ""),
+            a2b_base64(record["logprobs"] or ""),
+            record["finish"],
+            record["n_tokens"],
+        )
+    except (KeyError, TypeError, ValueError):
         return None
 
 
-def _journaled(result: SampleResult, at: int, segment: str, line: int) -> tuple[object, ...]:
-    text = result.text
-    odd = _SURROGATE.search(text) is not None
-    texts = [_SURROGATE.sub(mark, text) for mark in ("?", "\ufffd")] if odd else [text, text]
-    return (
-        result.rollout_id,
-        at,
-        segment,
-        line,
-        text_hash(texts[0]),
-        text_hash(texts[1]),
-        _hash(None if result.token_ids is None else np.asarray(result.token_ids, "<i4")),
-        _hash(None if result.logprobs is None else np.asarray(result.logprobs, "<f4")),
-        result.finish_reason,
-        result.n_tokens,
-    )
-
-
-def _table_rows(rows: Rows) -> Iterator[tuple[object, ...]]:
+def _table_rows(rows: Rows) -> Iterator[pa.Table]:
     columns = ("rollout_id", "condition", "completion", "token_ids", "logprobs", "finish_reason", "n_tokens")
-    for place, batch in batches(rows, "rollouts", columns):
-        batch = batch.filter(pc.invert(pc.is_in(batch.column("condition"), pa.array(PUT_TOGETHER))))
-        plain = batch.select(["rollout_id", "completion", "finish_reason", "n_tokens"]).to_pylist()
-        tokens, logprobs = batch.column("token_ids"), batch.column("logprobs")
-        for number, row in enumerate(plain):
-            hashed = text_hash(row["completion"])
-            yield (
-                row["rollout_id"],
-                0,
-                "",
-                0,
-                hashed,
-                hashed,
-                _hash(_numbers(tokens[number], "<i4")),
-                _hash(_numbers(logprobs[number], "<f4")),
-                row["finish_reason"],
-                row["n_tokens"],
-                place.shard.path,
-            )
+    for path, batch in batches(rows, "rollouts", columns, _LINES):
+        part = batch.filter(pc.invert(pc.is_in(batch.column("condition"), pa.array(PUT_TOGETHER))))
+        lists = [_as_bytes(part.column(name)) for name in ("token_ids", "logprobs")]
+        yield _sampled(path, part.column("rollout_id"), part.column("completion"), lists, part)
 
 
-def _artifact_rows(rows: Rows) -> Iterator[tuple[object, ...]]:
+def _artifact_rows(rows: Rows) -> Iterator[pa.Table]:
     """What a judge wrote, say: artifacts that were sampled. Their tokens stand in the journal alone."""
-    columns = ("sample_id", "text", "finish_reason", "n_tokens")
-    for place, batch in batches(rows, "artifacts", columns):
-        for row in batch.to_pylist():
-            if row["sample_id"] is not None:
-                hashed = text_hash(row["text"])
-                told = (row["finish_reason"], row["n_tokens"], place.shard.path)
-                yield row["sample_id"], 0, "", 0, hashed, hashed, None, None, *told
+    for path, batch in batches(rows, "artifacts", ("sample_id", "text", "finish_reason", "n_tokens"), _LINES):
+        part = batch.filter(pc.is_valid(batch.column("sample_id")))
+        unknown = pa.nulls(part.num_rows, pa.binary())
+        yield _sampled(path, part.column("sample_id"), part.column("text"), [unknown, unknown], part)
 
 
-def _numbers(values: Any, dtype: str) -> NDArray[Any] | None:
-    """The values of an Arrow list, without making Python numbers of them."""
-    return np.asarray(values.values.to_numpy(zero_copy_only=False), dtype) if values.is_valid else None
+def _sampled(path: str, ids: Any, text: Any, lists: list[Any], batch: pa.RecordBatch) -> pa.Table:
+    n, raw = batch.num_rows, text.cast(pa.binary())
+    zeros, nowhere = pa.repeat(pa.scalar(0, pa.int64()), n), pa.repeat("", n)
+    ending = [batch.column("finish_reason"), batch.column("n_tokens").cast(pa.int64())]
+    columns = [ids, zeros, nowhere, zeros, raw, raw, *lists, *ending, pa.repeat(path, n)]
+    return pa.table(columns, names=[*_COLUMNS, "sf_path"])
 
 
-def _hash(values: NDArray[Any] | None) -> str:
-    """A digest of an array's bytes; empty for none, so that SQL's `<>` compares it."""
-    return "" if values is None else digest(values.tobytes())
+def _as_bytes(lists: Any) -> Any:
+    """The numbers of each list as they lie in memory; none are no bytes."""
+    lists = lists.fill_null(pa.scalar([], lists.type))
+    width = lists.type.value_type.bit_width // 8
+    values = pa.concat_arrays([lists.flatten()])
+    offsets = pc.multiply(pc.subtract(lists.offsets, lists.offsets[0]), pa.scalar(width, pa.int32()))
+    buffers = [None, offsets.buffers()[1], values.buffers()[1]]
+    return pa.Array.from_buffers(pa.binary(), len(lists), buffers)

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synthflow import ids
 from synthflow.check.database import Rows
 from synthflow.check.report import Finding
-from synthflow.check.shards import Placed
+from synthflow.stores.shards import read_pieces
 
 BATCH = 1024
 _FIX = "restore the shard from a copy; if it is as it was written, the stage that made this id is at fault: report it"
@@ -47,21 +46,21 @@ def recompute(rows: Rows, run_seed: int | None) -> None:
     _each(rows, "step_id", "steps", ("step_id", "rollout_id", "segmenter", "index"), _step_faults)
 
 
-def batches(rows: Rows, table: str, columns: Sequence[str]) -> Iterator[tuple[Placed, pa.RecordBatch]]:
-    """The rows of a table's intact shards, some at a time."""
-    for place in rows.placed(table):
-        with pq.ParquetFile(rows.file(place)) as parquet:
-            for batch in parquet.iter_batches(batch_size=BATCH, columns=list(columns)):
-                yield place, batch
+def batches(rows: Rows, table: str, columns: Sequence[str], most: int = BATCH) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The rows of a table's intact shards, so many at a time, each with the path of their file."""
+    for path, shards in rows.runs(table):
+        for piece in read_pieces(rows.link, shards, list(columns)):
+            for batch in piece.to_batches(max_chunksize=most):
+                yield path, batch
 
 
 def _each(
     rows: Rows, kind: str, table: str, columns: Sequence[str], faults: Callable[[pa.RecordBatch], Iterator[Fault]]
 ) -> None:
     rows.count(kind, table)
-    for place, batch in batches(rows, table, columns):
+    for path, batch in batches(rows, table, columns):
         for kind_, id_, what in faults(batch):
-            rows.found.add(Finding("error", kind_, f"{place.shard.path} {columns[0]}={id_}", what, _FIX))
+            rows.found.add(Finding("error", kind_, f"{path} {columns[0]}={id_}", what, _FIX))
 
 
 def _problem_faults(batch: pa.RecordBatch) -> Iterator[Fault]:

@@ -1,7 +1,7 @@
 """Are the files that the manifest names there, whole, and of the declared shape?
 
-Invariant: a shard is intact only if it exists, has the recorded size, hash and rows, and its columns are those its
-table declares; only intact shards are read by the checks that follow, so that one damaged file is one finding and
+Invariant: a shard is intact only if its file exists, has the recorded size, hash and rows, and its columns are those
+its table declares; only intact shards are read by the checks that follow, so that one damaged file is one finding and
 not a thousand. Files are hashed side by side, and nothing but footers is held in memory.
 """
 
@@ -36,27 +36,43 @@ class Placed:
 
 
 def check_shards(
-    root: Path, placed: Sequence[Placed], deep: bool, found: Findings, progress: Callable[[str], None]
+    root: Path,
+    placed: Sequence[Placed],
+    rows_of: Callable[[str], int | None],
+    deep: bool,
+    found: Findings,
+    progress: Callable[[str], None],
 ) -> list[Placed]:
-    """Check every file; the active shards that are intact."""
+    """Check every file; the active shards that are intact.
+
+    Args:
+        rows_of: rows of a file that units share; None for a file of one unit.
+    """
+    files: dict[str, list[Placed]] = {}
+    for place in placed:
+        files.setdefault(place.shard.path, []).append(place)
+    total = sum(shards[0].shard.bytes for shards in files.values())
+    progress(f"{'hashing' if deep else 'looking at'} {len(files)} shards, {total / 1e6:.1f} MB")
+
+    def findings_of(shards: Sequence[Placed]) -> list[Finding]:
+        first = next((place for place in shards if place.active), shards[0])
+        return shard_findings(root, first, rows_of(first.shard.path), deep)
+
     intact: list[Placed] = []
-    total = sum(p.shard.bytes for p in placed)
-    progress(f"{'hashing' if deep else 'looking at'} {len(placed)} shards, {total / 1e6:.1f} MB")
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        for place, findings in zip(placed, pool.map(lambda p: shard_findings(root, p, deep), placed), strict=True):
+        for shards, findings in zip(files.values(), pool.map(findings_of, files.values()), strict=True):
             found.counts["shards"] += 1
-            found.counts["bytes"] += place.shard.bytes
+            found.counts["bytes"] += shards[0].shard.bytes
             found.checked["hash"] += deep
-            if findings:
-                found.extend(findings)
-            elif place.active:
-                found.counts["rows"] += place.shard.rows
-                intact.append(place)
+            found.extend(findings)
+            whole = [place for place in shards if place.active and not findings]
+            found.counts["rows"] += sum(place.shard.rows for place in whole)
+            intact += whole
     return intact
 
 
-def shard_findings(root: Path, place: Placed, deep: bool) -> list[Finding]:
-    """What is wrong with one shard; nothing if it is intact."""
+def shard_findings(root: Path, place: Placed, shared_rows: int | None, deep: bool) -> list[Finding]:
+    """What is wrong with the file of a shard; nothing if it is intact."""
     shard, severity = place.shard, severity_of(place.active)
     wrong = file_finding(root, shard.path, shard.sha256 if deep else None, severity, shard.bytes)
     if wrong is not None:
@@ -71,8 +87,9 @@ def shard_findings(root: Path, place: Placed, deep: bool) -> list[Finding]:
     except (OSError, pa.ArrowException) as error:
         return [Finding(severity, "unreadable", shard.path, f"not a Parquet file ({_brief(error)})", AGAIN)]
     findings = []
-    if rows != shard.rows:
-        what = f"it holds {rows} rows, the manifest says {shard.rows}"
+    told = shard.rows if shared_rows is None else shared_rows
+    if rows != told:
+        what = f"it holds {rows} rows, the manifest says {told}"
         findings.append(Finding(severity, "rows", shard.path, what, AGAIN))
     fix = "take its line out of manifest.jsonl and run again with this version: it is made anew"
     findings += [Finding(severity, "schema", shard.path, what, fix) for what in schema_faults(spec.schema, schema)]
@@ -118,17 +135,17 @@ def file_finding(
     return None
 
 
-def decode_faults(root: Path, placed: Iterable[Placed]) -> list[tuple[Placed, Finding]]:
-    """Shards of which some page does not decode, though hash and footer are as they were written."""
+def decode_faults(root: Path, paths: Iterable[str]) -> list[Finding]:
+    """Files of which some page does not decode, though hash and footer are as they were written."""
     broken = []
-    for place in placed:
+    for path in paths:
         try:
-            with pq.ParquetFile(root / place.shard.path) as parquet:
+            with pq.ParquetFile(root / path) as parquet:
                 for _ in parquet.iter_batches(batch_size=8192):
                     pass
         except (OSError, pa.ArrowException) as error:
             what = f"its pages do not decode ({_brief(error)})"
-            broken.append((place, Finding("error", "unreadable", place.shard.path, what, AGAIN)))
+            broken.append(Finding("error", "unreadable", path, what, AGAIN))
     return broken
 
 

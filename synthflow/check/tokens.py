@@ -54,13 +54,13 @@ def check_tokens(rows: Rows) -> None:
     tokenizers = _tokenizers(rows)
     if not tokenizers:
         return
-    for place, batch in batches(rows, "rollouts", ("rollout_id", "policy_id", "completion", "token_ids")):
+    for path, batch in batches(rows, "rollouts", ("rollout_id", "policy_id", "completion", "token_ids")):
         known = [r for r in batch.to_pylist() if r["token_ids"] is not None and r["policy_id"] in tokenizers]
         rows.found.checked["tokens_text"] += len(known)
         for policy in sorted({row["policy_id"] for row in known}):
             for row, decoded in _wrong([row for row in known if row["policy_id"] == policy], tokenizers[policy]):
                 what = f"its token_ids spell {decoded[:_SHOWN]!r}, its completion {row['completion'][:_SHOWN]!r}"
-                where = f"{place.shard.path} rollout_id={row['rollout_id']}"
+                where = f"{path} rollout_id={row['rollout_id']}"
                 rows.found.add(Finding("error", "tokens_text", where, what, _FIX))
 
 

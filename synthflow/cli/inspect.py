@@ -27,13 +27,12 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def stats(run: Path, as_json: bool) -> None:
     """Quality, diversity and complexity of a run, stage by stage."""
-    from synthflow.report.summary import render, run_summary
-    from synthflow.stores.catalog.build import open_catalog
+    from synthflow.report.saved import summary_of
+    from synthflow.report.summary import render
     from synthflow.stores.rundir import RunDirectory
 
     RunDirectory.existing(run)
-    with open_catalog(run) as con:
-        summary = run_summary(con, run)
+    summary = summary_of(run)
     if as_json:
         echo_json(summary)
     else:

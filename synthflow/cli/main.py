@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("synthflow.cli.verify:verify", "Verdicts for a file of answers, or for a finished run once more."),
     "check": ("synthflow.cli.check:check", "Re-hash a run and check everything that always holds."),
     "runs": ("synthflow.cli.runs:runs", "The runs in a folder: state, rows, size, policies, cost."),
+    "compact": ("synthflow.cli.compact:compact", "Put the small files of a run together; its journal, too."),
     "clean": ("synthflow.cli.runs:clean", "Remove from a run what neither a release nor a resume needs."),
     "list": ("synthflow.cli.listing:listing", "Stages, verifiers, filters, backends, exports and recipes."),
     "init": ("synthflow.cli.init:init", "Write a first pipeline and some problems to start from."),
@@ -94,6 +95,14 @@ def main(argv: list[str] | None = None) -> Any:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(ExitCode.OK)
+    except OSError as error:
+        from synthflow.stores.files import unwritable
+
+        told = unwritable(error)
+        if told is None:
+            raise
+        click.echo(f"error: {told}", err=True)
+        sys.exit(told.exit_code)
 
 
 if __name__ == "__main__":

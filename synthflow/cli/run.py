@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from synthflow.cli.text import OUT_HELP, SPEC_HELP, console, count, duration, ec
 if TYPE_CHECKING:
     from synthflow.execute.stopping import Stopper
     from synthflow.plan.costs import Change
+    from synthflow.report.summary import Summary
     from synthflow.spec.pipeline import Pipeline
 
 EPILOG = """\b
@@ -76,6 +76,7 @@ def run(
     from synthflow.cli.places import place_of
     from synthflow.execute.run import run_pipeline
     from synthflow.execute.stopping import Stopper
+    from synthflow.report.saved import summary_of
     from synthflow.spec import load_pipeline
 
     stopper = Stopper()
@@ -112,6 +113,7 @@ def run(
         replace=replace,
         told=told if as_json or not quiet else None,
     )
+    summary = summary_of(root, result.manifest, keep=True)
     if result.attempt is None and not quiet:
         screen.print(f"nothing to do: every stage of {pipeline.name!r} is done in {root}", markup=False)
     elif not quiet:
@@ -120,8 +122,11 @@ def run(
         sent = remote.send(root)
         if not quiet:
             screen.print(f"{count(sent)} files copied to {remote.url}", markup=False)
-    told_of = {"change": changes[0] if changes else None}
-    _summary(root, quiet, as_json, {"attempt": result.attempt, "elapsed_s": round(result.elapsed_s, 3), **told_of})
+    if as_json:
+        done = {"attempt": result.attempt, "elapsed_s": round(result.elapsed_s, 3)}
+        echo_json({"run": str(root), **done, "change": changes[0] if changes else None, **summary})
+    elif not quiet:
+        _print(root, summary)
 
 
 def _may_replace(pipeline: Pipeline, root: Path) -> bool:
@@ -149,22 +154,11 @@ def stop_on_signals(stopper: Stopper) -> None:
         signal.signal(number, handle)
 
 
-def _summary(root: Path, quiet: bool, as_json: bool, done: Mapping[str, Any]) -> None:
-    from synthflow.report.summary import render as render_summary
-    from synthflow.report.summary import run_summary
-    from synthflow.stores.catalog.build import open_catalog
+def _print(root: Path, summary: Summary) -> None:
+    from synthflow.report.summary import render
 
-    if quiet and not as_json:
-        return
-    with open_catalog(root) as con:
-        summary = run_summary(con, root)
-        has_steps = con.execute("SELECT count(*) > 0 FROM step_values").fetchall()[0][0]
-        view = "step_advantages" if has_steps else "verdicts"
-    if as_json:
-        echo_json({"run": str(root), **done, **summary})
-        return
-    screen = console()
-    render_summary(screen, summary, brief=True)
+    screen, view = console(), "step_advantages" if summary["steps"] else "verdicts"
+    render(screen, summary, brief=True)
     screen.print(f"\nFiles: {root}", markup=False)
     for folder in sorted((root / "exports").glob("[!.]*")):
         screen.print(f"  {folder}/", markup=False)

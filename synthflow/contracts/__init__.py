@@ -16,6 +16,7 @@ from synthflow.contracts.renderer import Renderer
 from synthflow.contracts.stage import (
     Account,
     Coverage,
+    Earlier,
     Estimate,
     ExportStage,
     Services,
@@ -43,6 +44,7 @@ __all__ = [
     "Candidate",
     "Capability",
     "Coverage",
+    "Earlier",
     "Estimate",
     "Explanation",
     "ExportStage",

@@ -9,7 +9,7 @@ reads the nearest rollouts, and a pair miner reads all.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -41,6 +41,22 @@ class Inputs(ABC):
     @abstractmethod
     def partitions(self) -> Iterator[Inputs]:
         """The same inputs one partition of problems at a time: how a stage of whole scope bounds its memory."""
+
+    def bundles(self, parts: Collection[str] | None = None) -> Iterator[tuple[Inputs, str | None]]:
+        """The same, several small partitions at a time, so that a partition does not cost a round of its own.
+
+        With each comes the least problem_id that those after it may hold: bundles follow each other in that order. None
+        where nothing comes after it, or nothing is known of that.
+
+        Args:
+            parts: only these of `parts()`.
+        """
+        for part in self.partitions():
+            yield part, None
+
+    def parts(self) -> Mapping[str, str]:
+        """The partitions by id, each with a hash of all that its rows are made of; none where that is not known."""
+        return {}
 
     def producers(self, table: str, *, nearest: bool = False) -> list[str]:
         """Names of the ancestors that write `table`, in topological order."""

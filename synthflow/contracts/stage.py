@@ -98,13 +98,29 @@ Volume = Estimate
 """Its name until 0.1; plug-ins may use it until 0.3."""
 
 
+@dataclass(slots=True)
+class Earlier:
+    """The release of an export that the one being written will replace, of the same configuration.
+
+    Attributes:
+        folder: where it lies; nothing in it may change.
+        kept: set by an export that takes all of its rows over: the rejects that were told with them stay, too.
+    """
+
+    folder: Path
+    kept: bool = False
+
+
 class Services(Protocol):
-    """What the engine lends a running stage."""
+    """What the engine lends a running stage. `earlier` is there for exports alone."""
 
     stage_id: str
     run_seed: int
     round: int
     attempt: int
+    memory_mb: int
+    """What a stage may hold beyond its partition before it goes to disk: DuckDB's memory_limit, a sort's buffers."""
+    earlier: Earlier | None
 
     def renderer(self, policy: str) -> Renderer | None:
         """Tokenizer and chat template of a policy; None for a server whose tokenizer nobody has."""
@@ -242,7 +258,8 @@ class ExportStage(Stage):
     """A stage that writes a release for trainers and says what it left out.
 
     `release` writes files under `directory` (empty, private, renamed into `exports/<stage>/` afterwards) and
-    returns the rejects. It reads partition by partition, so its memory does not grow with the data set.
+    returns the rejects, or yields them in tables that share no key. It reads some partitions at a time, so its memory
+    does not grow with the data set.
     """
 
     scope: ClassVar[Scope] = "whole"
@@ -253,7 +270,7 @@ class ExportStage(Stage):
     """Its release is read by people and SQL: columns may have names that mean something to trainers."""
 
     @abstractmethod
-    def release(self, inputs: Inputs, directory: Path, services: Services) -> pa.Table: ...
+    def release(self, inputs: Inputs, directory: Path, services: Services) -> pa.Table | Iterable[pa.Table]: ...
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         raise TypeError("an export is run through release()")

@@ -7,6 +7,7 @@ and run the stages. On somebody else's scheduler the same resources are expected
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthflow.errors import InfrastructureError, UserError
 from synthflow.execute.gpus import VISIBLE
-from synthflow.execute.tasks import CPU, ENGINE
+from synthflow.execute.tasks import CPU, ENGINE, SPILL_MB
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -62,13 +63,15 @@ _ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": os.environ.get("ARROW_DEFAULT_MEMORY_
 class ClusterSize:
     """Processes of a local cluster: `engines` hold models, `cpu` run stages; `partitions` flow at once.
 
-    `gpus` is CUDA_VISIBLE_DEVICES of each engine, empty where none is dealt.
+    `gpus` is CUDA_VISIBLE_DEVICES of each engine, empty where none is dealt. `memory_mb` is what each may hold of rows
+    that can go to disk.
     """
 
     cpu: int
     engines: int
     partitions: int
     gpus: tuple[str, ...] = ()
+    memory_mb: int = SPILL_MB
 
 
 def _worker(name: str, resource: str, threads: int, env: Mapping[str, str]) -> dict[str, Any]:
@@ -91,10 +94,11 @@ def _worker(name: str, resource: str, threads: int, env: Mapping[str, str]) -> d
 
 def worker_specs(size: ClusterSize) -> dict[str, dict[str, Any]]:
     """The workers of a local cluster by name, as Dask's `SpecCluster` takes them; every engine sees its own GPUs."""
-    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", **_ALLOCATOR}
+    shared = {"POLARS_MAX_THREADS": "1", **_ALLOCATOR}
+    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **shared}
     workers = {f"cpu-{i}": _worker(f"cpu-{i}", CPU, 1, single) for i in range(size.cpu)}
     for i in range(size.engines):
-        env = {**_ALLOCATOR, **({VISIBLE: size.gpus[i]} if size.gpus else {})}
+        env = {**shared, **({VISIBLE: size.gpus[i]} if size.gpus else {})}
         workers[f"engine-{i}"] = _worker(f"engine-{i}", ENGINE, size.partitions, env)
     return workers
 
@@ -142,6 +146,20 @@ def connected(
 
                 client.register_plugin(PrintToFile(str(logs.resolve())))
                 yield client
+
+
+def lend_engines(client: Client) -> None:
+    """Let the engines' workers run stages, one at a time each, once nothing is sampled any more. Models are closed."""
+    engines = [address for address, worker in _workers(client) if worker.get("resources", {}).get(ENGINE)]
+    if engines:
+        client.run(_run_stages, workers=engines, on_error="ignore")  # one that dies meanwhile stays an engine's
+
+
+async def _run_stages(dask_worker: Any) -> None:
+    from synthflow.execute.engines import close_engines
+
+    await asyncio.to_thread(close_engines)
+    await dask_worker.set_resources(**{CPU: 1})
 
 
 @contextmanager
@@ -222,10 +240,11 @@ def _scheduler(where: str, deadline: float, tell: Callable[[str], None]) -> dict
         ) from error
 
 
-def _workers(client: Client) -> Iterable[Mapping[str, Any]]:
+def _workers(client: Client) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Address and description of every worker."""
     found: Mapping[str, Mapping[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
-    return found.values()
+    return found.items()
 
 
 def _offers(client: Client, resource: str) -> bool:
-    return any(worker.get("resources", {}).get(resource, 0) > 0 for worker in _workers(client))
+    return any(worker.get("resources", {}).get(resource, 0) > 0 for _, worker in _workers(client))

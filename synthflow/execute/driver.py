@@ -7,15 +7,16 @@ Dask does the scheduling; the driver alone appends to the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from synthflow.errors import Incomplete, InfrastructureError, InvariantBroken
+from synthflow.execute.compacting import Compactor
+from synthflow.execute.segment import Done, run_segment
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import CPU, PROGRESS, RunContext, UnitTask
 from synthflow.execute.unanswered import check_answers
-from synthflow.execute.unit import run_unit
 from synthflow.stores.graph import ALL, Graph
 from synthflow.stores.manifest import Commit, Manifest
 
@@ -36,9 +37,9 @@ class Watcher:
 
 @dataclass
 class _Flight:
-    """Partitions that are being worked on: futures by unit, and how many units each partition still owes."""
+    """Partitions that are being worked on: stages and unit of each future, and how many each partition still owes."""
 
-    futures: dict[Future, Unit] = field(default_factory=dict)
+    futures: dict[Future, tuple[list[str], str]] = field(default_factory=dict)
     open_units: dict[str, int] = field(default_factory=dict)
 
 
@@ -53,11 +54,20 @@ class Driver:
         in_flight: int,
         watcher: Watcher,
         stopper: Stopper,
+        sampling: Collection[str] = (),
+        lend: Callable[[], None] = lambda: None,
     ) -> None:
+        """
+        Args:
+            sampling: stages that sample.
+            lend: is called before each group of stages that comes after the last of them.
+        """
         self.client, self.manifest, self.context = client, manifest, context
         self.graph: Graph = manifest.graph
         self.in_flight, self.watcher, self.stopper = in_flight, watcher, stopper
+        self.sampling, self.lend = frozenset(sampling), lend
         self.failures: dict[Unit, BaseException] = {}
+        self.compactor = Compactor(client, manifest, context)
 
     def run(self) -> None:
         """Run until nothing is owed.
@@ -71,11 +81,16 @@ class Driver:
         """
         self.client.subscribe_topic(PROGRESS, lambda event: self.watcher.counted(event[1]))
         try:
-            for stages in between_barriers(self.graph):
+            groups = between_barriers(self.graph)
+            for place, stages in enumerate(groups):
+                if self.sampling and self.sampling.isdisjoint(stage for group in groups[place:] for stage in group):
+                    self.lend()
                 self._run_group(stages)
                 if self.failures or self.stopper.asked:
                     break
                 check_answers(self.manifest, stages, self.context.root, self.context.max_error_rate)
+            if not self.failures and not self.stopper.asked:
+                self.compactor.finish()
         finally:
             self.client.unsubscribe_topic(PROGRESS)
         if self.stopper.asked and self.manifest.owed():
@@ -100,8 +115,8 @@ class Driver:
         running = as_completed(loop=self.client.loop)
         self._fill(chains, flight, running)
         for future in running:
-            stage, unit = flight.futures.pop(future)
-            self._collect(future, (stage, unit))
+            stages, unit = flight.futures.pop(future)
+            self._collect(future, stages, unit)
             flight.open_units[unit] -= 1
             if not flight.open_units[unit]:
                 del flight.open_units[unit]
@@ -115,10 +130,10 @@ class Driver:
             if following is None:
                 return
             unit, stages = following
-            futures = self._submit_chain(unit, stages)
-            flight.open_units[unit] = flight.open_units.get(unit, 0) + len(futures)
-            for stage, future in futures.items():
-                flight.futures[future] = (stage, unit)
+            submitted = self._submit_chain(unit, stages)
+            flight.open_units[unit] = flight.open_units.get(unit, 0) + len(submitted)
+            for future, segment in submitted.items():
+                flight.futures[future] = (segment, unit)
                 running.add(future)
 
     def _chains(self, stages: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
@@ -130,21 +145,36 @@ class Driver:
                     seen.setdefault(unit, []).append(stage)
         yield from seen.items()
 
-    def _submit_chain(self, unit: str, stages: Sequence[str]) -> dict[str, Future]:
+    def _submit_chain(self, unit: str, stages: Sequence[str]) -> dict[Future, list[str]]:
+        self.compactor.started([(stage, unit) for stage in stages])
         futures: dict[str, Future] = {}
-        for stage in stages:
-            ancestors = self.graph.ancestors_of(stage)
-            running = [futures[a] for a in ancestors if a in futures]
-            task = self._task(stage, unit, [a for a in ancestors if a not in futures])
-            futures[stage] = self.client.submit(
-                run_unit,
-                task,
+        submitted: dict[Future, list[str]] = {}
+        for segment in self._segments(unit, stages):
+            above = dict.fromkeys(a for stage in segment for a in self.graph.ancestors_of(stage))
+            running = dict.fromkeys(futures[a] for a in above if a in futures)
+            made = {*futures, *segment}
+            tasks = [self._task(s, unit, [a for a in self.graph.ancestors_of(s) if a not in made]) for s in segment]
+            future = self.client.submit(
+                run_segment,
+                tasks,
                 *running,
-                key=f"{stage}-{task.key}-{self.context.attempt}-{self.context.token}",
+                key=f"{segment[0]}-{tasks[0].key}-{self.context.attempt}-{self.context.token}",
                 resources={CPU: 1},
                 pure=False,
             )
-        return futures
+            futures |= dict.fromkeys(segment, future)
+            submitted[future] = segment
+        return submitted
+
+    def _segments(self, unit: str, stages: Sequence[str]) -> list[list[str]]:
+        """Stages that one task runs: those of a partition that follow each other, but a sampling one by itself."""
+        segments: list[list[str]] = []
+        for stage in stages:
+            last = segments[-1][-1] if segments else stage
+            if not segments or unit == ALL or not self.sampling.isdisjoint((last, stage)):
+                segments.append([])
+            segments[-1].append(stage)
+        return segments
 
     def _task(self, stage: str, unit: str, done: Sequence[str]) -> UnitTask:
         record = self.graph.stages[stage]
@@ -161,16 +191,26 @@ class Driver:
             unit=unit,
             key=self.graph.key(stage, unit),
             done=commits,
+            released=self.manifest.released(stage),
         )
 
-    def _collect(self, future: Future, unit: Unit) -> None:
-        error = future.exception() if future.status == "error" else None
-        if future.status == "finished":
-            commit = replace(future.result(), attempt=self.context.attempt)
-            self.manifest.commit(commit)
-            self.watcher.committed(commit)
+    def _collect(self, future: Future, stages: Sequence[str], unit: str) -> None:
+        for stage in stages:
+            self.compactor.ended((stage, unit))
+        if future.status != "finished":
+            error = future.exception() if future.status == "error" else None
+            self._failed((stages[0], unit), _as_failure(error, future.status))
             return
-        error = _as_failure(error, future.status)
+        done: Done = future.result()
+        for made in done.commits:
+            commit = replace(made, attempt=self.context.attempt)
+            self.manifest.commit(commit)
+            self.compactor.committed(commit)
+            self.watcher.committed(commit)
+        for stage, error in done.failures.items():
+            self._failed((stage, unit), error)
+
+    def _failed(self, unit: Unit, error: BaseException) -> None:
         if isinstance(error, Stopped):
             return
         if not isinstance(error, InfrastructureError):

@@ -7,6 +7,7 @@ spills to disk.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synthflow.execute.sizing import spill_mb
 from synthflow.plan.planned import PlannedRun
 from synthflow.plan.sources import SourceNow, check_disjoint, read_source
 from synthflow.schema import PROBLEMS
@@ -47,11 +49,12 @@ def cut_sources(planned: PlannedRun, root: Path) -> dict[str, SourceNow]:
 
 
 def _cut_source(planned: PlannedRun, source: Source, root: Path, scratch: Path) -> SourceNow:
+    memory_mb = spill_mb(planned.pipeline.execution.memory_mb, os.cpu_count() or 1)
     record, raw = planned.graph.stages[source.name], scratch / "raw.parquet"
     with no_space_is_clear(raw), pq.ParquetWriter(raw, PROBLEMS.schema, compression="zstd") as writer:
         now = read_source(planned, source.name, root, lambda batch: writer.write_table(PROBLEMS.conform(batch)))
     out = _Committed(record, root, planned.manifest)
-    for (pid, part), rows in zip(now.new_partitions(), _sorted_rows(now, raw, scratch), strict=True):
+    for (pid, part), rows in zip(now.new_partitions(), _sorted_rows(now, raw, scratch, memory_mb), strict=True):
         assert rows["content_hash"].to_pylist() == part["content_hash"].to_list()
         out.write(Graph([record], {record.name: [pid]}), pid, "problems", rows)
     if now.was_read and now.left_out is not None:
@@ -74,14 +77,14 @@ class _Committed:
             manifest.commit(Commit(record.name, record.fingerprint, record.stage_id, unit, key, attempt, (shard,), {}))
 
 
-def _sorted_rows(now: SourceNow, raw: Path, scratch: Path) -> Iterator[pa.Table]:
+def _sorted_rows(now: SourceNow, raw: Path, scratch: Path, memory_mb: int) -> Iterator[pa.Table]:
     """The rows of each new partition."""
-    import duckdb
-
     if not now.fresh.height:
         return
+    import duckdb
+
     with duckdb.connect() as con:
-        con.execute("SET memory_limit = '1GB'")
+        con.execute(f"SET memory_limit = '{memory_mb}MB'")
         con.execute(f"SET temp_directory = '{scratch / 'spill'}'")
         con.register("fresh", now.fresh.select("content_hash").to_arrow())
         chosen = con.sql(f"FROM read_parquet('{raw}') SEMI JOIN fresh USING (content_hash) ORDER BY problem_id")

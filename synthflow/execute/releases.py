@@ -5,24 +5,30 @@ release of a stage that is gone, so that nobody trains on it as if it were this 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
 
-from synthflow.contracts import ExportStage, Inputs, Services
+from synthflow.contracts import Earlier, ExportStage, Inputs, Services
+from synthflow.stages.export.release import told_hashes
 from synthflow.stores.files import fsync_dir, no_space_is_clear, sha256_of
-from synthflow.stores.manifest import Manifest
+from synthflow.stores.manifest import Commit, Manifest
 
 SET_ASIDE = "set-aside"
 
 
-def publish(stage: ExportStage, inputs: Inputs, services: Services, root: Path) -> tuple[pa.Table, dict[str, str]]:
+def publish(
+    stage: ExportStage, inputs: Inputs, services: Services, root: Path, keep: Callable[[pa.Table], None]
+) -> dict[str, str]:
     """Write a release into `exports/<stage>/`, replacing an earlier one.
 
+    Args:
+        keep: is given the rejects, a table at a time.
+
     Returns:
-        The rejects, and sha256 by path relative to the run directory.
+        sha256 by path relative to the run directory.
     """
     exports = root / "exports"
     exports.mkdir(parents=True, exist_ok=True)
@@ -32,11 +38,9 @@ def publish(stage: ExportStage, inputs: Inputs, services: Services, root: Path) 
     try:
         with no_space_is_clear(target):
             rejects = stage.release(inputs, aside, services)
-            hashes = {
-                f"exports/{stage.name}/{p.relative_to(aside).as_posix()}": sha256_of(p)
-                for p in sorted(aside.rglob("*"))
-                if p.is_file()
-            }
+            for rows in [rejects] if isinstance(rejects, pa.Table) else rejects:
+                keep(rows)
+            hashes = _hashes(aside)
             old = exports / f".{stage.name}.{uuid4().hex[:8]}.old"
             if target.exists():
                 target.rename(old)
@@ -45,7 +49,27 @@ def publish(stage: ExportStage, inputs: Inputs, services: Services, root: Path) 
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return rejects, hashes
+    return {f"exports/{stage.name}/{name}": sha256 for name, sha256 in hashes.items()}
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """sha256 of every file; what the release itself says is not read again."""
+    told = told_hashes(folder)
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {name: told.get(name) or sha256_of(folder / name) for name in names}
+
+
+def earlier(root: Path, released: Commit | None, fingerprint: str) -> Earlier | None:
+    """The release that lies in the place of one of this fingerprint, if it is of the same and its rejects are there."""
+    if released is None or released.fingerprint != fingerprint:
+        return None
+    folder = root / "exports" / released.stage
+    known = {name: sha256 for name, sha256 in released.files.items() if "/.synthflow/" in name}
+    if any(not (root / name).is_file() or sha256_of(root / name) != sha256 for name, sha256 in known.items()):
+        return None
+    if any(not (root / shard.path).is_file() for shard in released.shards):
+        return None
+    return Earlier(folder)
 
 
 def set_aside(manifest: Manifest, root: Path, stages: Collection[str]) -> None:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,24 +20,26 @@ from uuid import uuid4
 
 from synthflow.contracts import PolicyConfig, PolicyIdentity
 from synthflow.errors import Incomplete, UserError
-from synthflow.execute.cluster import WAIT_S, connected, partitions_of
+from synthflow.execute.cluster import WAIT_S, connected, lend_engines, partitions_of
 from synthflow.execute.driver import Driver, Watcher
 from synthflow.execute.finish import finish_run
 from synthflow.execute.partition import cut_sources
 from synthflow.execute.progress import Tracker
 from synthflow.execute.prometheus import serving
 from synthflow.execute.releases import set_aside
-from synthflow.execute.sizing import cluster_size
+from synthflow.execute.sizing import cluster_size, policies_of
 from synthflow.execute.spending import SpendCap
 from synthflow.execute.stopping import Stopped, Stopper
 from synthflow.execute.tasks import RunContext
 from synthflow.ids import content_id
+from synthflow.io.without_pandas import without_pandas
 from synthflow.models.directories import SHIPPED
 from synthflow.plan.again import asked_again, units_without_answers
 from synthflow.plan.costs import Change, cost_of_change
 from synthflow.plan.installed import check_installed
 from synthflow.plan.other_run import other_run
 from synthflow.plan.planned import PlannedRun, SourceUnits, plan_run, policy_identities
+from synthflow.stores.compaction import remove_uncounted
 from synthflow.stores.files import write_text
 from synthflow.stores.in_flight import forget_notes
 from synthflow.stores.lock import RunLock
@@ -69,6 +72,7 @@ class RunResult:
     root: Path
     attempt: int | None
     elapsed_s: float
+    manifest: Manifest
 
 
 def library_versions() -> dict[str, str]:
@@ -117,6 +121,7 @@ def run_pipeline(
         RunLocked: another run holds the directory.
     """
     started = time.monotonic()
+    without_pandas()
     stopper = stopper or Stopper()
     identities = policy_identities(pipeline) if identities is None else identities
     run = RunDirectory.create(out)
@@ -126,6 +131,7 @@ def run_pipeline(
         other = other_run(pipeline, manifest)
         if other is not None and not replace:
             raise UserError(f"{out}: {other}; give another --out, or --replace to put this pipeline in its place")
+        remove_uncounted(run.root, manifest)
         planned = plan_run(pipeline, manifest, identities)
         now = cut_sources(planned, run.root)
         units = {name: each.units for name, each in now.items()}
@@ -135,7 +141,7 @@ def run_pipeline(
         withdrawn = units_without_answers(planned, again)
         if _is_done(planned, run) and not withdrawn:
             _record_units(manifest, units)
-            return RunResult(run.root, None, time.monotonic() - started)
+            return RunResult(run.root, None, time.monotonic() - started, manifest)
         if scheduler is None and not journal_only:  # elsewhere workers may have what this machine has not
             remade = {commit.stage for commit in manifest.made_of(planned.graph, withdrawn)}
             check_installed(pipeline, remade.union(planned.open_stages()))
@@ -170,7 +176,7 @@ def run_pipeline(
                 interrupted = isinstance(error, KeyboardInterrupt)
                 tracker.finish("interrupted" if interrupted else f"stopped: {error}")
                 raise
-    return RunResult(run.root, attempt, time.monotonic() - started)
+    return RunResult(run.root, attempt, time.monotonic() - started, manifest)
 
 
 def _is_done(planned: PlannedRun, run: RunDirectory) -> bool:
@@ -286,4 +292,7 @@ def _execute(
         in_flight = size.partitions
         if scheduler is not None:
             in_flight = pipeline.execution.partitions_in_flight or partitions_of(client)
-        Driver(client, manifest, context, in_flight, watcher, stopper).run()
+        context = changed(context, memory_mb=size.memory_mb)
+        samples = [node.name for node in pipeline.nodes if policies_of(pipeline, [node.name])]
+        lend = partial(lend_engines, client) if scheduler is None else lambda: None
+        Driver(client, manifest, context, in_flight, watcher, stopper, samples, lend).run()

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthflow.contracts import UNANSWERED, Judgement, PolicyIdentity, Question, Renderer, SampleRequest
+from synthflow.contracts import UNANSWERED, Earlier, Judgement, PolicyIdentity, Question, Renderer, SampleRequest
 from synthflow.errors import InfrastructureError
 from synthflow.execute.reporting import Reporter
 from synthflow.execute.request_block import RequestBlock
@@ -47,7 +47,9 @@ class WorkerServices:
         self.run_seed = context.run_seed
         self.round = context.round
         self.attempt = context.attempt
+        self.memory_mb = context.memory_mb
         self.counts_rows = False
+        self.earlier: Earlier | None = None
         self.heard = Heard()
         self._context, self._stage = context, stage
         self._reporter = Reporter(stage)

@@ -1,8 +1,10 @@
-"""Inputs read from committed shards, for one partition or for the whole run."""
+"""Inputs read from committed shards, for some partitions or for the whole run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synthflow.contracts import Inputs, StageInfo
+from synthflow.ids import content_id
 from synthflow.schema import TABLES
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
-from synthflow.stores.shards import read_shard
+from synthflow.stores.shards import Shard, read_shards, row_groups
+
+BUNDLE_BYTES = 4 * 2**20
+"""Bytes of shards that are read together; a partition with more is a bundle of its own."""
 
 
 class ShardInputs(Inputs):
@@ -21,7 +27,7 @@ class ShardInputs(Inputs):
 
     Args:
         commits: stage -> unit -> commit. A partition-scoped stage has one unit a partition, a whole one `all`.
-        unit: the partition to read, or None for the whole run.
+        units: the partitions to read, or None for the whole run.
     """
 
     def __init__(
@@ -31,11 +37,12 @@ class ShardInputs(Inputs):
         parents: Sequence[str],
         commits: Mapping[str, Mapping[str, Commit]],
         sources: Sequence[str],
-        unit: str | None,
+        units: Collection[str] | None,
     ) -> None:
         self._root, self._ancestors, self._parents = root, tuple(ancestors), tuple(parents)
-        self._commits, self._sources, self._unit = commits, tuple(sources), unit
+        self._commits, self._sources, self._units = commits, tuple(sources), units
         self._problem_ids: Any = None
+        self._firsts: dict[str, str] = {}
 
     @property
     def ancestors(self) -> Sequence[StageInfo]:
@@ -46,14 +53,13 @@ class ShardInputs(Inputs):
         return self._parents
 
     def of_stage(self, stage: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        units = self._commits.get(stage, {})
-        if self._unit is None:
-            return self._read(units.values(), table, columns)
-        if self._unit in units:
-            return self._read([units[self._unit]], table, columns)
-        if ALL in units:
-            return self._of_these_problems([units[ALL]], table, columns)
-        return self._read([], table, columns)
+        commits = self._commits.get(stage, {})
+        if self._units is None:
+            return self._read(commits.values(), table, columns)
+        mine = [commits[unit] for unit in self._units if unit in commits]
+        if not mine and ALL in commits:
+            return self._of_these_problems([commits[ALL]], table, columns)
+        return self._read(mine, table, columns)
 
     def _read(
         self,
@@ -67,7 +73,7 @@ class ShardInputs(Inputs):
         if not shards:
             empty = TABLES[table].empty()
             return empty.select(wanted) if wanted is not None else empty
-        return pa.concat_tables([read_shard(self._root, s, wanted, problems) for s in shards])
+        return read_shards(self._root, shards, wanted, problems)
 
     def _of_these_problems(self, commits: Sequence[Commit], table: str, columns: Sequence[str] | None) -> pa.Table:
         if self._problem_ids is None:
@@ -81,11 +87,80 @@ class ShardInputs(Inputs):
         return rows.select(list(columns)) if columns is not None else rows
 
     def partitions(self) -> Iterator[Inputs]:
-        if self._unit is not None:
+        if self._units is not None:
             yield self
             return
+        for unit in self._partitions:
+            yield self._of([unit])
+
+    def bundles(self, parts: Collection[str] | None = None) -> Iterator[tuple[Inputs, str | None]]:
+        if self._units is not None:
+            yield self, None
+            return
+        firsts = self._first_problems(parts)
+        sizes, groups = self._sizes(firsts)
+        bundle: list[str] = []
+        held = 0
+        for unit in sorted(firsts, key=lambda unit: (firsts[unit], unit)):
+            # A row group is read as a whole: it belongs to one bundle, unless it is of problems from everywhere.
+            parted = bool(bundle) and (groups[unit] != groups[bundle[-1]] or held > 3 * BUNDLE_BYTES)
+            if parted and held + sizes[unit] > BUNDLE_BYTES:
+                yield self._of(bundle), firsts[unit]
+                bundle, held = [], 0
+            bundle.append(unit)
+            held += sizes[unit]
+        if bundle:
+            yield self._of(bundle), None
+
+    def _of(self, units: Collection[str]) -> ShardInputs:
+        return ShardInputs(self._root, self._ancestors, self._parents, self._commits, self._sources, units)
+
+    def parts(self) -> Mapping[str, str]:
+        wholes = [self._commits[a.name][ALL] for a in self._ancestors if ALL in self._commits.get(a.name, {})]
+        found = {}
+        for unit in self._partitions:
+            own = [units[unit] for units in self._commits.values() if unit in units]
+            # A unit that was asked again has its old key and may have other rows.
+            found[unit] = content_id("q", sorted([c.stage, c.key, c.attempt] for c in [*wholes, *own]))
+        return found
+
+    def _first_problems(self, parts: Collection[str] | None) -> dict[str, str]:
+        """The least problem of every partition."""
+        wanted = [unit for unit in self._partitions if parts is None or unit in parts]
+        shards = [(unit, shard) for unit in wanted if unit not in self._firsts for shard in self._partitions[unit]]
+        if shards:
+            ids = read_shards(self._root, [shard for _, shard in shards], ["problem_id"]).column(0)
+            start = 0
+            for unit, shard in shards:
+                least = str(pc.min(ids.slice(start, shard.rows)))
+                self._firsts[unit] = min(least, self._firsts.get(unit, least))
+                start += shard.rows
+        return {unit: self._firsts[unit] for unit in wanted}
+
+    @cached_property
+    def _partitions(self) -> dict[str, list[Shard]]:
+        """The problems of every partition; what a source left out is none."""
+        found = {}
         for source in self._sources:
             for unit, commit in self._commits.get(source, {}).items():
-                if all(shard.table != "problems" for shard in commit.shards):
-                    continue  # what the source left out is no partition
-                yield ShardInputs(self._root, self._ancestors, self._parents, self._commits, [source], unit)
+                problems = [shard for shard in commit.shards if shard.table == "problems"]
+                if problems:
+                    found[unit] = problems
+        return found
+
+    def _sizes(self, units: Collection[str]) -> tuple[Counter[str], dict[str, tuple[str, int]]]:
+        """Bytes of the shards of each unit, of a file that it shares its part; and the row group of the largest."""
+        shards = [
+            (unit, s) for commits in self._commits.values() for unit, commit in commits.items() for s in commit.shards
+        ]
+        rows: Counter[str] = Counter()
+        for _, shard in shards:
+            rows[shard.path] += shard.rows
+        sizes: Counter[str] = Counter()
+        largest: dict[str, tuple[int, Shard]] = {}
+        for unit, shard in shards:
+            size = shard.bytes * shard.rows // max(1, rows[shard.path])
+            sizes[unit] += size
+            if unit in units and (unit not in largest or size > largest[unit][0]):
+                largest[unit] = size, shard
+        return sizes, row_groups(self._root, {unit: shard for unit, (_, shard) in largest.items()})

@@ -20,6 +20,9 @@ CPU = "synthflow_cpu"
 PROGRESS = "synthflow-progress"
 """Dask topic on which workers report counts."""
 
+SPILL_MB = 128
+"""What a process may hold of rows that can go to disk, where the spec does not say: our default."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
@@ -32,6 +35,7 @@ class RunContext:
         keep_notes: the notes of what was handed to engines stay.
         ended: the last attempt before this one that ended, or whose records without an answer count as if it had.
         again: by policy, the latest attempt that asked again for what had no answer, by finish_reason.
+        memory_mb: what a stage may hold beyond its partition.
     """
 
     root: Path
@@ -49,6 +53,7 @@ class RunContext:
     keep_notes: bool = False
     ended: int = 0
     again: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    memory_mb: int = SPILL_MB
 
     def standing(self, policy: str) -> Standing:
         """Which records of the journal without an answer count for this policy."""
@@ -57,7 +62,11 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class UnitTask:
-    """One stage over one unit of work. `done` holds the ancestors' commits that were there before."""
+    """One stage over one unit of work.
+
+    `done` holds the ancestors' commits that were there before; `released` the commit of the release that lies in the
+    place of an export's.
+    """
 
     context: RunContext
     record: StageRecord
@@ -66,6 +75,7 @@ class UnitTask:
     unit: str
     key: str
     done: Mapping[str, Mapping[str, Commit]] = field(default_factory=dict)
+    released: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ killed half-way leaves files that nobody counts, and is simply run again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,8 @@ from synthflow.contracts import ExportStage, Stage
 from synthflow.contracts.foreign import told_in_one_line, wraps
 from synthflow.errors import InvariantBroken
 from synthflow.execute.coverage import check_coverage, check_keys
-from synthflow.execute.releases import publish
+from synthflow.execute.held import Held, HeldInputs
+from synthflow.execute.releases import earlier, publish
 from synthflow.execute.services import WorkerServices
 from synthflow.execute.shard_inputs import ShardInputs
 from synthflow.execute.tasks import UnitTask
@@ -29,7 +30,7 @@ from synthflow.schema import TELEMETRY
 from synthflow.stages.adapters import origin, stage_class
 from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
-from synthflow.stores.shards import Shard, write_shard
+from synthflow.stores.shards import Shard, own_copy, write_shard
 
 
 def build_stage(name: str, use: str, config: Mapping[str, Any]) -> Stage:
@@ -38,11 +39,12 @@ def build_stage(name: str, use: str, config: Mapping[str, Any]) -> Stage:
     return cls(name, cls.Config.model_validate(dict(config)))
 
 
-def run_unit(task: UnitTask, *finished: Commit) -> Commit:
+def run_unit(task: UnitTask, *finished: Commit, held: Held | None = None) -> Commit:
     """Run a stage over a unit of work.
 
     Args:
         finished: commits of ancestors that were made in this attempt.
+        held: what was read of this partition before, and keeps what is read now.
 
     Raises:
         InvariantBroken: if the stage loses a row or writes one twice.
@@ -52,20 +54,26 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
     record, context = task.record, task.context
     with told_in_one_line(f"stage {record.name!r} ({origin(record.use)})", stage_class(record.use), log=True):
         stage = build_stage(record.name, record.use, record.config)
-    commits: dict[str, dict[str, Commit]] = {name: dict(units) for name, units in task.done.items()}
-    for commit in finished:
-        commits.setdefault(commit.stage, {})[commit.unit] = commit
-    unit = None if task.unit == ALL else task.unit
-    inputs = ShardInputs(context.root, task.ancestors, record.parents, commits, task.sources, unit)
+    inputs = _inputs(task, finished, held)
     services = WorkerServices(context, record.name, record.stage_id)
     # A unit that Dask runs twice writes two sets of files; the one that is committed stays as it was hashed.
     name = f"part-{digest(task.key)[:10]}-{uuid4().hex[:4]}"
     files: dict[str, str] = {}
+    outputs: dict[str, pa.Table] = {}
+    left_out: list[Shard] = []
     with told_in_one_line(_who(stage, task), *wraps(stage), log=True):
         if isinstance(stage, ExportStage):
             services.counts_rows = True  # what it released, which only it knows
-            rejects, files = publish(stage, inputs, services, context.root)
-            outputs: dict[str, pa.Table] = {"rejects": rejects}
+
+            def keep(rejects: pa.Table) -> None:
+                check_keys(record.name, {"rejects": rejects})
+                left_out.extend(_write(context.root, {"rejects": rejects}, record.folder, f"{name}-{len(left_out)}"))
+
+            services.earlier = earlier(context.root, task.released, record.fingerprint)
+            files = publish(stage, inputs, services, context.root, keep)
+            if task.released is not None and services.earlier is not None and services.earlier.kept:
+                for shard in (s for s in task.released.shards if s.table == "rejects"):
+                    left_out.append(own_copy(context.root, shard, record.folder, f"{name}-{len(left_out)}"))
         else:
             outputs = dict(stage.run(inputs, services))
     _append(outputs, "rejects", services.heard.rejects(outputs, record.stage_id))
@@ -74,9 +82,18 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
         services.wrote(sum(t.num_rows for n, t in outputs.items() if n != "telemetry"))
     services.flush()
     _append(outputs, "telemetry", _telemetry(task, time.monotonic() - started, services.heard.notes))
-    shards = _write(context.root, outputs, record.folder, name)
+    shards = (*left_out, *_write(context.root, outputs, record.folder, name))
     made_of = (record.name, record.fingerprint, record.stage_id, task.unit, task.key)
     return Commit(*made_of, context.attempt, shards, files, endings(outputs))
+
+
+def _inputs(task: UnitTask, finished: Sequence[Commit], held: Held | None) -> ShardInputs:
+    commits: dict[str, dict[str, Commit]] = {name: dict(units) for name, units in task.done.items()}
+    for commit in finished:
+        commits.setdefault(commit.stage, {})[commit.unit] = commit
+    units = None if task.unit == ALL else [task.unit]
+    of = (task.context.root, task.ancestors, task.record.parents, commits, task.sources, units)
+    return ShardInputs(*of) if held is None or units is None else HeldInputs(*of, held)
 
 
 def _who(stage: Stage, task: UnitTask) -> str:

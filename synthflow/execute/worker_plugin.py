@@ -14,6 +14,7 @@ from synthflow.backends.vllm.guard import end_with
 from synthflow.execute.engines import close_engines
 from synthflow.execute.log_limit import LogLimit
 from synthflow.execute.services import close_shared
+from synthflow.io.without_pandas import without_pandas
 
 
 class PrintToFile(WorkerPlugin):  # type: ignore[misc]
@@ -27,6 +28,7 @@ class PrintToFile(WorkerPlugin):  # type: ignore[misc]
         self.folder = folder
 
     def setup(self, worker: Any) -> None:
+        without_pandas()
         # Ctrl-C in a terminal reaches the whole process group; the driver alone decides what it means. So workers, and
         # the engines they start (vLLM's ends at SIGINT, whatever we say), are a group of their own, and end with it.
         with suppress(ValueError):  # not in the main thread

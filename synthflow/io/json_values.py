@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, time
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -18,7 +18,11 @@ Mended: TypeAlias = Counter[tuple[str, str]]
 """Rows of which something was mended, by column and what was done."""
 
 _NO_NUMBER = "NaN or infinity"
+_DICTS = (dict, Mapping)
+_NESTED = (list, tuple, *_DICTS)
 _HELD = (str, int, float, Decimal, date, time, UUID)
+_PLAIN = frozenset((str, int, bool, type(None)))
+"""Nearly every value is of one of these: nothing in it is to be looked at."""
 _KINDS = {"bytes": "bytes", "timedelta": "durations", "Timedelta": "durations"}
 
 
@@ -36,15 +40,17 @@ def holdable(columns: Mapping[str, Any], mended: Mended) -> Iterator[tuple[str, 
 
 def _strangers(value: Any) -> Iterator[str]:
     """What in a value JSON cannot hold."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for inner in value:
-            yield from _strangers(inner)
-    elif isinstance(value, float | Decimal):
+    if type(value) in _PLAIN:
+        return
+    if isinstance(value, float | Decimal):
         if not math.isfinite(value):
             yield _NO_NUMBER
-    elif value is not None and not isinstance(value, _HELD):
+    elif isinstance(value, _NESTED):
+        inside: Collection[Any] = value if isinstance(value, list | tuple) else value.values()
+        for inner in inside:
+            if type(inner) not in _PLAIN:
+                yield from _strangers(inner)
+    elif not isinstance(value, _HELD):
         yield _KINDS.get(type(value).__name__, f"a {type(value).__name__}")
 
 
@@ -58,10 +64,12 @@ def _finite(value: Any) -> Any:
 
 def jsonable(value: Any) -> Any:
     """A value in JSON's own types: dates as ISO 8601, decimals and UUIDs as text."""
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(inner) for key, inner in value.items()}
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, list | tuple):
-        return [jsonable(inner) for inner in value]
+        return [inner if type(inner) in _PLAIN else jsonable(inner) for inner in value]
+    if isinstance(value, _DICTS):
+        return {str(key): inner if type(inner) in _PLAIN else jsonable(inner) for key, inner in value.items()}
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal | UUID) else value

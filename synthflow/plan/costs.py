@@ -8,6 +8,7 @@ and no model is loaded.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -169,6 +170,7 @@ class _Asked:
         taken_back = planned.manifest.made_of(planned.graph, self.again)
         self._taken_back = {(commit.fingerprint, commit.key) for commit in taken_back}
         self._claimed = np.empty(0, np.uint64)
+        self._drawn = Counter(drawn for node in planned.pipeline.nodes if (drawn := self._drawn_by(node)) is not None)
 
     def is_again(self, stage: str, unit: str) -> bool:
         """Whether a unit is done, and made again for what is asked again."""
@@ -188,24 +190,31 @@ class _Asked:
 
     def _first_rollouts(self, node: Node, work: Sequence[str]) -> tuple[int, int] | None:
         """Of a stage that samples whole groups: those that are not journaled, and those that are."""
-        samplings, policies = [*node.stage.samplings()], type(node.stage).policies(node.config)
-        n = getattr(node.config, "n", None)
-        if not node.stage.samples_groups or len(samplings) != 1 or len(policies) != 1 or not isinstance(n, int):
+        planned, rollouts, n = self._planned, self._drawn_by(node), getattr(node.config, "n", None)
+        if rollouts is None or not isinstance(n, int):
             return None
-        planned = self._planned
-        policy = planned.identities[policies[0]].policy_id
-        rollouts = RolloutIds(policy, str(samplings[0]["sampling_id"]), planned.pipeline.seed)
         problems = self._problem_ids(node.name, work)
+        [policy] = type(node.stage).policies(node.config)
+        journaled = answered(self._root / "journal", problems, standing_of(planned, policy, self._endings))
+        if not len(journaled) and self._drawn[rollouts] == 1:
+            return len(problems) * n, 0  # none was answered, and no other stage asks for them: no need of their ids
         wanted = np.fromiter(
             (place(rollouts.rollout_id(problem, planned.pipeline.round, ids.NO_PREFIX, index))
              for problem in problems for index in range(n)),
             np.uint64,
         )  # fmt: skip
-        standing = standing_of(planned, policies[0], self._endings)
-        known = np.union1d(answered(self._root / "journal", problems, standing), self._claimed)
+        known = np.union1d(journaled, self._claimed)
         owed = np.setdiff1d(wanted, known)
         self._claimed = np.union1d(self._claimed, owed)
         return len(owed), len(wanted) - len(owed)
+
+    def _drawn_by(self, node: Node) -> RolloutIds | None:
+        """What tells the first rollouts of a stage, that samples whole groups of one kind, from those of others."""
+        samplings, policies = [*node.stage.samplings()], type(node.stage).policies(node.config)
+        if not node.stage.samples_groups or len(samplings) != 1 or len(policies) != 1:
+            return None
+        policy = self._planned.identities[policies[0]].policy_id
+        return RolloutIds(policy, str(samplings[0]["sampling_id"]), self._planned.pipeline.seed)
 
     def _sizes(self, node: Node, work: Sequence[str]) -> dict[str, int]:
         """Problems of every source that some units of a stage can read: under a stage of the whole run, all."""

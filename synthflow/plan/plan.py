@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.contracts import Estimate
+from synthflow.io.without_pandas import without_pandas
 from synthflow.plan.again import asked_again
 from synthflow.plan.costs import Change, StageCost, cost_of_change
 from synthflow.plan.golds import Golds, GoldSample, golds_of, reads_golds_of
@@ -82,6 +83,7 @@ def make_plan(pipeline: Pipeline, root: Path) -> Plan:
     Raises:
         UserError: if an input cannot be read, a model cannot be found or a package that is needed is missing.
     """
+    without_pandas()
     planned = plan_run(pipeline, Manifest(root))
     samples = {name: GoldSample() for name in planned.graph.stages}
     now = read_sources(planned, root, lambda name: samples[name].add)

@@ -23,11 +23,12 @@ from synthflow import __version__
 from synthflow.contracts.foreign import told_in_one_line
 from synthflow.errors import UserError
 from synthflow.ids import content_id
+from synthflow.plan.partition_size import LEAST, partition_size
 from synthflow.plan.planned import PlannedRun, SourceUnits
 from synthflow.stages.source.base import Source
 from synthflow.stores.graph import StageRecord
 from synthflow.stores.manifest import Manifest
-from synthflow.stores.shards import Shard, read_shard
+from synthflow.stores.shards import Shard, read_shard, read_shards
 
 _PROBLEM = {"problem_id": pl.String, "content_hash": pl.String}
 
@@ -89,10 +90,10 @@ def read_source(planned: PlannedRun, name: str, root: Path, each: Each = lambda 
     """
     source, record, manifest = planned.pipeline[name].stage, planned.graph.stages[name], planned.manifest
     assert isinstance(source, Source)
-    size, content = planned.pipeline.execution.partition_size, _content(source, record)
+    content = _content(source, record)
     known = None if content is None else manifest.units_of(name, content)
     if known is not None and _all_there(planned, SourceUnits(*known, content), name):
-        return SourceNow(known[0], pl.DataFrame(schema=_PROBLEM), size, known[1], content, False)
+        return SourceNow(known[0], pl.DataFrame(schema=_PROBLEM), LEAST, known[1], content, False)
     problems = _problems(source, each)
     old = _shards_of(manifest, record, manifest.graph.partitions.get(name, ()))
     before = _read_shards(root, old)
@@ -103,7 +104,7 @@ def read_source(planned: PlannedRun, name: str, root: Path, each: Each = lambda 
     return SourceNow(
         kept=tuple(pid for pid in old if pid not in gone),
         fresh=fresh,
-        size=size,
+        size=partition_size(planned.pipeline, fresh.height),
         left_out=left_out_unit(source, record),
         content=content,
         was_read=True,
@@ -201,8 +202,9 @@ def _shards_of(manifest: Manifest, record: StageRecord, partitions: tuple[str, .
 
 
 def _read_shards(root: Path, shards: Mapping[str, Shard]) -> pl.DataFrame:
-    frames = [
-        pl.read_parquet(root / shard.path, columns=list(_PROBLEM)).with_columns(partition=pl.lit(pid))
-        for pid, shard in shards.items()
-    ]
-    return pl.concat([pl.DataFrame(schema={**_PROBLEM, "partition": pl.String}), *frames])
+    if not shards:
+        return pl.DataFrame(schema={**_PROBLEM, "partition": pl.String})
+    found = pl.from_arrow(read_shards(root, list(shards.values()), list(_PROBLEM)))
+    assert isinstance(found, pl.DataFrame)
+    of = pl.DataFrame({"partition": list(shards), "rows": [shard.rows for shard in shards.values()]})
+    return found.with_columns(of.select(pl.col("partition").repeat_by("rows").explode()).to_series())

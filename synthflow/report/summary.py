@@ -1,7 +1,8 @@
 """What a person wants to know of a run in one screen: `synthflow stats RUN`, and the end of `synthflow run`.
 
-Invariant: every number comes from the catalog's views by a query that is written here, so an analyst can start from
-it; `run_summary` returns plain data (JSON holds it as it is), `render` only draws it.
+Invariants: every number comes from the catalog's views by a query that is written here, so an analyst can start from
+it; what several queries read is made once; `run_summary` returns plain data (JSON holds it as it is), `render` only
+draws it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _QUERIES: dict[str, str] = {
             count(DISTINCT problem_id) AS problems, sum(n_tokens)::BIGINT AS tokens,
             avg((finish_reason = 'length')::INT) AS truncated_share
         FROM rollouts r LEFT JOIN stages st USING (stage_id) GROUP BY 1, 2 ORDER BY 1, 2""",
-    "verdicts": """SELECT stage, count(*) AS judged_or_not, count(*) FILTER (WHERE verdict = 'correct') AS correct,
-            count(*) FILTER (WHERE verdict = 'wrong') AS wrong, count(*) FILTER (WHERE verdict = 'unknown') AS "unknown"
-        FROM verdicts WHERE verdict IS NOT NULL AND condition = 'none' GROUP BY stage ORDER BY stage""",
+    "verdicts": """SELECT stage, sum(n)::BIGINT AS judged_or_not, sum(n_correct)::BIGINT AS correct,
+            sum(n_wrong)::BIGINT AS wrong, sum(n_unknown)::BIGINT AS "unknown"
+        FROM groups GROUP BY stage ORDER BY stage""",
     "unknown_reasons": """SELECT stage, reason, count(*) AS rollouts FROM verdicts
         WHERE verdict = 'unknown' AND condition = 'none' GROUP BY stage, reason ORDER BY rollouts DESC, stage, reason
         LIMIT 10""",
@@ -40,8 +41,6 @@ _QUERIES: dict[str, str] = {
         GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2""",
     "without_labels": """SELECT coalesce(st.name, r.stage_id) AS stage, count(*) AS rollouts
         FROM rejects r LEFT JOIN stages st USING (stage_id) WHERE reason = 'no_token_ids' GROUP BY 1 ORDER BY 1""",
-    "pass_rate": """SELECT stage, domain, n_ops, difficulty_bin, n_groups, n_judged, pass_rate, pass_low, pass_high
-        FROM pass_rate_by_difficulty ORDER BY ALL""",
     "groups": """SELECT stage, group_state, count(*) AS groups FROM groups GROUP BY stage, group_state ORDER BY ALL""",
     "steps": """SELECT labeler, count(DISTINCT rollout_id) AS rollouts, count(*) AS steps,
             avg(advantage) AS mean_advantage, avg(abs(advantage)) AS mean_size, avg(advantage_se) AS mean_se,
@@ -66,6 +65,16 @@ _CALIBRATION = ("scorer", "reference", "n", "n_problems", "coverage", "precision
                 "false_accept_high", "kappa", "auroc")  # fmt: skip
 
 
+_MADE_ONCE = ("groups", "pass_rate_by_difficulty", "qdc", "qdc_delta")
+"""Views that several queries read, or that are made of each other: each becomes a table that hides the view."""
+_BINNED = {"pass_rate_by_n_ops": "n_ops", "pass_rate_by_domain": "domain", "pass_rate_by_difficulty": "difficulty_bin"}
+_ONLY_IF: dict[str, str] = {
+    "unknown_reasons": "SELECT 1 FROM groups WHERE n_unknown > 0 LIMIT 1",
+    "calibration": "SELECT 1 FROM stats WHERE slice_key >= 'against ' AND slice_key < 'against!' LIMIT 1",
+}
+"""What says at little cost that a section has rows."""
+
+
 def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -> Summary:
     """What a run holds, as lists of rows by section; a section without rows is an empty list.
 
@@ -73,17 +82,28 @@ def run_summary(con: duckdb.DuckDBPyConnection, run: str | Path | None = None) -
         con: from `stores.catalog.open_catalog`.
         run: the run directory, to list its exports; None leaves them out.
     """
-    views = {row["view_name"] for row in _rows(con, "SELECT view_name FROM duckdb_views()")}
-    # A catalog that was built before there were calibrations has none.
-    known = {name: sql for name, sql in _QUERIES.items() if name != "calibration" or name in views}
-    summary: Summary = {"calibration": [], **{name: _rows(con, sql) for name, sql in known.items()}}
-    for section, by in (("pass_rate_by_n_ops", "n_ops"), ("pass_rate_by_domain", "domain"),
-                        ("pass_rate_by_difficulty", "difficulty_bin")):  # fmt: skip
-        summary[section] = _rows(con, _pass_rate_by(by))
-    summary.pop("pass_rate")
-    summary["exports"] = _releases(Path(run) / "exports") if run is not None else []
-    summary["set_aside"] = _releases(Path(run) / "set-aside") if run is not None else []
-    return summary
+    for name, sql in _definitions().items():
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+    summary: Summary = {name: _rows(con, sql) if _has(con, name) else [] for name, sql in _QUERIES.items()}
+    summary |= {section: _rows(con, _pass_rate_by(column)) for section, column in _BINNED.items()}
+    return summary | (releases(Path(run)) if run is not None else {"exports": [], "set_aside": []})
+
+
+def queries() -> list[str]:
+    """All that decides what a summary says of the same rows."""
+    return [*_definitions().values(), *_QUERIES.values(), *map(_pass_rate_by, _BINNED.values())]
+
+
+def releases(run: Path) -> Summary:
+    """The sections of a run that are read from its folders."""
+    return {"exports": _releases(run / "exports"), "set_aside": _releases(run / "set-aside")}
+
+
+def _definitions() -> dict[str, str]:
+    from synthflow.stores.catalog.views import VIEWS
+
+    by_name = {view.name: view.sql for view in VIEWS}
+    return {name: by_name[name] for name in _MADE_ONCE}
 
 
 def _pass_rate_by(column: str) -> str:
@@ -93,6 +113,10 @@ def _pass_rate_by(column: str) -> str:
         FROM pass_rate_by_difficulty
         WHERE EXISTS (SELECT 1 FROM pass_rate_by_difficulty WHERE {column} IS NOT NULL)
         GROUP BY stage, {column} ORDER BY stage, {column} NULLS LAST"""
+
+
+def _has(con: duckdb.DuckDBPyConnection, section: str) -> bool:
+    return section not in _ONLY_IF or con.execute(_ONLY_IF[section]).fetchone() is not None
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:

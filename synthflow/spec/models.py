@@ -53,12 +53,17 @@ class ExecutionSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    partition_size: int = Field(32, ge=1, le=100_000, description="problems in a partition, the unit of work")
+    partition_size: int | None = Field(
+        None, ge=1, le=100_000, description="problems in a partition, the unit of work; null: 32 to 256"
+    )
     engines: int | None = Field(
         None, ge=1, description="engine workers; null: what the GPUs hold, or the backend's own"
     )
     cpu_workers: int | None = Field(None, ge=1, description="workers for CPU stages; null: from the cores")
     partitions_in_flight: int | None = Field(None, ge=1, description="partitions that flow at once; null: as needed")
+    memory_mb: int | None = Field(
+        None, ge=512, description="memory of driver and workers together, models apart; null: 450 a process"
+    )
     requests_in_flight: int | None = Field(None, ge=1, description="open sampling requests; null: the backend's own")
     max_error_rate: float = Field(0.25, ge=0.0, le=1.0, description="share of failed requests that stops a run")
     retries: int = Field(3, ge=0, le=100, description="attempts after a failure of a machine or server")

@@ -53,7 +53,7 @@ def test_commands_on_a_run_work(small_run: Path, tmp_path: Path) -> None:
         words = shlex.split(line, comments=True)[1:]
         words = [re.sub(r"^r_[0-9a-f]+$", rollout, word) for word in words]  # an id that the page made up
         words = [re.sub(r"^runs/[\w-]+$", "runs/quickstart", word) for word in words]  # whatever a page calls it
-        known = ("stats", "sql", "check", "status", "list", "doctor", "verify", "runs", "clean")
+        known = ("stats", "sql", "check", "status", "list", "doctor", "verify", "runs", "compact", "clean")
         if words[0] not in known or "RUN" in words or "--apply" in words:
             continue
         if words[0] == "verify" and words[1] != "runs/quickstart":

@@ -191,7 +191,7 @@ def test_grpo_with_the_demo_policy(tmp_path: Path) -> None:
         export_world.ANCESTORS[:1], ("problems",), {"problems": {"problems": _demo_problems()}}, 1
     )
     (tmp_path / "rl").mkdir()
-    assert stage.release(inputs, tmp_path / "rl", export_world.NoServices()).num_rows == 0
+    assert export_world.released(stage, inputs, tmp_path / "rl").num_rows == 0
 
     rows = load_dataset(str(tmp_path / "rl"), "rl", split="train", cache_dir=str(tmp_path / "cache"))
     options = common(tmp_path / "out") | {"per_device_train_batch_size": 16, "learning_rate": 1e-3}

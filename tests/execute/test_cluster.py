@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from synthflow.errors import UserError
-from synthflow.execute.cluster import ClusterSize, connected, partitions_for
+from synthflow.execute.cluster import ClusterSize, connected, lend_engines, partitions_for
+from synthflow.execute.tasks import CPU, ENGINE
 
 SIZE = ClusterSize(cpu=1, engines=1, partitions=4)
 
@@ -31,6 +32,20 @@ def test_a_file_that_no_scheduler_wrote(text: str, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(UserError, match="not a file that `dask scheduler"):
         _connect(str(tmp_path / "other.json"), tmp_path, [])
+
+
+def test_engines_are_lent_to_stages_one_at_a_time(tmp_path: Path) -> None:
+    def here(number: int) -> str:
+        from distributed import get_worker
+
+        return str(get_worker().name)
+
+    with connected(SIZE, None, tmp_path) as client:
+        engine = [name for name, worker in client.scheduler_info()["workers"].items() if ENGINE in worker["resources"]]
+        assert {each.result(timeout=60) for each in client.map(here, range(8), resources={CPU: 1})} == {"cpu-0"}
+        lend_engines(client)
+        assert client.submit(here, 9, resources={CPU: 1}, workers=engine).result(timeout=60) == "engine-0"
+        assert client.scheduler_info()["workers"][engine[0]]["resources"][CPU] == 1
 
 
 def test_partitions_in_flight_by_workers() -> None:

@@ -34,9 +34,12 @@ def test_a_run_that_passes_over_a_unit_does_not_end_as_done(
         manifest.commit(Commit(stage, record.fingerprint, record.stage_id, unit, key, 1, (), {}))
     monkeypatch.setattr(Driver, "_chains", lambda driver, stages: iter(()))
     with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
-        driver = Driver(client, manifest, RunContext(tmp_path, 1, 0, 0, {}, {}), 1, Watcher(), Stopper())
+        lent: list[bool] = []
+        context, lend = RunContext(tmp_path, 1, 0, 0, {}, {}), lambda: lent.append(True)
+        driver = Driver(client, manifest, context, 1, Watcher(), Stopper(), ["rollouts"], lend)
         if committed:
             driver.run()
         else:
             with pytest.raises(InvariantBroken, match="1 units of work were passed over, the first in stage 'ranks'"):
                 driver.run()
+    assert lent == [True], "nothing that samples is left"

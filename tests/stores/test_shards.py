@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from synthflow.schema import TABLES
 from synthflow.stores import shards
-from synthflow.stores.shards import Shard, read_shard, write_shard
+from synthflow.stores.files import sha256_of
+from synthflow.stores.shards import Shard, own_copy, read_shard, write_shard
 
 REJECTS = TABLES["rejects"]
 
@@ -65,3 +67,16 @@ def test_what_lies_outside_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
 
 def _nullable(schema: pa.Schema) -> pa.Schema:
     return pa.schema([f.with_nullable(True) for f in schema])
+
+
+def test_a_copy_for_another_commit_is_a_link_where_it_can_be(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path, "rejects", _rejects([3, 1, 2]), "old", "part")
+    linked = own_copy(tmp_path, shard, "new", "one")
+    assert (linked.path, linked.sha256) == ("tables/rejects/new/one.parquet", shard.sha256)
+    assert (tmp_path / linked.path).samefile(tmp_path / shard.path)
+
+    middle = replace(shard, rows=1, start=1)  # the second of three rows of a file that others share
+    copied = own_copy(tmp_path, middle, "new", "two")
+    assert (copied.path, copied.rows, copied.start) == ("tables/rejects/new/two.parquet", 1, None)
+    assert sha256_of(tmp_path / copied.path) == copied.sha256
+    assert read_shard(tmp_path, copied)["problem_id"].to_pylist() == ["p_0001"]

@@ -5,7 +5,8 @@ Shared by the export tests and the trainer tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ ANCESTORS = (
 )
 
 
+UNORDERED = tuple(
+    replace(a, parents=("difficulty",)) if a.name == "steps" else a for a in ANCESTORS if not a.has("orders_problems")
+)
+"""The same run without a curriculum's order."""
+
+
 class PartitionedInputs(MemoryInputs):
     """`MemoryInputs` that gives its problems in `parts` partitions, each row in a partition of its problem."""
 
@@ -47,24 +54,41 @@ class PartitionedInputs(MemoryInputs):
         self._parts, self._reverse = parts, reverse
 
     def partitions(self) -> Iterator[Inputs]:
+        problems = sorted(self._problems(), reverse=self._reverse)
+        for part in range(self._parts):
+            yield self._of(problems[part :: self._parts])
+
+    def _problems(self) -> set[str]:
         found: set[str] = set()
         for by_name in self._tables.values():
             for rows in by_name.values():
                 found.update(rows.column("problem_id").to_pylist())
-        problems = sorted(found, reverse=self._reverse)
-        for part in range(self._parts):
-            mine = pa.array(problems[part :: self._parts], pa.string())
-            tables = {
-                stage: {name: rows.filter(pc.is_in(rows.column("problem_id"), mine)) for name, rows in by_name.items()}
-                for stage, by_name in self._tables.items()
-            }
-            yield MemoryInputs(self.ancestors, self.parents, tables)
+        return found
+
+    def _of(self, problems: Sequence[str]) -> Inputs:
+        mine = pa.array(problems, pa.string())
+        tables = {
+            stage: {name: rows.filter(pc.is_in(rows.column("problem_id"), mine)) for name, rows in by_name.items()}
+            for stage, by_name in self._tables.items()
+        }
+        return MemoryInputs(self.ancestors, self.parents, tables)
+
+
+class BundledInputs(PartitionedInputs):
+    """The same in bundles that follow the problems, as a run gives them."""
+
+    def bundles(self, parts: Collection[str] | None = None) -> Iterator[tuple[Inputs, str | None]]:
+        problems = sorted(self._problems())
+        size = -(-len(problems) // self._parts)
+        for start in range(0, len(problems), size):
+            following = problems[start + size : start + size + 1]
+            yield self._of(problems[start : start + size]), following[0] if following else None
 
 
 class NoServices:
     """The services of an export: it samples and judges nothing."""
 
-    stage_id, run_seed, attempt = "a_export", 0, 1
+    stage_id, run_seed, attempt, earlier, memory_mb = "a_export", 0, 1, None, 128
 
     def __init__(self) -> None:
         self.counted: dict[str, float] = {}
@@ -272,4 +296,12 @@ def export(stage: Any, tables: Mapping[str, Mapping[str, pa.Table]], directory: 
     """Run an export class with its default options, or a configured stage; the rejects."""
     made = stage(name="export", config=stage.Config(use=stage.use, of="pairs")) if isinstance(stage, type) else stage
     directory.mkdir(parents=True, exist_ok=True)
-    return made.release(make_inputs(tables, parts), directory, NoServices())
+    return released(made, make_inputs(tables, parts), directory)
+
+
+def released(stage: Any, inputs: Inputs, directory: Path, services: Any = None) -> pa.Table:
+    """Write a release into a folder that is there; its rejects, sorted by their key."""
+    rejects = TABLES["rejects"]
+    found = pa.concat_tables([rejects.empty(), *stage.release(inputs, directory, services or NoServices())])
+    assert found.schema.equals(rejects.schema)
+    return found.sort_by([(name, "ascending") for name in rejects.key])

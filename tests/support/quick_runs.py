@@ -11,7 +11,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,10 +35,10 @@ class Ran:
     error: str | None
 
 
-def run_in_child(spec: Path, out: Path, **options: Any) -> Ran:
-    """Plan and run a spec to its end, with these options of `run_pipeline`."""
+def run_in_child(spec: Path, out: Path, prepare: Callable[[], None] | None = None, **options: Any) -> Ran:
+    """Plan and run a spec to its end, with these options of `run_pipeline`; before, the child calls `prepare`."""
     receiver, sender = _context.Pipe(duplex=False)
-    child = _context.Process(target=_plan_and_run, args=(str(spec), str(out), options, sender))
+    child = _context.Process(target=_plan_and_run, args=(str(spec), str(out), prepare, options, sender))
     child.start()
     sender.close()
     try:
@@ -48,6 +48,13 @@ def run_in_child(spec: Path, out: Path, **options: Any) -> Ran:
     child.join(30)
     assert said is not None, f"the child ended with {child.exitcode} and said nothing"
     return Ran(**said)
+
+
+def every_release_is_large() -> None:
+    """For `prepare`: a release of any size may grow, and its rejects are told in several tables."""
+    from synthflow.stages.export import growth, rejects
+
+    growth.GROWS_FROM, rejects.AT_ONCE = 1, 2
 
 
 def kill_a_run(spec: Path, out: Path, after_s: float) -> bool:
@@ -65,10 +72,14 @@ def kill_a_run(spec: Path, out: Path, after_s: float) -> bool:
     return alive
 
 
-def _plan_and_run(spec: str, out: str, options: Mapping[str, Any], answer: Connection) -> None:
+def _plan_and_run(
+    spec: str, out: str, prepare: Callable[[], None] | None, options: Mapping[str, Any], answer: Connection
+) -> None:
     from synthflow.plan.plan import make_plan
     from synthflow.spec import load_pipeline
 
+    if prepare is not None:
+        prepare()
     plan: Mapping[str, Any] = {}
     try:
         plan = make_plan(load_pipeline(spec), Path(out)).to_json()

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 import yaml
 
 from synthflow.schema import TABLES
 from synthflow.stores.manifest import Manifest, shards_by_table
+from synthflow.stores.shards import read_shards
 
 CLI = Path(sys.executable).with_name("synthflow")
 NOT_COMPARED = {"telemetry"}
@@ -123,7 +123,7 @@ def tables(run: Path) -> dict[str, pl.DataFrame]:
     for name, shards in shards_by_table(Manifest(run).active()).items():
         if name in NOT_COMPARED:
             continue
-        rows = pl.concat([pl.from_arrow(pq.read_table(run / s.path)) for s in shards])
+        rows = pl.from_arrow(read_shards(run, shards))
         found[name] = rows.sort([*TABLES[name].key, *({"stage_id"} & set(rows.columns))])
     return found
 

@@ -276,7 +276,7 @@ class World:
             for unit in manifest.graph.units(stage.name):
                 manifest.commit(self._commit(manifest.graph, stage, unit))
         if self.summary:
-            self._write_summary(manifest)
+            self.summarise(manifest)
         return self.root
 
     def _write_journal(self) -> None:
@@ -292,7 +292,7 @@ class World:
             mine = [r for r in rows if unit == ALL or self.unit_of(r) == unit]
             if name == stage.name and mine:
                 made = TABLES[table].from_rows([{k: v for k, v in r.items() if k != "unit"} for r in mine])
-                shards.append(write_shard(self.root, table, made, stage.folder, f"part-{ids.digest(key)[:10]}"))
+                shards.append(write_shard(self.root, table, made, stage.folder, f"part-{ids.digest(key)[:10]}-0000"))
         return Commit(stage.name, stage.fingerprint, stage.stage_id, unit, key, 1, tuple(shards), files)
 
     def _export(self, stage: str) -> dict[str, str]:
@@ -323,7 +323,7 @@ class World:
             "runs": [{**run, "spec": "{}"}],
         }
 
-    def _write_summary(self, manifest: Manifest) -> None:
+    def summarise(self, manifest: Manifest) -> None:
         shards = [
             write_shard(self.root, name, TABLES[name].from_rows(rows), "run", "part-0001")
             for name, rows in self.reference().items()

@@ -9,12 +9,13 @@ a cap a problem) is a matter of the partition.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
@@ -22,16 +23,18 @@ from pydantic import Field
 
 from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
 from synthflow.errors import InvariantBroken
-from synthflow.schema import TABLES
 from synthflow.stages.export.about import About
 from synthflow.stages.export.columns import ConfigSpec
+from synthflow.stages.export.growth import Growth, growth, write_record
+from synthflow.stages.export.ordering import no_rank
+from synthflow.stages.export.rejects import Rejects
 from synthflow.stages.export.release import Release
-from synthflow.stages.export.shards import ShardLimits
-from synthflow.stages.export.views import curriculum_ranks, has_stats
+from synthflow.stages.export.remembered import Remembered
+from synthflow.stages.export.shards import ColumnsDiffer, ShardLimits
+from synthflow.stages.export.views import curriculum_ranks, has_stats, is_ordered
 
-REJECTS = TABLES["rejects"]
 REJECT_SCHEMA = {"problem_id": pl.String, "target_id": pl.String, "reason": pl.String, "score": pl.Float32}
-SLICE_ROWS = 4_096
+SLICE_ROWS = 16_384
 
 
 class ExportConfig(StageConfig):
@@ -80,6 +83,20 @@ class Ledger:
             f"{self.rejects.height} rejected; {len(lost)} lost, {len(twice)} told twice, {len(strange)} unasked"
             f"{example}"
         )
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Rows of one config that stand as they were read: nothing is chosen, so nothing is to be accounted for.
+
+    `rows` has the config's columns, with `_id` and `_problem`.
+    """
+
+    config: str
+    rows: pa.Table
+
+
+Projection = Callable[[Inputs, Services], Iterable["Ledger | Copy"]]
 
 
 @dataclass(frozen=True)
@@ -169,13 +186,23 @@ def _hash64(problem: str) -> int:
 class ParquetExport(ExportStage):
     """Base of the exports: says what its configs are and projects a partition; the rest is here."""
 
+    grows: ClassVar[bool] = False
+    """A large release may grow by new partitions: nothing that it says, in `notes` say, is of all rows together."""
+
     @abstractmethod
     def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:
         """The configs this export may write, the default one first."""
 
     @abstractmethod
-    def project(self, part: Inputs, services: Services) -> Iterable[Ledger]:
-        """Ledgers of one partition; an export may yield several for one config."""
+    def project(self, part: Inputs, services: Services) -> Iterable[Ledger | Copy]:
+        """What becomes of some partitions; an export may yield several ledgers for one config."""
+
+    def projections(self, ancestors: Sequence[StageInfo]) -> Sequence[Projection]:
+        """What is done in turn, each in a pass of its own over the partitions.
+
+        Configs with much in a row take a pass each, so that the rows of one are in memory at a time.
+        """
+        return [self.project]
 
     def copies(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows as often as they are to be written: once, unless an export says otherwise."""
@@ -185,31 +212,58 @@ class ParquetExport(ExportStage):
         """Sentences for the card about choices that were made."""
         yield from ()
 
-    def release(self, inputs: Inputs, directory: Path, services: Services) -> pa.Table:
-        """Write the release; the rejects, sorted by their key.
+    def release(self, inputs: Inputs, directory: Path, services: Services) -> Iterator[pa.Table]:
+        """Write the release; its rejects as they come, problem after problem.
 
         Raises:
             InvariantBroken: if a candidate is neither written nor rejected, or both.
         """
+        parts, earlier = inputs.parts(), services.earlier
+        if self.grows and earlier is not None and not is_ordered(inputs.ancestors):
+            specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
+            grown = growth(earlier.folder, parts, specs)
+            try:
+                if grown is not None:
+                    yield from self._write(inputs, directory, services, parts, grown)
+                    earlier.kept = True
+                    return
+            except ColumnsDiffer:
+                for path in directory.iterdir():
+                    shutil.rmtree(path)
+        yield from self._write(inputs, directory, services, parts, None)
+
+    def _write(
+        self, inputs: Inputs, directory: Path, services: Services, parts: Mapping[str, str], grown: Growth | None
+    ) -> Iterator[pa.Table]:
         config = self.config
-        limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, config.sort_memory_mb)
+        memory_mb = min(config.sort_memory_mb, services.memory_mb)
+        limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, memory_mb)
         specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
-        rejects: list[pa.Table] = []
-        reasons: Counter[str] = Counter()
-        with Release(directory, list(specs.values()), limits) as release:
-            for part in inputs.partitions():
-                ranks = curriculum_ranks(part)
-                for ledger in self.project(part, services):
-                    ledger.check(self.name)
-                    for slice_ in self._keyed(ledger, ranks, specs[ledger.config].shuffled):
-                        release.add(ledger.config, slice_.to_arrow())
-                    left = self._rejects(ledger, services.stage_id)
-                    reasons.update(map(str, left.column("reason").to_pylist()))
-                    rejects.append(left)
-                    services.count(rows=ledger.rows.height, rejected=left.num_rows)
-            release.finish(self._about(inputs.ancestors, reasons))
-        table = pa.concat_tables(rejects) if rejects else REJECTS.empty()
-        return table.sort_by([(name, "ascending") for name in REJECTS.key])
+        ranked = is_ordered(inputs.ancestors)
+        rejects = Rejects(directory / ".synthflow" / "left-out", limits.waiting_bytes, services.stage_id)
+        with Release(directory, list(specs.values()), limits, ranked=ranked, growth=grown) as release:
+            for project in self.projections(inputs.ancestors):
+                for bundle, before in inputs.bundles(None if grown is None else grown.added):
+                    part = Remembered(bundle)
+                    ranks = curriculum_ranks(part) if ranked else None
+                    for made in project(part, services):
+                        if isinstance(made, Ledger):
+                            made.check(self.name)
+                            prefix = "" if made.primary else f"{made.config}: "
+                            rejects.add(made.rejects, made.target_kind, prefix)
+                            services.count(rejected=made.rejects.height)
+                        for rows in self._keyed(made, ranks, specs[made.config].shuffled):
+                            release.add(made.config, rows)
+                        services.count(rows=len(made.rows))
+                    release.advance(before)
+                    # a release that may turn out not to grow has told nothing until then
+                    yield from rejects.advance(before if grown is None else None)
+                release.end_pass()
+            yield from rejects.finish()
+            reasons = rejects.reasons + Counter({} if grown is None else grown.rejected)
+            written = release.finish(self._about(inputs.ancestors, reasons))
+            if self.grows and not ranked:
+                write_record(directory, parts, written, grown)
 
     def _about(self, ancestors: Sequence[StageInfo], reasons: Counter[str]) -> About:
         return About(
@@ -221,35 +275,32 @@ class ParquetExport(ExportStage):
             license=self.config.license,
             summary=self.summary,
             notes=tuple(self.notes(ancestors)),
-            rejected=_grouped(reasons),
+            rejected=dict(reasons),
         )
 
-    def _keyed(self, ledger: Ledger, ranks: pl.DataFrame, shuffled: bool) -> Iterator[pl.DataFrame]:
-        rows = ledger.rows.join(ranks, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
-        rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64)
+    def _keyed(self, made: Ledger | Copy, ranks: pl.DataFrame | None, shuffled: bool) -> Iterator[pa.Table]:
         share = self.config.validation
+        if isinstance(made, Copy) and ranks is None and not share:
+            never = pa.repeat(pa.scalar(False), made.rows.num_rows)
+            yield made.rows.append_column("_rank", no_rank(len(never))).append_column("_held", never)
+            return
+        rows = _frame(made.rows) if isinstance(made, Copy) else made.rows
+        if ranks is None:
+            rows = rows.with_columns(pl.lit(None, pl.Int64).alias("_place"))
+        else:
+            rows = rows.join(ranks, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
+        rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64)
         rows = rows.with_columns(
             rank.alias("_rank"),
             pl.lit("").alias("_problem") if shuffled else pl.col("_problem"),
             (held_out(rows.get_column("_problem"), share) if share else pl.lit(False)).alias("_held"),
             pl.col("_place").alias("sf_curriculum_rank"),
         )
-        yield from self.copies(rows).iter_slices(SLICE_ROWS)
-
-    @staticmethod
-    def _rejects(ledger: Ledger, stage_id: str) -> pa.Table:
-        prefix = "" if ledger.primary else f"{ledger.config}: "
-        frame = ledger.rejects.with_columns(
-            pl.lit(ledger.target_kind).alias("target_kind"),
-            (pl.lit(prefix) + pl.col("reason")).alias("reason"),
-            pl.lit(stage_id).alias("stage_id"),
-        )
-        return REJECTS.conform(frame.to_arrow())
+        for slice_ in self.copies(rows).iter_slices(SLICE_ROWS):
+            yield slice_.to_arrow()
 
 
-def _grouped(reasons: Counter[str]) -> dict[str, int]:
-    """Counts by reason, reasons that end in an id (`duplicate of r_…`) taken together."""
-    grouped: Counter[str] = Counter()
-    for reason, count in reasons.items():
-        grouped[reason.split(" of r_")[0]] += count
-    return dict(grouped)
+def _frame(rows: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

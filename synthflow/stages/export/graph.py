@@ -8,6 +8,7 @@ side. Column names are those of the tables; several mean something to trainers, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import polars as pl
 import pyarrow as pa
@@ -16,8 +17,9 @@ from synthflow.contracts import Inputs, Services, StageInfo
 from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import check_verdicts, verdicts, verify_stages
 from synthflow.schema import TABLES
-from synthflow.stages.export.base import ExportConfig, Ledger, ParquetExport, no_rejects
+from synthflow.stages.export.base import Copy, ExportConfig, ParquetExport, Projection
 from synthflow.stages.export.columns import BOOL, F32, F32S, I32, MESSAGES, STRING, ConfigSpec, ExportColumn
+from synthflow.stages.export.ordering import joined
 from synthflow.stages.export.views import group_stats
 
 RAW = ("problems", "rollouts", "scores", "steps", "step_values", "pairs", "problem_stats", "rejects")
@@ -60,6 +62,9 @@ FLAT = ConfigSpec(
     (("DuckDB", "`FROM 'DIR/rollouts_flat/*.parquet'`"),),
 )
 
+_OF_ROLLOUT = [*(c.name for c in FLAT.columns if c.name in TABLES["rollouts"].names), "prompt", "completion"]
+"""Columns of a rollout that are in the flat rows."""
+
 
 class GraphConfig(ExportConfig):
     pass
@@ -70,6 +75,7 @@ class ExportGraph(ParquetExport):
 
     use = "export.graph"
     version = "1"
+    grows = True
     for_analysis = True
     Config = GraphConfig
     summary = "The tables of a run as they are, for analysis."
@@ -83,18 +89,19 @@ class ExportGraph(ParquetExport):
         specs = [_raw_spec(name) for name in RAW if name in written]
         return [FLAT, *specs] if "rollouts" in written else specs
 
-    def project(self, part: Inputs, services: Services) -> Iterable[Ledger]:
+    def projections(self, ancestors: Sequence[StageInfo]) -> Sequence[Projection]:
+        return [partial(self._one, spec.name) for spec in self.configs(ancestors)]
+
+    def project(self, part: Inputs, services: Services) -> Iterable[Copy]:
         for spec in self.configs(part.ancestors):
-            if spec.name == FLAT.name:
-                rows = self._flat(part)
-            else:
-                rows = _raw(part, spec.name)
-            # nothing is chosen here: every row read is a row written
-            yield Ledger(spec.name, "row", rows.get_column("_id"), rows, no_rejects())
+            yield from self._one(spec.name, part, services)
+
+    def _one(self, config: str, part: Inputs, services: Services) -> Iterable[Copy]:
+        yield Copy(config, self._flat(part).to_arrow() if config == FLAT.name else _raw(part, config))
 
     def _flat(self, part: Inputs) -> pl.DataFrame:
         # Two stages may tell of one rollout that both wanted: it is one row here.
-        rollouts = part.frame("rollouts").unique("rollout_id", keep="first", maintain_order=True)
+        rollouts = part.frame("rollouts", _OF_ROLLOUT).unique("rollout_id", keep="first", maintain_order=True)
         flat = rollouts.join(_answers(part), on="problem_id", how="left")
         for side, key in ((self._judged(part), "rollout_id"), (_valued(part), "rollout_id")):
             flat = flat.join(side, on=key, how="left")
@@ -146,17 +153,14 @@ def _valued(part: Inputs) -> pl.DataFrame:
     )
 
 
-def _raw(part: Inputs, name: str) -> pl.DataFrame:
+def _raw(part: Inputs, name: str) -> pa.Table:
     """Rows of a table from all stages above, keyed by its key and the stage that wrote them."""
     parts = []
     for stage in (a.name for a in part.ancestors if name in a.writes or name == "rejects"):
-        rows = pl.from_arrow(part.of_stage(stage, name))
-        assert isinstance(rows, pl.DataFrame)
-        parts.append(rows.with_columns(pl.lit(stage).alias("_stage")))
+        rows = part.of_stage(stage, name)
+        id_ = joined([*(rows.column(column) for column in TABLES[name].key), pa.repeat(stage, rows.num_rows)], "|")
+        parts.append(rows.append_column("_id", id_))
     if not parts:
-        empty = pl.from_arrow(TABLES[name].empty())
-        assert isinstance(empty, pl.DataFrame)
-        parts = [empty.with_columns(pl.lit("").alias("_stage"))]
-    frame = pl.concat(parts)
-    key = pl.concat_str([pl.col(c).cast(pl.String) for c in (*TABLES[name].key, "_stage")], separator="|")
-    return frame.with_columns(key.alias("_id"), pl.col("problem_id").alias("_problem")).drop("_stage")
+        parts = [TABLES[name].empty().append_column("_id", pa.array([], STRING))]
+    table = pa.concat_tables(parts)
+    return table.append_column("_problem", table.column("problem_id"))

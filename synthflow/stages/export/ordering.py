@@ -1,100 +1,181 @@
 """Rows of any number in one order, within a memory limit.
 
-A distribution sort: DuckDB sorts the keys alone, which are narrow and spill well (sorting whole rows does not: with
-20 kB texts it ran out of a memory limit of half the data), and says for every row into which bucket of consecutive
-bytes it falls; the rows are dealt out into the buckets, and every bucket is sorted in memory. Memory is bounded by
-the limit for the keys, one bucket (an eighth of the limit) and its sorted copy.
+Rows come in by and by and go out as soon as nothing can come before them any more; where partitions come in the order
+of their problems, that is at once, and nothing is written twice. What has to wait and does not fit into memory is dealt
+out into files, each before the next in order, and every file is sorted on its own (a sample sort: the first rows that
+have to be dealt say where the files part).
+
+Invariant: the order is that of `KEYS` alone, whatever comes first, in tables of whatever size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+
+from synthflow.errors import InvariantBroken
 
 KEYS: list[pa.Field[Any]] = [
     pa.field("_rank", pa.float64()),
     pa.field("_problem", pa.string()),
     pa.field("_id", pa.string()),
 ]
-"""What rows are sorted by; a null rank comes last. `_id` is unique, so the order is total."""
-BYTES: pa.Field[Any] = pa.field("_bytes", pa.int64())
-BATCH_ROWS = 1_024
+"""What rows are sorted by; a null rank comes last. Rows of equal keys are equal."""
+_NAMES = [field.name for field in KEYS]
+_FILES = 32
+"""Files that rows are dealt out into."""
+_DEPTH = 3
+"""How often a file that is too large is dealt out once more."""
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
-def in_order(spool: Path, total_bytes: int, scratch: Path, memory_mb: int) -> Iterator[pa.Table]:
-    """Tables of the rows of a Parquet file (with the columns of `KEYS` and `BYTES`), together in order.
+class InOrder:
+    """Takes tables with the columns of `KEYS`; gives their rows back in order.
 
-    `scratch` is a folder of ours for the buckets; `total_bytes` the sum of `_bytes`.
+    Args:
+        scratch: a folder of ours, made when it is needed.
+        most: bytes of rows that wait in memory.
     """
-    bucket_bytes = memory_mb * 2**20 // 8
-    if total_bytes <= bucket_bytes:
-        yield _sorted(pq.read_table(spool))
-        return
-    for bucket in _deal(spool, bucket_bytes, scratch, memory_mb):
-        with pa.OSFile(str(bucket), "rb") as file:
-            rows = pa.ipc.open_stream(file).read_all()
-        bucket.unlink()
-        yield _sorted(rows)
+
+    def __init__(self, scratch: Path, most: int, depth: int = 0) -> None:
+        self._scratch, self._most, self._depth = scratch, most, depth
+        self._waiting: list[pa.Table] = []
+        self._bytes = 0
+        self._last = ""
+        self._ends: list[_Key] = []
+        self._dealt: dict[int, int] = {}  # file -> bytes of its rows in memory
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows, which stay in memory until the next `advance`."""
+        self._keep(rows)
+
+    def advance(self, before: str | None) -> Iterator[pa.Table]:
+        """Rows that come before all that may follow go out, in order; what is too much for memory is dealt out.
+
+        Args:
+            before: where no row has a rank, the least `_problem` that may still come; None if any may.
+
+        Raises:
+            InvariantBroken: if a row came after all.
+        """
+        if before is not None and self._waiting and not self._dealt:
+            ready = self._sorted()
+            count = int(np.count_nonzero(pc.less(ready.column("_problem"), pa.scalar(before)).to_numpy()))
+            self._waiting, self._bytes = [], 0
+            if count < ready.num_rows:  # copied, so that what went out is let go
+                self._keep(ready.take(pa.array(range(count, ready.num_rows))))
+            if count:
+                first, last = (ready.column("_problem")[row].as_py() for row in (0, count - 1))
+                if first < self._last:
+                    raise InvariantBroken(f"rows of problem {first} came after those of {self._last} were written")
+                self._last = last
+                yield ready.slice(0, count)
+        if self._bytes > self._most:
+            self._deal()
+
+    def finish(self) -> Iterator[pa.Table]:
+        """What still waits, in order."""
+        if not self._dealt:
+            if self._waiting:
+                yield self._sorted()
+            return
+        self._deal()
+        for file, size in sorted(self._dealt.items()):
+            yield from self._of_file(file, size)
+        shutil.rmtree(self._scratch)
+
+    def _keep(self, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._waiting.append(rows)
+            self._bytes += rows.nbytes
+
+    def _sorted(self) -> pa.Table:
+        return in_order(pa.concat_tables(self._waiting))
+
+    def _deal(self) -> None:
+        if not self._waiting:
+            return
+        rows = self._sorted()
+        keys = _Keys(rows)
+        if not self._ends:
+            self._scratch.mkdir(parents=True)
+            self._ends = [keys[n * len(keys) // _FILES] for n in range(1, _FILES)]
+        cuts = [0, *(bisect_left(keys, end) for end in self._ends), len(keys)]
+        for file, (start, end) in enumerate(pairwise(cuts)):
+            if start < end:
+                part = rows.slice(start, end - start)
+                # a whole stream is appended every time, so that no file has to stay open
+                with self._path(file).open("ab") as out, pa.ipc.new_stream(out, part.schema, options=_OPTIONS) as sink:
+                    sink.write_table(part)
+                self._dealt[file] = self._dealt.get(file, 0) + part.nbytes
+        self._waiting, self._bytes = [], 0
+
+    def _of_file(self, file: int, size: int) -> Iterator[pa.Table]:
+        tables = _streams(self._path(file))
+        if size <= 2 * self._most or self._depth == _DEPTH:
+            yield in_order(pa.concat_tables(tables))
+        else:
+            within = InOrder(self._scratch / f"of-{file}", self._most, self._depth + 1)
+            for rows in tables:
+                within.add(rows)
+                yield from within.advance(None)
+            yield from within.finish()
+        self._path(file).unlink()
+
+    def _path(self, file: int) -> Path:
+        return self._scratch / f"{file}.arrow"
 
 
-def _sorted(rows: pa.Table) -> pa.Table:
-    keys: list[tuple[str, Literal["ascending", "descending"]]] = [(field.name, "ascending") for field in KEYS]
-    return rows.take(pc.sort_indices(rows, sort_keys=keys))  # nulls go last
+_Key = tuple[bool, float, str, str]
 
 
-def _deal(spool: Path, bucket_bytes: int, scratch: Path, memory_mb: int) -> list[Path]:
-    """Deal the rows out into files of about `bucket_bytes`, every one before the next in order."""
-    writers: dict[int, Any] = {}
-    sinks: dict[int, Any] = {}
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    try:
-        for batch, buckets in _with_buckets(spool, bucket_bytes, scratch, memory_mb):
-            for bucket in np.unique(buckets).tolist():
-                if bucket not in writers:
-                    sinks[bucket] = pa.OSFile(str(_path(scratch, bucket)), "wb")
-                    writers[bucket] = pa.ipc.new_stream(sinks[bucket], batch.schema, options=options)
-                writers[bucket].write_batch(batch.filter(pa.array(buckets == bucket)))
-    finally:
-        for open_ in (*writers.values(), *sinks.values()):
-            open_.close()
-    return [_path(scratch, bucket) for bucket in sorted(writers)]
+class _Keys:
+    """The keys of sorted rows, as what compares as they are ordered."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._columns = [rows.column(name) for name in _NAMES]
+        self._count = rows.num_rows
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, row: int) -> _Key:
+        rank, problem, id_ = (column[row].as_py() for column in self._columns)
+        return rank is None, rank or 0.0, problem.encode(), id_.encode()
 
 
-def _path(scratch: Path, bucket: int) -> Path:
-    return scratch / f"bucket-{bucket}.arrow"
+def _streams(path: Path) -> Iterator[pa.Table]:
+    """The tables that were appended to a file."""
+    size = path.stat().st_size
+    with pa.OSFile(str(path), "rb") as file:
+        while file.tell() < size:
+            with pa.ipc.open_stream(file) as stream:
+                yield stream.read_all()
 
 
-def _with_buckets(
-    spool: Path, bucket_bytes: int, scratch: Path, memory_mb: int
-) -> Iterator[tuple[pa.RecordBatch, np.ndarray[Any, np.dtype[np.int64]]]]:
-    """Batches of the file as it is, each with the bucket of every row."""
-    import duckdb
+def joined(columns: Sequence[Any], separator: str) -> Any:
+    """Columns as one of text, for an `_id` of several."""
+    join: Any = pc.binary_join_element_wise
+    return join(*(column.cast(pa.string()) for column in columns), separator)
 
-    settings: dict[str, Any] = {
-        "memory_limit": f"{memory_mb}MB",
-        "temp_directory": str(scratch / "sort"),
-        "threads": 2,
-    }
-    order = "_rank ASC NULLS LAST, _problem, _id"
-    query = f"""
-        SELECT CAST((upto - _bytes) // {bucket_bytes} AS BIGINT) AS bucket FROM (
-            SELECT file_row_number AS row, _bytes,
-                   CAST(sum(_bytes) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS BIGINT) AS upto
-            FROM read_parquet($file, file_row_number = true)
-        ) ORDER BY row
-    """
-    with duckdb.connect(":memory:", config=settings) as connection:
-        said = connection.sql(query, params={"file": str(spool)}).to_arrow_reader(BATCH_ROWS)
-        waiting = np.empty(0, np.int64)
-        with pq.ParquetFile(spool) as file:
-            for batch in file.iter_batches(BATCH_ROWS):
-                while len(waiting) < batch.num_rows:
-                    waiting = np.concatenate((waiting, said.read_next_batch().column(0).to_numpy()))
-                yield batch, waiting[: batch.num_rows]
-                waiting = waiting[batch.num_rows :]
+
+def no_rank(count: int) -> Any:
+    """A `_rank` for rows that have none."""
+    return pa.nulls(count, pa.float64())
+
+
+def in_order(rows: pa.Table) -> pa.Table:
+    """Rows by their keys; the table itself where it is in order already."""
+    keys: list[tuple[str, Literal["ascending", "descending"]]] = [(name, "ascending") for name in _NAMES]
+    order = pc.sort_indices(rows, sort_keys=keys)  # nulls go last
+    if (np.diff(order.to_numpy()) == 1).all():
+        return rows
+    return rows.take(order)

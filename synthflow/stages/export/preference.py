@@ -165,6 +165,7 @@ class ExportPreference(ParquetExport):
 
     use = "export.preference"
     version = "1"
+    grows = True
     account = Account("preference", "sf_pair_id", "pairs", "pair_id")
     Config = PreferenceConfig
     added = ("thinking",)

@@ -129,6 +129,7 @@ class ExportRl(ParquetExport):
 
     use = "export.rl"
     version = "1"
+    grows = True
     account = Account("rl", "sf_problem_id", "problems", "problem_id")
     Config = RlConfig
     reads = ("problems",)

@@ -93,6 +93,7 @@ class ExportSft(ParquetExport):
 
     use = "export.sft"
     version = "1"
+    grows = True
     account = Account("sft", "sf_rollout_id", "rollouts", "rollout_id", "c.condition <> 'prefix'")
     Config = SftConfig
     added = ("thinking",)

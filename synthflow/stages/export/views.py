@@ -33,6 +33,11 @@ def has_stats(ancestors: Sequence[StageInfo]) -> bool:
     return any("problem_stats" in a.writes for a in ancestors)
 
 
+def is_ordered(ancestors: Sequence[StageInfo]) -> bool:
+    """Whether some stage above puts the problems in an order."""
+    return any(a.has("orders_problems") for a in ancestors)
+
+
 def curriculum_ranks(part: Inputs) -> pl.DataFrame:
     """problem_id, _place in the last order above (`curriculum.order` or its like); empty where there is none."""
     stages = [a for a in part.ancestors if a.has("orders_problems")]

@@ -25,7 +25,7 @@ from synthflow.stores.catalog.build import open_catalog
 from synthflow.stores.journal import decode
 from synthflow.stores.manifest import Manifest
 from synthflow.stores.segments import segments
-from synthflow.stores.shards import read_shard
+from synthflow.stores.shards import KEPT, read_shard
 from synthflow.workflows.pilot.choose import Chosen
 from synthflow.workflows.pilot.projection import Sampled, Vector
 from synthflow.workflows.pilot.speed import Answer
@@ -202,5 +202,5 @@ def _shard_bytes(pilot: Path, manifest: Manifest, seeds: Mapping[str, str], book
 def _packed(rows: pa.Table) -> int:
     """Bytes of a shard that holds these rows, packed as `stores.shards` packs them."""
     buffer: Any = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd", compression_level=3)
+    pq.write_table(rows, buffer, **KEPT)
     return int(buffer.tell())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthflow.errors import UserError
+from synthflow.plan.partition_size import partition_size
 from synthflow.stages.source.base import Source
 from synthflow.stores.lock import RunLock
 from synthflow.stores.rundir import RunDirectory
@@ -142,7 +143,7 @@ class Pilot:
         }
 
     def _disk(self) -> Range:
-        partitions = -(-self.projection.total // self.pipeline.execution.partition_size)
+        partitions = -(-self.projection.total // partition_size(self.pipeline, self.projection.total))
         return self.projection.of("bytes").plus(self.measured.fixed_bytes * partitions)
 
     def _yields(self) -> dict[str, Any]:

@@ -317,8 +317,8 @@ def _task(
 
 def _texts(task: UnitTask, flips: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rollouts of some flips, and their problems."""
-    unit = None if task.unit == ALL else task.unit
-    inputs = ShardInputs(task.context.root, task.ancestors, task.record.parents, task.done, task.sources, unit)
+    units = None if task.unit == ALL else [task.unit]
+    inputs = ShardInputs(task.context.root, task.ancestors, task.record.parents, task.done, task.sources, units)
     rollouts, problems = [], []
     for part in inputs.partitions():
         texts, gold = (

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synthflow.contracts import Inputs, PolicyIdentity, Services
 from synthflow.errors import InvariantBroken, Mistakes, UserError
 from synthflow.execute.unit import build_stage
-from synthflow.schema import PROBLEMS, REJECTS
+from synthflow.schema import REJECTS
 from synthflow.stages.source.base import Source
 from synthflow.stages.source.stand_in import StandIn
 from synthflow.stores.manifest import Commit, Manifest
@@ -41,9 +40,7 @@ class RecordedProblems(StandIn):
 
     def batches(self) -> Iterator[pa.Table]:
         for shard in self._of("problems"):
-            with pq.ParquetFile(self._root / shard.path) as file:
-                for batch in file.iter_batches():
-                    yield PROBLEMS.conform(pa.Table.from_batches([batch]))
+            yield read_shard(self._root, shard)
 
     def rejects(self, stage_id: str) -> pa.Table:
         rows = [row for shard in self._of("rejects") for row in read_shard(self._root, shard).to_pylist()]

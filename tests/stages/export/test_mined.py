@@ -43,9 +43,7 @@ def export(
     assert not list(made.check(ancestors))
     inputs = world.PartitionedInputs(ancestors, ("pairs", *(m.name for m in more)), tables, parts)
     out.mkdir(parents=True)
-    rejects = made.release(inputs, out, world.NoServices())
-    assert rejects.schema.equals(TABLES["rejects"].schema)
-    return Counter(rejects.column("reason").to_pylist())
+    return Counter(world.released(made, inputs, out).column("reason").to_pylist())
 
 
 def read(out: Path, config: str) -> Rows:

@@ -85,7 +85,7 @@ def test_whose_verdict_it_is_stands_beside_it_and_a_tag_is_none(world: Any, tabl
             out.mkdir()
             seen[use, verdicts] = [mistake[0] for mistake in stage.check(ancestors)]
             if not seen[use, verdicts]:
-                stage.release(inputs, out, world.NoServices())
+                world.released(stage, inputs, out)
                 written = read(out, "sft") if (out / "sft").exists() else []
                 seen[use, verdicts] = sorted({row["sf_verdict_stage"] for row in written})
     assert seen == {
@@ -322,7 +322,7 @@ def test_rl_takes_all_groups_where_nobody_knows(world: Any, tables: Any, tmp_pat
     ancestors = world.ANCESTORS[:1]
     stage = ExportRl("export", ExportRl.Config(use="export.rl", of="problems"))
     inputs = world.PartitionedInputs(ancestors, ("problems",), {"problems": tables["problems"]}, 2)
-    assert stage.release(inputs, tmp_path, world.NoServices()).num_rows == 0
+    assert world.released(stage, inputs, tmp_path).num_rows == 0
     rows = read(tmp_path, "rl")
     assert len(rows) == 24 and "sf_pass_rate" not in rows[0]
 
@@ -573,7 +573,7 @@ def test_a_rollout_that_two_stages_wanted_is_one_flat_row(world: Any, tables: An
     )
     told_twice = {**tables, "tree": {"rollouts": tables["rollouts"]["rollouts"]}}
     stage = ExportGraph("graph", ExportGraph.Config(use=ExportGraph.use, of=("pairs",), verdicts="verdicts"))
-    stage.release(MemoryInputs(ancestors, ("pairs",), told_twice), tmp_path, world.NoServices())
+    world.released(stage, MemoryInputs(ancestors, ("pairs",), told_twice), tmp_path)
     n = tables["rollouts"]["rollouts"].num_rows
     assert len(read(tmp_path, "rollouts_flat")) == n and len(read(tmp_path, "rollouts")) == 2 * n
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from synthflow.stages.export import base, rejects
 from synthflow.stages.export.base import ExportConfig
 from synthflow.stages.export.columns import is_reserved
 from synthflow.stages.export.graph import ExportGraph
@@ -164,9 +165,43 @@ def test_same_bytes_whatever_the_partitions(world: Any, tables: Any, tmp_path: P
         out = tmp_path / str(run)
         out.mkdir()
         exported = configured(stage, validation=0.2, max_rows_per_shard=7)
-        rejects = exported.release(world.make_inputs(tables, parts, reverse=reverse), out, world.NoServices())
+        rejects = world.released(exported, world.make_inputs(tables, parts, reverse=reverse), out)
         made.append((bytes_of(out), rejects.to_pylist()))
     assert all(each == made[0] for each in made[1:])
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("stage", EXPORTS)
+def test_same_bytes_whatever_is_read_together(
+    world: Any, tables: Any, tmp_path: Path, stage: Any, ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a bundle reach their config in slices, and in no order."""
+    given = tables if ordered else {name: rows for name, rows in tables.items() if name != "order"}
+    ancestors = world.ANCESTORS if ordered else world.UNORDERED
+    made = []
+    for number, (kind, parts) in enumerate([("PartitionedInputs", 1), ("BundledInputs", 1), ("BundledInputs", 5)]):
+        monkeypatch.setattr(base, "SLICE_ROWS", 16_384 if number == 0 else 3)
+        inputs = getattr(world, kind)(ancestors, ("pairs",), given, parts)
+        out = tmp_path / str(number)
+        out.mkdir()
+        rejects = world.released(configured(stage, validation=0.2, max_rows_per_shard=7), inputs, out)
+        made.append((bytes_of(out), rejects.to_pylist()))
+    assert all(each == made[0] for each in made[1:])
+
+
+def test_rejects_are_told_as_they_come(
+    world: Any, tables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = world.BundledInputs(world.UNORDERED, ("pairs",), {k: v for k, v in tables.items() if k != "order"}, 24)
+    whole = world.released(configured(ExportSft), inputs, tmp_path)
+    monkeypatch.setattr(rejects, "AT_ONCE", 5)
+    (tmp_path / "again").mkdir()
+    told = list(configured(ExportSft).release(inputs, tmp_path / "again", world.NoServices()))
+    assert len(told) > 5 and all(part.num_rows >= 5 for part in told[:-1])
+    problems = [problem for part in told for problem in part.column("problem_id").to_pylist()]
+    assert problems == sorted(problems)
+    key = [(name, "ascending") for name in ("target_id", "stage_id", "reason")]
+    assert pa.concat_tables(told).sort_by(key).equals(whole)
 
 
 def test_a_config_without_rows_is_left_out_and_said_so(world: Any, tables: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from support import export_world
 from support.stages import stage_info
 from synthflow.contracts import MemoryInputs
 from synthflow.stages.curriculum.repeats import Repeats
@@ -20,7 +21,7 @@ EVERY = ("mixed", "all_correct", "all_wrong")
 class Services:
     """Counts nothing."""
 
-    stage_id = "a_stage"
+    stage_id, earlier, memory_mb = "a_stage", None, 128
 
     def count(self, **counts: float) -> None:
         pass
@@ -40,8 +41,8 @@ def released(inputs: Any, folder: Path, **fields: Any) -> tuple[list[dict[str, A
     folder.mkdir()
     stage = ExportRl("rl", ExportRl.Config(use=ExportRl.use, of=("repeats",), groups=EVERY, **fields))
     assert not list(stage.check(inputs.ancestors))
-    rejects = stage.release(inputs, folder, Services()).to_pylist()
-    return pq.read_table(folder / "rl").to_pylist(), rejects
+    rejects = export_world.released(stage, inputs, folder, Services())
+    return pq.read_table(folder / "rl").to_pylist(), rejects.to_pylist()
 
 
 def times(rate: float) -> int:

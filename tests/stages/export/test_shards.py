@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthflow.errors import InvariantBroken
-from synthflow.stages.export import ordering, shards
+from synthflow.stages.export import shards
 from synthflow.stages.export.columns import MESSAGES, STRING, ConfigSpec, ExportColumn
-from synthflow.stages.export.ordering import KEYS
+from synthflow.stages.export.ordering import KEYS, InOrder
 from synthflow.stages.export.shards import ShardLimits, Spool, row_bytes
 
 SPEC = ConfigSpec(
@@ -49,10 +49,11 @@ def table(rows: list[tuple[object, ...]], first: int = 0) -> pa.Table:
 
 
 def write(directory: Path, parts: list[pa.Table], limits: ShardLimits) -> shards.Written:
-    spool = Spool(SPEC, directory, directory / "scratch")
+    spool = Spool(SPEC, directory, directory / "scratch", limits)
     for part in parts:
         spool.add(part)
-    return spool.finish(limits)
+        spool.advance(None)
+    return spool.finish()
 
 
 @settings(max_examples=25, deadline=None)
@@ -82,26 +83,96 @@ def test_rows_come_back_sorted_in_shards_of_the_asked_size(
     assert [(first / f).read_bytes() for f in files] == [(second / f).read_bytes() for f in files]
 
 
-def test_buckets_give_the_same_bytes_as_one_sort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """2 MB of rows with a limit of 1 MB, so buckets of 128 kB, against one sort in memory."""
+@pytest.mark.parametrize("most", [100_000, 5_000])  # bytes that wait in memory, of 2 MB; files are dealt out again
+def test_rows_that_wait_in_files_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
     rng = np.random.default_rng(0)
     ranks = [None if r > 50 else int(r) for r in rng.integers(0, 60, 4_000)]
     rows: list[tuple[object, ...]] = [(str(i) * 100, ["é"], None, rank) for i, rank in enumerate(ranks)]
-    dealt: list[int] = []
-    deal = ordering._deal
-    monkeypatch.setattr(ordering, "_deal", lambda *a: dealt.append(len(made := deal(*a))) or made)  # type: ignore[func-returns-value]
-    monkeypatch.setattr(ordering, "_with_buckets", _roomy(ordering._with_buckets))
-    for name, memory in (("buckets", 1), ("memory", 1_000)):
+    order = rng.permutation(4_000)
+    parts = [table(rows).take(order[start : start + 40]) for start in range(0, 4_000, 40)]
+    for name, held in (("memory", shards.WAITING_BYTES), ("files", most)):
+        monkeypatch.setattr(shards, "WAITING_BYTES", held)
         (tmp_path / name).mkdir()
-        write(tmp_path / name, [table(rows[:1_500]), table(rows[1_500:], 1_500)], ShardLimits(700, 512, memory))
-    assert len(dealt) == 1 and dealt[0] > 4
-    for file in (tmp_path / "memory" / "things").iterdir():
-        assert file.read_bytes() == (tmp_path / "buckets" / "things" / file.name).read_bytes()
+        write(tmp_path / name, parts, ShardLimits(700, 512, 1_000))
+    files = sorted(p.name for p in (tmp_path / "memory" / "things").iterdir())
+    assert len(files) == 6 and files == sorted(p.name for p in (tmp_path / "files" / "things").iterdir())
+    for file in files:
+        assert (tmp_path / "memory" / "things" / file).read_bytes() == (tmp_path / "files/things" / file).read_bytes()
 
 
-def _roomy(with_buckets: Any) -> Any:
-    """DuckDB needs more than 1 MB for itself."""
-    return lambda spool, bucket_bytes, scratch, memory: with_buckets(spool, bucket_bytes, scratch, 256)
+def test_rows_go_out_when_nothing_can_come_before_them(tmp_path: Path) -> None:
+    rows = by_problem({"p3": 2, "p1": 1, "p2": 1})
+    order = InOrder(tmp_path / "waits", 10**6)
+    order.add(rows)
+    assert problems(order.advance("p2")) == ["p1"]
+    order.add(by_problem({"p5": 1, "p3": 1}))
+    order.add(by_problem({"p2": 1}))
+    assert problems(order.advance("p5")) == ["p2", "p2", "p3", "p3", "p3"]
+    order.add(by_problem({}))
+    assert problems(order.advance("p5")) == []
+    assert problems(order.finish()) == ["p5"]
+    assert not (tmp_path / "waits").exists()
+
+
+def test_a_row_that_comes_after_all_stops_the_release(tmp_path: Path) -> None:
+    order = InOrder(tmp_path / "waits", 10**6)
+    order.add(by_problem({"p1": 1, "p4": 1}))
+    assert problems(order.advance("p9")) == ["p1", "p4"]
+    order.add(by_problem({"p3": 1}))
+    with pytest.raises(InvariantBroken, match="rows of problem p3 came after those of p4 were written"):
+        problems(order.advance("p9"))
+
+
+def test_rows_that_wait_for_their_problem_in_files_come_back_in_order(tmp_path: Path) -> None:
+    order = InOrder(tmp_path / "waits", 500)
+    made = [f"p{number:03d}" for number in np.random.default_rng(1).permutation(200)]
+    out = []
+    for counts in ({"p000": 1, "p900": 1}, *({name: 2} for name in made)):
+        order.add(by_problem(counts))
+        out += problems(order.advance("p001"))
+    assert (tmp_path / "waits").exists()
+    out += problems(order.finish())
+    assert out == sorted([*made, *made, "p000", "p900"])
+    assert not (tmp_path / "waits").exists()
+
+
+def by_problem(counts: dict[str, int]) -> pa.Table:
+    names = [name for name, count in counts.items() for _ in range(count)]
+    ids = [str(number) for number in range(len(names))]
+    columns = [pa.nulls(len(names), pa.float64()), pa.array(names, STRING), pa.array(ids, STRING)]
+    return pa.table(columns, schema=pa.schema(KEYS))
+
+
+def problems(tables: Iterable[pa.Table]) -> list[str]:
+    return [name for rows in tables for name in rows.column("_problem").to_pylist()]
+
+
+def test_columns_that_turn_out_otherwise_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that seemed empty, one that seemed full: the bytes are those of a writer that knew."""
+    monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 8)
+    start = by_rows([(f"a{i}", None, None, 1.5) for i in range(50)])
+    more = by_rows([(f"b{i}", ["x"], None, 1.5) for i in range(50)], 50)
+    end = by_rows([("c", None, "now", None)], 100)
+    for name, parts in (("known", [pa.concat_tables([start, more, end])]), ("found", [start, more, end])):
+        spool = Spool(SPEC, tmp_path / name, tmp_path / name / "scratch", ShardLimits(40, 512, 256), ranked=False)
+        for part, before in zip(parts, ("p050", "p100", None)[-len(parts) :], strict=True):
+            spool.add(part)
+            spool.advance(before)
+        written = spool.finish()
+        assert [c.name for c in written.columns] == ["name", "chat", "note"]
+    for file in sorted((tmp_path / "known" / "things").iterdir()):
+        assert (tmp_path / "found" / "things" / file.name).read_bytes() == file.read_bytes()
+
+
+def by_rows(rows: list[tuple[object, ...]], first: int = 0) -> pa.Table:
+    """As `table`, a problem a row, unranked, the last value that of `all`."""
+    made = table([(*row[:3], None) for row in rows], first)
+    ids = pa.array([f"p{first + i:03d}" for i in range(len(rows))], STRING)
+    made = made.set_column(made.column_names.index("_problem"), KEYS[1], ids)
+    last = pa.array([row[3] for row in rows], pa.float32())
+    return made.set_column(made.column_names.index("all"), made.schema.field("all"), last)
 
 
 def test_row_groups_stay_below_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

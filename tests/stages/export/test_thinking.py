@@ -52,7 +52,7 @@ def release(world: Any, tables: Any, out: Path, stage: Any, **options: Any) -> C
     services = world.NoServices()
     services.renderer = lambda policy: ByCharacter()
     services.identity = lambda policy: PolicyIdentity(world.POLICY, "w", "t", "c")
-    return Counter(made.release(world.make_inputs(tables), out, services).column("reason").to_pylist())
+    return Counter(world.released(made, world.make_inputs(tables), out, services).column("reason").to_pylist())
 
 
 def answers(out: Path, config: str, column: str = "messages") -> list[str]:
