@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from synthflow.statistics.accumulate import group_sums
+from synthflow.statistics.accumulate import group_sums, runs
 from synthflow.statistics.diversity import SAMPLE, distinct_and_entropy, jaccard_kernels
 from synthflow.statistics.sketches import ngram_hashes
-from synthflow.statistics.texts import shapes, words
+from synthflow.statistics.texts import shapes, word_codes
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -24,12 +24,18 @@ Mask = NDArray[np.bool_]
 
 
 class Grams:
-    """The n-grams of some texts, as codes in the order of their hashes."""
+    """The n-grams of some texts, as codes in the order of their hashes; texts are given as `word_codes` does."""
 
-    def __init__(self, words: I64, lengths: I64, n: int) -> None:
-        self.text, hashes = ngram_hashes(words, lengths, n)
+    def __init__(self, vocabulary: I64, words: I64, lengths: I64, n: int) -> None:
+        if n == 1:  # one for each word that there is
+            self.text = np.repeat(np.arange(len(lengths)), lengths)
+            of_words = ngram_hashes(vocabulary, np.ones(len(vocabulary), np.int64), 1)[1]
+            self.hashes, codes = np.unique(of_words, return_inverse=True)
+            self.codes = codes[words]
+        else:
+            self.text, hashes = ngram_hashes(vocabulary[words], lengths, n)
+            self.hashes, self.codes = np.unique(hashes, return_inverse=True)
         self.seen = np.bincount(self.text, minlength=len(lengths)).astype(np.float64)
-        self.hashes, self.codes = np.unique(hashes, return_inverse=True)
 
     def distinct(self, owner: I64, mask: Mask) -> tuple[I64, I64]:
         """Owner and code of each gram that the texts of `mask` hold, once an owner; sorted by both.
@@ -61,6 +67,12 @@ class Chunk:
         self.ngram = ngram
 
     @cached_property
+    def answers(self) -> I64:
+        """Code of each rollout's answer, below 0 where it has none."""
+        codes = self.rollouts["answer"].rank("dense").cast(pl.Int64).fill_null(-1)
+        return codes.to_numpy()
+
+    @cached_property
     def shapes(self) -> I64:
         """Hash of each text's shape."""
         return shapes(self.rollouts["text"])
@@ -68,8 +80,8 @@ class Chunk:
     @cached_property
     def grams(self) -> Mapping[int, Grams]:
         """N-grams of all texts for n = 1, 2 and `ngram`."""
-        hashes, lengths = words(self.rollouts["text"])
-        return {n: Grams(hashes, lengths, n) for n in sorted({1, 2, self.ngram})}
+        found = word_codes(self.rollouts["text"])
+        return {n: Grams(*found, n) for n in sorted({1, 2, self.ngram})}
 
 
 class Population:
@@ -80,17 +92,14 @@ class Population:
         mask: which of the chunk it retains.
         group: code of each retained rollout's group, ascending.
         groups: these codes, each once.
+        starts, sizes: where each of `groups` begins among the retained rollouts, and how many it has.
     """
 
     def __init__(self, chunk: Chunk, mask: Mask) -> None:
         self.chunk = chunk
         self.mask = mask
         self.group = chunk.group[mask]
-        self.groups = np.unique(self.group)
-
-    def column(self, name: str) -> pl.Series:
-        """A column of the retained rollouts."""
-        return self.chunk.rollouts[name].filter(pl.Series(self.mask))
+        self.groups, self.starts, self.sizes = runs(self.group)
 
     def observed(self, metric: str) -> F64:
         """Values of a rollout metric, NaN where there is none."""
@@ -103,9 +112,8 @@ class Population:
     @cached_property
     def answers(self) -> tuple[I64, F64, F64]:
         """Groups with an answer, how many different ones they have, and the entropy of their shares."""
-        answer = self.column("answer")
-        codes = answer.drop_nulls().rank("dense").cast(pl.Int64).to_numpy()
-        return distinct_and_entropy(self.group[answer.is_not_null().to_numpy()], codes)
+        said = self.chunk.answers[self.mask]
+        return distinct_and_entropy(self.group[said >= 0], said[said >= 0])
 
     @cached_property
     def shapes(self) -> tuple[I64, I64]:
@@ -124,11 +132,10 @@ class Population:
     def kernels(self) -> tuple[F64, I64]:
         """Similarities of the first SAMPLE rollouts of each of `groups`, and how many these are."""
         chunk, rows = self.chunk, np.flatnonzero(self.mask)
-        _, starts, counts = np.unique(self.group, return_index=True, return_counts=True)
         slot = np.full(len(self.mask), SAMPLE)
-        slot[rows] = np.arange(len(rows)) - np.repeat(starts, counts)
+        slot[rows] = np.arange(len(rows)) - np.repeat(self.starts, self.sizes)
         place = np.zeros(len(self.mask), dtype=np.int64)
-        place[rows] = np.repeat(np.arange(len(counts)), counts)
+        place[rows] = np.repeat(np.arange(len(self.sizes)), self.sizes)
         text, code = chunk.grams[chunk.ngram].distinct(np.arange(len(self.mask)), slot < SAMPLE)
-        members = np.minimum(counts, SAMPLE)
+        members = np.minimum(self.sizes, SAMPLE)
         return jaccard_kernels(place[text], slot[text], code, members), members

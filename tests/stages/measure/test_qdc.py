@@ -21,7 +21,7 @@ def measure(inputs: MemoryInputs, services: FakeServices, **config: Any) -> pl.D
     stage = MeasureQdc("report", QdcConfig(use="measure.qdc", of=("pairs",), **{"verdicts": "verdicts", **config}))
     frame = pl.from_arrow(STATS.conform(stage.run(inputs, services)["stats"]))
     assert isinstance(frame, pl.DataFrame)
-    return frame
+    return frame.sort(*STATS.key)  # as a shard holds them
 
 
 def value(stats: pl.DataFrame, stage: str, metric: str, problem: str = "p_a") -> tuple[float, float] | None:
