@@ -94,9 +94,7 @@ def dropped(inputs: Inputs, kind: str = "rollout", name: str = "dropped") -> pl.
     )
 
 
-def judged_rollouts(
-    inputs: Inputs, stage: str | None = None, columns: Sequence[str] | None = None
-) -> pl.DataFrame:
+def judged_rollouts(inputs: Inputs, stage: str | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Whole rollouts with their verdict and `dropped` (reason of the first filter that drops them, or null).
 
     Rollouts without a verdict are left out: a verify stage covers all that it reads.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,6 +24,22 @@ class Column:
     type: pa.DataType
     comment: str
     nullable: bool = False
+
+    def array(self, rows: int, values: Any, table: str) -> Any:
+        """A column of so many rows from an Arrow array, a list of values, or one value for all.
+
+        Raises:
+            SchemaMismatch: if they are not of this type.
+        """
+        try:
+            if isinstance(values, pa.Array | pa.ChunkedArray):
+                return values
+            if isinstance(values, list):
+                return pa.array(values, self.type)
+            one: Any = pa.scalar(values, self.type)
+            return pa.repeat(one, rows)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
+            raise SchemaMismatch(f"{table}.{self.name}: expected {self.type}; {error}") from error
 
 
 @dataclass(frozen=True)
@@ -57,14 +74,23 @@ class TableSpec:
         unknown = {k for row in rows[:1] for k in row} - set(self.names)
         if unknown:
             raise SchemaMismatch(f"{self.name}: unknown column {sorted(unknown)[0]!r}; expected {list(self.names)}")
-        columns = []
-        for column in self.columns:
-            values = [row.get(column.name) for row in rows]
-            try:
-                columns.append(pa.array(values, column.type))
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
-                raise SchemaMismatch(f"{self.name}.{column.name}: expected {column.type}; {error}") from error
+        columns = [c.array(len(rows), [row.get(c.name) for row in rows], self.name) for c in self.columns]
         return self.conform(pa.table(columns, names=list(self.names)))
+
+    def from_columns(self, rows: int, columns: Mapping[str, object]) -> pa.Table:
+        """Build a checked table of so many rows; a missing nullable column is null in all of them.
+
+        Args:
+            columns: by name, an Arrow array, a list of values, or one value that all rows have.
+
+        Raises:
+            SchemaMismatch: naming the first offending field.
+        """
+        unknown = set(columns) - set(self.names)
+        if unknown:
+            raise SchemaMismatch(f"{self.name}: unknown column {sorted(unknown)[0]!r}; expected {list(self.names)}")
+        arrays = [column.array(rows, columns.get(column.name), self.name) for column in self.columns]
+        return self.conform(pa.table(arrays, names=list(self.names)))
 
     def conform(self, table: pa.Table) -> pa.Table:
         """Cast to the declared schema and check it.

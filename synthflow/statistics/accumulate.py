@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,12 +45,8 @@ class Accumulators:
 
 
 def as_table(parts: Sequence[Accumulators]) -> pa.Table:
-    """One table of all: group, metric (a dictionary), count, total, total_sq, minimum, maximum, histogram, sketch."""
+    """One table of all: group, metric, count, total, total_sq, minimum, maximum, histogram and sketch."""
     rows = np.array([len(part.group) for part in parts], np.int64)
-    metric = pa.DictionaryArray.from_arrays(
-        pa.array(np.repeat(np.arange(len(parts), dtype=np.int32), rows)),
-        pa.array([part.metric for part in parts], pa.string()),
-    )
     bins = [None if part.histogram is None else np.full(len(part.group), part.histogram.shape[1]) for part in parts]
     counts = [None if part.histogram is None else part.histogram.ravel() for part in parts]
     numbers = {
@@ -59,7 +56,7 @@ def as_table(parts: Sequence[Accumulators]) -> pa.Table:
     return pa.table(
         {
             "group": np.concatenate([np.empty(0, np.int64), *(part.group for part in parts)]),
-            "metric": metric,
+            "metric": for_all_rows([part.metric for part in parts], parts),
             **numbers,
             "histogram": _lists(rows, bins, counts),
             "sketch": _lists(rows, [part.sketched for part in parts], [part.sketch for part in parts]),
@@ -67,7 +64,13 @@ def as_table(parts: Sequence[Accumulators]) -> pa.Table:
     )
 
 
-def _lists(rows: Codes, lengths: Sequence[Codes | None], values: Sequence[Codes | None]) -> pa.ListArray:
+def for_all_rows(names: Sequence[str], parts: Sequence[Accumulators]) -> pa.Array[Any]:
+    """A name for each part, once a row."""
+    places = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part.group) for part in parts])
+    return pa.DictionaryArray.from_arrays(places, pa.array(names, pa.string()))
+
+
+def _lists(rows: Codes, lengths: Sequence[Codes | None], values: Sequence[Codes | None]) -> pa.Array[Any]:
     """A list a row, null in the parts that have none."""
     nothing = [np.zeros(n, np.int64) for n in rows]
     length = np.concatenate([[0], *(n if given is None else given for n, given in zip(nothing, lengths, strict=True))])

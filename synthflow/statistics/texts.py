@@ -7,6 +7,8 @@ regex engine never backtracks).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -48,5 +50,6 @@ def word_codes(texts: pl.Series) -> tuple[I64, I64, I64]:
 
 def _coded(texts: pl.Series) -> tuple[I64, I64]:
     """Hash of each distinct text, and every text as a place among these."""
-    coded = texts.cast(pl.String).to_arrow().dictionary_encode()
-    return text_hashes(coded.dictionary.to_pylist()), coded.indices.to_numpy().astype(np.int64)
+    coded: Any = texts.cast(pl.String).to_arrow().dictionary_encode()
+    texts_once: list[str] = coded.dictionary.to_pylist()
+    return text_hashes(texts_once), coded.indices.to_numpy().astype(np.int64)

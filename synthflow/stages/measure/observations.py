@@ -79,7 +79,7 @@ def observe(inputs: Inputs, verdict_stage: str | None) -> Observed:
     """
     ids = [_ids(inputs, stage) for stage in inputs.producers("rollouts")] or [_made_by(_nothing("rollouts", _IDS), "")]
     everything = pa.concat_tables(ids)
-    first = _frame(everything.filter(pc.equal(everything["condition"], "none")).drop_columns(_NOT_OF_FIRST))
+    first = _frame(everything.filter(pc.equal(everything["condition"], pa.scalar("none"))).drop_columns(_NOT_OF_FIRST))
     makers = first["made_by"].unique(maintain_order=True)
     content = [_frame(inputs.of_stage(stage, "rollouts", _CONTENT)) for stage in makers]
     main = verdict_stage if verdict_stage is not None else verify_stages(inputs.ancestors)[-1]

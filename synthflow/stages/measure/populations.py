@@ -9,6 +9,7 @@ depend on what a stage declares to write, never on the rows of a partition, so t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from synthflow.contracts import Inputs, StageInfo
 
 Mask = NDArray[np.bool_]
+Column = Any
+"""A chunked array of Arrow."""
+
 MAX_BRANCHES = 1000
 """Continuations of continuations that are followed back; more is a cycle, which no sampler writes."""
 
@@ -81,28 +85,31 @@ class Populations:
         if "pairs" in stage.writes:
             self.pairs[stage.name] = self._pair_rollouts(stage.name)
             return self._among(self.pairs[stage.name]["rollout_id"])
-        self.pairs[stage.name] = pa.concat_tables([_NO_PAIRS, *(self.pairs[p] for p in stage.parents if p in self.pairs)])
+        self.pairs[stage.name] = pa.concat_tables(
+            [_NO_PAIRS, *(self.pairs[p] for p in stage.parents if p in self.pairs)]
+        )
         for table in ("steps", "step_values"):
             if table in stage.writes:
                 return self._among(self.inputs.of_stage(stage.name, table, ["rollout_id"])["rollout_id"])
         if "rollouts" in stage.writes:
-            return _mask(pc.equal(self.first["made_by"], stage.name))
+            return _mask(_equal(self.first["made_by"], stage.name))
         return above & ~self._dropped(stage)
 
     def _dropped(self, stage: StageInfo) -> Mask:
         gone = np.zeros(self.first.num_rows, dtype=bool)
         if "scores" in stage.writes:
             scores = self.inputs.of_stage(stage.name, "scores", ["target_kind", "target_id", "kind", "value"])
-            of_filters = pc.and_(pc.equal(scores["kind"], "filter"), pc.equal(scores["target_kind"], "rollout"))
-            gone |= self._among(scores["target_id"].filter(pc.and_(of_filters, pc.equal(scores["value"], 0))))
+            of_filters: Column = pc.and_(_equal(scores["kind"], "filter"), _equal(scores["target_kind"], "rollout"))
+            dropped: Column = pc.and_(of_filters, _equal(scores["value"], 0.0))
+            gone |= self._among(scores["target_id"].filter(dropped))
         rejects = self.inputs.of_stage(stage.name, "rejects", ["target_kind", "target_id"])
         if not rejects.num_rows:
             return gone
-        by_kind = {kind: rejects["target_id"].filter(pc.equal(rejects["target_kind"], kind)) for kind in _REJECTED}
+        by_kind = {kind: rejects["target_id"].filter(_equal(rejects["target_kind"], kind)) for kind in _REJECTED}
         gone |= self._among(by_kind["rollout"]) | self._among(by_kind["problem"], "problem_id")
         return gone | self._only_in(stage.name, by_kind["pair"])
 
-    def _only_in(self, stage: str, rejected_pairs: pa.ChunkedArray) -> Mask:
+    def _only_in(self, stage: str, rejected_pairs: Column) -> Mask:
         """Rollouts that stand in rejected pairs and in no other."""
         pairs = self.pairs[stage]
         rejected = pc.is_in(pairs["pair_id"], value_set=rejected_pairs)
@@ -112,16 +119,22 @@ class Populations:
     def _pair_rollouts(self, stage: str) -> pa.Table:
         """pair_id and rollout_id of both sides of each pair; a continuation counts for the first rollout."""
         pairs = self.inputs.of_stage(stage, "pairs", ["pair_id", "chosen_rollout_id", "rejected_rollout_id"])
-        sides = pa.chunked_array([*pairs["chosen_rollout_id"].chunks, *pairs["rejected_rollout_id"].chunks], pa.string())
+        sides = pa.chunked_array(
+            [*pairs["chosen_rollout_id"].chunks, *pairs["rejected_rollout_id"].chunks], pa.string()
+        )
         origin = self.origin["origin"].take(pc.index_in(sides, value_set=self.origin["rollout_id"]))
         ids = pa.chunked_array([*pairs["pair_id"].chunks, *pairs["pair_id"].chunks], pa.string())
         return pa.table({"pair_id": ids, "rollout_id": pc.coalesce(origin, sides)})
 
-    def _among(self, ids: pa.ChunkedArray, column: str = "rollout_id") -> Mask:
+    def _among(self, ids: Column, column: str = "rollout_id") -> Mask:
         return _mask(pc.is_in(self.first[column], value_set=ids))
 
 
-def _mask(found: pa.ChunkedArray) -> Mask:
+def _equal(column: Column, value: str | float) -> Column:
+    return pc.equal(column, pa.scalar(value))
+
+
+def _mask(found: Column) -> Mask:
     mask: Mask = found.to_numpy()
     return mask
 

@@ -19,7 +19,7 @@ from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import STATS
 from synthflow.stages.measure.observations import Observed, observe
 from synthflow.stages.measure.populations import Mask, Populations
-from synthflow.statistics.accumulate import Accumulators, accumulate, as_table
+from synthflow.statistics.accumulate import Accumulators, accumulate, as_table, for_all_rows
 from synthflow.statistics.metrics import METRICS, metric_of
 from synthflow.statistics.metrics.metric import ElementMetric, GroupMetric
 from synthflow.statistics.metrics.population import Population
@@ -88,8 +88,7 @@ def _of_groups(population: Population, sketch_size: int) -> Iterable[Accumulator
 def _rows(parts: Sequence[Accumulators], groups: pa.Table) -> pa.Table:
     """Rows of `stats` without whose they are: `groups` has problem_id and slice_value by code."""
     table = as_table(parts)
-    axis = [metric_of(name).axis for name in table["metric"].combine_chunks().dictionary.to_pylist()]
-    axes = pa.DictionaryArray.from_arrays(table["metric"].combine_chunks().indices, axis)
+    axes = for_all_rows([metric_of(part.metric).axis for part in parts], parts)
     for name, column in zip(groups.column_names, groups.take(table["group"]).columns, strict=True):
         table = table.append_column(name, column)
     return table.drop_columns("group").append_column("axis", axes)

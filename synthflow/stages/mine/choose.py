@@ -153,7 +153,7 @@ def _in_order(candidates: Candidates, pair_id: Callable[[int], str]) -> I64:
         candidates.rule,
         candidates.problem,
     ]
-    order = np.lexsort(keys)
+    order: I64 = np.lexsort(keys)
     alike = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
     tied = order[np.append(alike, False) | np.append(False, alike)]
     if len(tied):
@@ -166,7 +166,8 @@ def _in_order(candidates: Candidates, pair_id: Callable[[int], str]) -> I64:
 def _rounded(values: F64) -> F64:
     """To six decimals as Python rounds, which is to the nearest of the decimal number."""
     distinct, place = np.unique(values, return_inverse=True)
-    return np.array([round(value, 6) for value in distinct.tolist()])[place]
+    rounded: F64 = np.array([round(value, 6) for value in distinct.tolist()])[place]
+    return rounded
 
 
 class _Codes:

@@ -45,10 +45,12 @@ def ranks(how: Negatives, usable: pl.DataFrame, chosen: I64, rejected: I64) -> F
         chosen, rejected: the rows of each pair, of one group.
     """
     if how == "hardest":
-        return -usable["number"].to_numpy()[rejected]
+        number: F64 = usable["number"].to_numpy()
+        return -number[rejected]
     if how == "nearest_length":
         size = _sizes(usable, chosen, rejected)
-        return np.abs(size[chosen] - size[rejected]).astype(np.float64)
+        apart: F64 = np.abs(size[chosen] - size[rejected]).astype(np.float64)
+        return apart
     if how == "nearest_text":
         return _distances(usable["completion"], chosen, rejected)
     return np.zeros(len(chosen))
@@ -64,7 +66,7 @@ def _sizes(usable: pl.DataFrame, chosen: I64, rejected: I64) -> I64:
 
 
 def _distances(texts: pl.Series, chosen: I64, rejected: I64) -> F64:
-    """1 - Jaccard similarity of both texts' sets of characters in threes: a loop over pairs, since sets are compared."""
+    """1 - Jaccard similarity of both texts' sets of three characters: a loop over pairs, which compares sets."""
     grams = {row: _grams(texts[row]) for row in np.unique(np.append(chosen, rejected)).tolist()}
     pairs = zip(chosen.tolist(), rejected.tolist(), strict=True)
     return np.array([1 - _jaccard(grams[one], grams[other]) for one, other in pairs], np.float64)

@@ -238,7 +238,9 @@ class MinePairs(Stage):
             reasons[problem] = "no_pair_within_limits" if comparable else "no_two_steps_after_one_prefix"
         prompt = pl.coalesce("train_prompt", "prompt").alias("prompt")
         asked = judged.select(pl.col("rollout_id").alias("rejected_rollout_id"), prompt, "round")
-        pairs = pl.DataFrame(rows, schema=_ROW, orient="row").join(asked, on="rejected_rollout_id", how="left", maintain_order="left")
+        pairs = pl.DataFrame(rows, schema=_ROW, orient="row").join(
+            asked, on="rejected_rollout_id", how="left", maintain_order="left"
+        )
         empty_handed = {"problem_id": list(reasons), "reason": list(reasons.values())}
         return pairs, pl.DataFrame(empty_handed, schema={"problem_id": pl.String, "reason": pl.String})
 

@@ -58,7 +58,11 @@ def response_agreement(pairs: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     """pair_id, scorer_agreement of pairs of responses."""
     told = []
     for stage in verify_stages(inputs.ancestors):
-        said = verdicts(inputs, stage, ["verdict"]).filter(pl.col("verdict") != "unknown").unique("rollout_id", keep="first")
+        said = (
+            verdicts(inputs, stage, ["verdict"])
+            .filter(pl.col("verdict") != "unknown")
+            .unique("rollout_id", keep="first")
+        )
         told.append(
             _ordered(pairs, said.select("rollout_id", (pl.col("verdict") == "correct").cast(pl.Float64)), "rollout_id")
         )

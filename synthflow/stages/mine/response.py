@@ -85,7 +85,8 @@ class Crossed:
         in_tokens = np.minimum(tokens[self.chosen], tokens[self.rejected]) > 0
         one = np.where(in_tokens, tokens[self.chosen], characters[self.chosen])
         other = np.where(in_tokens, tokens[self.rejected], characters[self.rejected])
-        return np.maximum(one, other) / np.maximum(np.minimum(one, other), 1)
+        ratio: F64 = np.maximum(one, other) / np.maximum(np.minimum(one, other), 1)
+        return ratio
 
     @property
     def problems(self) -> pl.Series:
