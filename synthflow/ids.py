@@ -14,7 +14,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from json.encoder import encode_basestring
 from typing import Any
 
 NO_PREFIX = "x_none"
@@ -97,7 +96,7 @@ def step_id(rollout: str, segmenter: str, index: int) -> str:
 def pair_id(level: str, prefix: str, chosen: str, rejected: str, rule: str) -> str:
     """H(level, prefix, chosen, rejected, rule); chosen and rejected are rollout or step ids."""
     parts = (level, prefix, chosen, rejected, rule)
-    return f"d_{digest('[' + ','.join(map(encode_basestring, parts)) + ']')}"  # `canonical` in half the time
+    return f"d_{digest('[' + ','.join(map(json.encoder.encode_basestring, parts)) + ']')}"  # `canonical` in half the time
 
 
 def artifact_id(kind: str, text: str, problem: str, source: str) -> str:
