@@ -33,8 +33,7 @@ def group_counts(rollouts: pl.DataFrame, min_judged: int = MIN_JUDGED) -> pl.Dat
     """
     correct, wrong = pl.col("n_correct"), pl.col("n_wrong")
     return (
-        rollouts.lazy()
-        .group_by(GROUP)
+        rollouts.group_by(GROUP)
         .agg(
             pl.len().alias("n"),
             (pl.col("verdict") == "correct").sum().alias("n_correct"),
@@ -54,7 +53,6 @@ def group_counts(rollouts: pl.DataFrame, min_judged: int = MIN_JUDGED) -> pl.Dat
             .alias("group_state"),
         )
         .sort(GROUP)
-        .collect()
     )
 
 

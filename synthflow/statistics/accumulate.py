@@ -89,8 +89,13 @@ def group_sums(groups: Codes, values: F64, n_groups: int) -> F64:
 
 def runs(groups: Codes) -> tuple[Codes, Codes, Codes]:
     """Each of ascending codes once, where its rows begin, and how many these are."""
-    starts = np.flatnonzero(np.diff(groups, prepend=-1))
-    return groups[starts], starts, np.diff(np.append(starts, len(groups)))
+    if not len(groups):
+        return groups, groups, groups
+    codes = np.arange(groups[0], groups[-1] + 1)
+    ends = np.searchsorted(groups, codes, side="right")
+    counts = np.diff(ends, prepend=0)
+    some = counts > 0
+    return codes[some], (ends - counts)[some], counts[some]
 
 
 def accumulate(metric: str, groups: Codes, values: F64, edges: Sequence[float] | None = None) -> Accumulators:
@@ -134,13 +139,12 @@ def sketched(metric: str, groups: Codes, hashes: Codes, seen: F64, size: int) ->
         size: hashes kept.
     """
     present, starts, counts = runs(groups)
-    rank = np.arange(len(groups)) - np.repeat(starts, counts)
     # One more than is kept: the first hash that is left out is the bound, the last entry of a sketch.
     lengths = np.minimum(counts, size) + 1
-    flat = np.full(int(lengths.sum()), HASH_SPACE, dtype=np.int64)
-    kept = rank <= size
-    ends = np.cumsum(lengths)
-    flat[np.repeat(ends - lengths, np.minimum(counts, size + 1)) + rank[kept]] = hashes[kept]
+    place = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    there = place < np.repeat(counts, lengths)
+    flat = np.full(len(place), HASH_SPACE, dtype=np.int64)
+    flat[there] = hashes[(np.repeat(starts, lengths) + place)[there]]
     counted, ones = seen[present], np.ones(len(present))
     return Accumulators(metric, present, counted, counted, counted, ones, ones, sketch=flat, sketched=lengths)
 

@@ -13,13 +13,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from synthflow.statistics.sketches import text_hashes
+from synthflow.statistics.sketches import text_hashes, word_hashes
 
 MAX_CHARS = 100_000
 """Characters of a completion that are measured; an endless completion tells no more after these."""
 
 WORD = r"\w+|[^\w\s]"
-_DIGITS, _BLANKS = r"\d+", r"\s+"
+_DIGITS = r"\d+"
+_BLANKS = r"[^\S ]\s*| \s+"  # runs of blanks that are more than a single space, which stays: most are one
 
 I64 = NDArray[np.int64]
 
@@ -28,8 +29,8 @@ def shapes(texts: pl.Series) -> I64:
     """Hash of each text's shape: runs of digits become one sign, runs of blanks one space."""
     table = pl.DataFrame({"text": texts})
     shape = pl.col("text").str.replace_all(_DIGITS, "0").str.replace_all(_BLANKS, " ").str.strip_chars()
-    hashes, codes = _coded(table.select(shape).to_series())
-    return hashes[codes]
+    different, codes = _coded(table.select(shape).to_series())
+    return text_hashes(different)[codes]
 
 
 def words(texts: pl.Series) -> tuple[I64, I64]:
@@ -45,11 +46,11 @@ def word_codes(texts: pl.Series) -> tuple[I64, I64, I64]:
     """Hash of each different word, the words of all texts as places among these, and the words of each text."""
     found = texts.str.extract_all(WORD)
     lengths = found.list.len().to_numpy().astype(np.int64)
-    return *_coded(found.explode(empty_as_null=False)), lengths
+    different, codes = _coded(found.explode(empty_as_null=False))
+    return word_hashes(different), codes, lengths
 
 
-def _coded(texts: pl.Series) -> tuple[I64, I64]:
-    """Hash of each distinct text, and every text as a place among these."""
+def _coded(texts: pl.Series) -> tuple[list[str], I64]:
+    """The different texts, and every text as a place among these."""
     coded: Any = texts.cast(pl.String).to_arrow().dictionary_encode()
-    texts_once: list[str] = coded.dictionary.to_pylist()
-    return text_hashes(texts_once), coded.indices.to_numpy().astype(np.int64)
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)

@@ -60,12 +60,12 @@ class PassRate(Stage):
         return Estimate(upstream.problems, upstream.rollouts, rows={"problem_stats": upstream.problems})
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
-        rollouts = first_rollouts(inputs, ["rollout_id", *GROUP, "finish_reason"]).lazy().unique("rollout_id")
-        judged = verdicts(inputs, self.config.verdicts, ["verdict"]).lazy()
-        counts = group_counts(rollouts.join(judged, on="rollout_id", how="left").collect(), self.config.min_judged)
+        rollouts = first_rollouts(inputs, ["rollout_id", *GROUP, "finish_reason"]).unique("rollout_id")
+        judged = verdicts(inputs, self.config.verdicts, ["verdict"])
+        counts = group_counts(rollouts.join(judged, on="rollout_id", how="left"), self.config.min_judged)
         stats = self._rates(counts, services.stage_id)
-        problems = inputs.frame("problems", ["problem_id"], nearest=True).lazy().unique()
-        missing = problems.join(stats.lazy(), on="problem_id", how="anti").sort("problem_id").collect()["problem_id"]
+        problems = inputs.frame("problems", ["problem_id"], nearest=True)["problem_id"].unique()
+        missing = problems.filter(~problems.is_in(stats["problem_id"].implode())).sort()
         services.count(
             rows=stats.height,
             correct=int(stats["n_correct"].sum()),

@@ -24,30 +24,49 @@ Mask = NDArray[np.bool_]
 
 
 class Grams:
-    """The n-grams of some texts, as codes in the order of their hashes; texts are given as `word_codes` does."""
+    """The n-grams of some texts, sorted by group and hash; texts are given as `word_codes` does.
 
-    def __init__(self, vocabulary: I64, words: I64, lengths: I64, n: int) -> None:
-        if n == 1:  # one for each word that there is
-            self.text = np.repeat(np.arange(len(lengths)), lengths)
-            of_words = ngram_hashes(vocabulary, np.ones(len(vocabulary), np.int64), 1)[1]
-            self.hashes, codes = np.unique(of_words, return_inverse=True)
-            self.codes = codes[words]
-        else:
-            self.text, hashes = ngram_hashes(vocabulary[words], lengths, n)
-            self.hashes, self.codes = np.unique(hashes, return_inverse=True)
-        self.seen = np.bincount(self.text, minlength=len(lengths)).astype(np.float64)
+    Attributes:
+        text, group, hashes: of each gram, repetitions included.
+        seen: grams of each text.
+    """
 
-    def distinct(self, owner: I64, mask: Mask) -> tuple[I64, I64]:
-        """Owner and code of each gram that the texts of `mask` hold, once an owner; sorted by both.
+    def __init__(self, vocabulary: I64, words: I64, lengths: I64, n: int, group: I64) -> None:
+        text, hashes = ngram_hashes(vocabulary[words], lengths, n)
+        self.seen = np.bincount(text, minlength=len(lengths)).astype(np.float64)
+        codes, starts, counts = runs(group[text])
+        # Group by group: many times faster than to sort them all, and texts of a group stand together.
+        orders = [at + np.argsort(hashes[at : at + some]) for at, some in zip(starts, counts, strict=True)]
+        order = np.concatenate([np.empty(0, np.int64), *orders])
+        self.text, self.hashes, self.group = text[order], hashes[order], np.repeat(codes, counts)
+
+    def distinct(self, mask: Mask) -> tuple[I64, I64]:
+        """Group and hash of each gram that the texts of `mask` hold, once a group; sorted by both."""
+        kept = slice(None) if mask.all() else mask[self.text]
+        group, hashes = self.group[kept], self.hashes[kept]
+        once = _changes(group, hashes)
+        return group[once], hashes[once]
+
+    def holders(self, place: I64) -> tuple[I64, I64]:
+        """Group of each gram, and the set of the texts that hold it, text i of the set as bit `place[i]`.
 
         Args:
-            owner: whom each text belongs to, such as its group.
+            place: of each text; below 0 it is left out.
         """
-        kept = mask[self.text]
-        base = max(1, len(self.hashes))
-        keys = np.sort(owner[self.text[kept]] * base + self.codes[kept])
-        keys = keys[np.diff(keys, prepend=-1) != 0]
-        return keys // base, keys % base
+        kept = place[self.text] >= 0
+        group, hashes, text = self.group[kept], self.hashes[kept], self.text[kept]
+        starts = np.flatnonzero(_changes(group, hashes))
+        if not len(starts):
+            return group, group
+        sets: I64 = np.bitwise_or.reduceat(np.left_shift(1, place[text]), starts)
+        return group[starts], sets
+
+
+def _changes(group: I64, hashes: I64) -> Mask:
+    """Where a row differs from the one before it."""
+    changed = np.ones(len(group), dtype=bool)
+    changed[1:] = (hashes[1:] != hashes[:-1]) | (group[1:] != group[:-1])
+    return changed
 
 
 class Chunk:
@@ -81,7 +100,7 @@ class Chunk:
     def grams(self) -> Mapping[int, Grams]:
         """N-grams of all texts for n = 1, 2 and `ngram`."""
         found = word_codes(self.rollouts["text"])
-        return {n: Grams(*found, n) for n in sorted({1, 2, self.ngram})}
+        return {n: Grams(*found, n, self.group) for n in sorted({1, 2, self.ngram})}
 
 
 class Population:
@@ -125,17 +144,15 @@ class Population:
 
     @cached_property
     def grams(self) -> Mapping[int, tuple[I64, I64]]:
-        """Group and code of each different n-gram, sorted by both, by n."""
-        return {n: grams.distinct(self.chunk.group, self.mask) for n, grams in self.chunk.grams.items()}
+        """Group and hash of each different n-gram, sorted by both, by n."""
+        return {n: grams.distinct(self.mask) for n, grams in self.chunk.grams.items()}
 
     @cached_property
     def kernels(self) -> tuple[F64, I64]:
         """Similarities of the first SAMPLE rollouts of each of `groups`, and how many these are."""
-        chunk, rows = self.chunk, np.flatnonzero(self.mask)
-        slot = np.full(len(self.mask), SAMPLE)
-        slot[rows] = np.arange(len(rows)) - np.repeat(self.starts, self.sizes)
-        place = np.zeros(len(self.mask), dtype=np.int64)
-        place[rows] = np.repeat(np.arange(len(self.sizes)), self.sizes)
-        text, code = chunk.grams[chunk.ngram].distinct(np.arange(len(self.mask)), slot < SAMPLE)
+        place = np.full(len(self.mask), -1)
+        among = np.arange(len(self.group)) - np.repeat(self.starts, self.sizes)
+        place[self.mask] = np.where(among < SAMPLE, among, -1)
+        group, sets = self.chunk.grams[self.chunk.ngram].holders(place)
         members = np.minimum(self.sizes, SAMPLE)
-        return jaccard_kernels(place[text], slot[text], code, members), members
+        return jaccard_kernels(np.searchsorted(self.groups, group), sets, members), members
