@@ -7,7 +7,7 @@ judgements. The time is told of the first one only, since the others took none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +15,11 @@ from synthflow.contracts import Judgement, Question, Verifier
 from synthflow.errors import InvariantBroken
 
 _content = attrgetter(*(field.name for field in fields(Question) if field.name != "target_id"))
+
+
+def _without_time(judgement: Judgement) -> Judgement:
+    said = (judgement.verdict, judgement.value, judgement.reason, judgement.detail)
+    return Judgement(*said, 0.0, judgement.parts, judgement.extracted, judgement.rule)
 
 
 def judge_unique(verifier: Verifier, questions: Sequence[Question]) -> list[Judgement]:
@@ -37,6 +42,6 @@ def judge_unique(verifier: Verifier, questions: Sequence[Question]) -> list[Judg
     told: set[int] = set()
     results = []
     for at in places:
-        results.append(judged[at] if at not in told else replace(judged[at], elapsed_s=0.0))
+        results.append(judged[at] if at not in told else _without_time(judged[at]))
         told.add(at)
     return results

@@ -98,7 +98,7 @@ class Crossed:
         ratio = self.length_ratio
         within = np.flatnonzero(ratio <= (np.inf if max_length_ratio is None else max_length_ratio))
         chosen, rejected = self.chosen[within], self.rejected[within]
-        names = self.usable["rollout_id"]
+        names = self.usable["rollout_id"].to_list()
         texts = self.usable["completion_hash"].rank("dense").to_numpy().astype(np.int64)
         candidates = Candidates(
             self.usable["problem_id"].rle_id().to_numpy().astype(np.int64)[chosen],
@@ -112,7 +112,7 @@ class Crossed:
         )
 
         def pair_id(row: int) -> str:
-            return ids.pair_id("response", ids.NO_PREFIX, names[int(chosen[row])], names[int(rejected[row])], rule)
+            return ids.pair_id("response", ids.NO_PREFIX, names[chosen[row]], names[rejected[row]], rule)
 
         picked = chosen_rows(candidates, most, pair_id)
         better, worse = self.usable[chosen[picked]], self.usable[rejected[picked]]
