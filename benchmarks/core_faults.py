@@ -304,7 +304,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "pairs", "pairs_across_groups", "synthflow/stages/mine/response.py",
-        "tuple(row[c] for c in GROUP)", "tuple(row[c] for c in GROUP[:1])",
+        "pl.struct(GROUP).rle_id()", "pl.struct(GROUP[:1]).rle_id()",
         (PAIRS,),
     ),
     Fault(

@@ -112,7 +112,9 @@ def step_id(rollout: str, segmenter: str, index: int) -> str:
 
 def pair_id(level: str, prefix: str, chosen: str, rejected: str, rule: str) -> str:
     """H(level, prefix, chosen, rejected, rule); chosen and rejected are rollout or step ids."""
-    return content_id("d", level, prefix, chosen, rejected, rule)
+    # What `canonical` says of five strings, in half the time.
+    parts = map(json.encoder.encode_basestring, (level, prefix, chosen, rejected, rule))
+    return f"d_{digest('[' + ','.join(parts) + ']')}"
 
 
 def artifact_id(kind: str, text: str, problem: str, source: str) -> str:

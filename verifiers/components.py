@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from synthflow.contracts import Judgement, Part, Question, Verifier
 from synthflow.errors import InvariantBroken, UserError, suggest
-from synthflow.ids import canonical, content_id
+from synthflow.ids import canonical
 from synthflow.registry import load, names
 from synthflow.verifiers.opening import open_verifier
 from synthflow.verifiers.workers.sharing import SharedVerifier, acquire, release
@@ -140,7 +140,7 @@ class Asked:
     def open(cls, component: Mapping[str, Any]) -> Asked:
         use = component["use"]
         lent = acquire(use, {key: value for key, value in component.items() if key != "use"})
-        return cls(use, lent, lent.verifier.full_version(), content_id("c", use, lent.verifier.identity()))
+        return cls(use, lent, lent.full_version, lent.config_hash)
 
     def ask(self, questions: Sequence[Question]) -> list[Judgement]:
         """Judgements in order, each with its own `Part` in front of those that stand behind it.

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -125,13 +126,13 @@ class MathVerifier(PooledVerifier):
             return Judgement.unknown("gold_unparsable", "the problem has no gold answer")
         if not question.completion.strip():
             return Judgement.unknown("empty")
-        gold = gold_answer(question.answer)
+        gold, canonical_gold = _gold(question.answer)
         found = self._found(question.completion, gold)
         if not found.text:
             return Judgement.unknown("parse_failure", found.note)
         if len(found.text) >= _REFUSED_BEFORE_READING:
             return Judgement.unknown("too_large", shown(found.text))
-        return found, (canonical(gold[:_REFUSED_BEFORE_READING]), canonical(found.text))
+        return found, (canonical_gold, canonical(found.text))
 
     def _ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
         outcomes = self.map([list(pair) for pair in pairs])
@@ -149,6 +150,13 @@ class MathVerifier(PooledVerifier):
         self._memo[pair] = judgement
         if len(self._memo) > _MEMO:
             self._memo.popitem(last=False)
+
+
+@lru_cache(64)
+def _gold(answer: str) -> tuple[str, str]:
+    """A gold answer as it stands and in canonical form: those of one problem come together."""
+    gold = gold_answer(answer)
+    return gold, canonical(gold[:_REFUSED_BEFORE_READING])
 
 
 def as_found(judgement: Judgement, found: Extracted) -> Judgement:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synthflow.contracts import Coverage, Inputs
 from synthflow.errors import InvariantBroken
@@ -43,19 +44,12 @@ def check_coverage(stage: str, covers: Coverage, inputs: Inputs, outputs: Mappin
     Raises:
         InvariantBroken: naming the stage, how many inputs are unaccounted for, and one of them.
     """
-    import polars as pl
-
-    key = covers.input_key
-    owed = _frame(inputs.table(covers.input_table, [key], nearest=True)).get_column(key).unique()
-    found = [
-        _frame(outputs[table].select([column])).get_column(column)
-        for table, column in {**covers.outputs, "rejects": "target_id"}.items()
-        if table in outputs
-    ]
-    accounted = pl.concat(found) if found else pl.Series([], dtype=pl.String)
-    lost = owed.filter(~owed.is_in(accounted.unique().to_list()))
-    if lost.len():
+    owed: Any = pc.unique(inputs.table(covers.input_table, [covers.input_key], nearest=True)[covers.input_key])
+    columns = [outputs[table][c] for table, c in {**covers.outputs, "rejects": "target_id"}.items() if table in outputs]
+    accounted = [chunk for column in columns for chunk in column.cast(owed.type).chunks]
+    lost = owed.filter(pc.invert(pc.is_in(owed, value_set=pa.chunked_array(accounted, owed.type))))
+    if len(lost):
         raise InvariantBroken(
-            f"stage {stage!r} lost {lost.len()} of {owed.len()} {covers.input_table} (such as {lost[0]}): "
+            f"stage {stage!r} lost {len(lost)} of {len(owed)} {covers.input_table} (such as {lost[0]}): "
             f"each needs a row in {', '.join(covers.outputs)} or in rejects"
         )

@@ -125,10 +125,9 @@ class WorkerServices:
             if key not in _shared.verifiers:
                 _shared.verifiers[key] = acquire(verifier, config)
             lent = _shared.verifiers[key]
-        opened = lent.verifier
         with lent.turn:
-            judgements = judged(opened, questions)
-        return judgements, opened.full_version(), content_id("c", verifier, opened.identity())
+            judgements = judged(lent.verifier, questions)
+        return judgements, lent.full_version, lent.config_hash
 
     def count(self, **counts: float) -> None:
         if not self.counts_rows:

@@ -6,7 +6,7 @@ verifier judges both alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from synthflow.contracts import Inputs, Judgement, Question
@@ -25,16 +25,22 @@ def problems_by_id(inputs: Inputs) -> dict[str, dict[str, Any]]:
 
 def question(target_id: str, completion: str, problem: Mapping[str, Any]) -> Question:
     """A completion beside its problem, one of `problems_by_id`."""
-    return Question(
-        target_id,
-        problem["problem_id"],
-        completion,
-        problem["answer"],
-        problem["metadata"] or "{}",
-        tuple((message["role"], message["content"]) for message in problem["prompt"] or ()),
-        problem["domain"],
-        problem["source"],
-    )
+    return questions([(target_id, completion, problem)])[0]
+
+
+def questions(asked: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[Question]:
+    """Completions (id, text) beside their problems; what those of one problem share is read once."""
+    known: dict[str, tuple[Any, ...]] = {}
+    made = []
+    for target_id, completion, problem in asked:
+        name = problem["problem_id"]
+        shared = known.get(name)
+        if shared is None:
+            prompt = tuple((message["role"], message["content"]) for message in problem["prompt"] or ())
+            rest = (problem["answer"], problem["metadata"] or "{}", prompt, problem["domain"], problem["source"])
+            shared = known[name] = rest
+        made.append(Question(target_id, name, completion, *shared))
+    return made
 
 
 def part_rows(problem_id: str, target_id: str, judgement: Judgement, stage_id: str) -> list[dict[str, Any]]:
@@ -61,4 +67,6 @@ def part_rows(problem_id: str, target_id: str, judgement: Judgement, stage_id: s
 
 def note(text: str | None) -> str | None:
     """Text that Arrow can hold: bounded, and without the lone surrogates that model text may bring."""
-    return None if text is None else text[:MAX_NOTE_CHARS].encode("utf-8", "replace").decode()
+    if text is None or (len(text) <= MAX_NOTE_CHARS and text.isascii()):
+        return text
+    return text[:MAX_NOTE_CHARS].encode("utf-8", "replace").decode()

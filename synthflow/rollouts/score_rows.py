@@ -5,14 +5,16 @@ Invariant: whoever judges rollouts writes its verdicts in these rows, so that a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pyarrow as pa
 
 from synthflow.contracts import Inputs, Judgement, Services
+from synthflow.contracts.verifier import Verdict
 from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.questions import note, part_rows
 from synthflow.rollouts.telemetry import elapsed_table
@@ -35,18 +37,30 @@ def read(inputs: Inputs, columns: Sequence[str] | None = COLUMNS) -> pl.DataFram
     return inputs.frame("rollouts", columns, nearest=True).sort(*GROUP, "rollout_id")
 
 
-def verdict_rows(
-    problem_id: str, rollout_id: str, judgement: Judgement, scorer: Scorer, stage_id: str
-) -> list[dict[str, Any]]:
-    """The verdict on one rollout, and a row for each part that stands behind it."""
-    row = _row({"problem_id": problem_id, "rollout_id": rollout_id}, scorer, stage_id) | {
-        "kind": "verdict",
-        "verdict": judgement.verdict,
-        "value": judgement.value,
-        "reason": note(judgement.reason),
-        "detail": note(judgement.detail),
-    }
-    return [row, *part_rows(problem_id, rollout_id, judgement, stage_id)]
+def verdict_table(
+    problem_ids: list[str], rollout_ids: list[str], judgements: Sequence[Judgement], scorer: Scorer, stage_id: str
+) -> pa.Table:
+    """The verdict on each rollout, and a row for each part that stands behind one."""
+    verdicts = SCORES.from_columns(
+        len(judgements),
+        {
+            "problem_id": problem_ids,
+            "target_kind": "rollout",
+            "target_id": rollout_ids,
+            "kind": "verdict",
+            "scorer": scorer.name,
+            "scorer_version": scorer.version,
+            "config_hash": scorer.config_hash,
+            "verdict": [judgement.verdict for judgement in judgements],
+            "value": [judgement.value for judgement in judgements],
+            "reason": [note(judgement.reason) for judgement in judgements],
+            "detail": [note(judgement.detail) for judgement in judgements],
+            "stage_id": stage_id,
+        },
+    )
+    told = zip(problem_ids, rollout_ids, judgements, strict=True)
+    parts = [row for p, r, judgement in told if judgement.parts for row in part_rows(p, r, judgement, stage_id)]
+    return pa.concat_tables([verdicts, SCORES.from_rows(parts)]) if parts else verdicts
 
 
 def measure_row(
@@ -85,7 +99,8 @@ def _row(row: Mapping[str, Any], scorer: Scorer, stage_id: str) -> dict[str, Any
 
 def verdict_counts(judgements: Sequence[Judgement]) -> dict[str, int]:
     """How many of each verdict, as progress counters."""
-    return {verdict: sum(j.verdict == verdict for j in judgements) for verdict in ("correct", "wrong", "unknown")}
+    counts = Counter(judgement.verdict for judgement in judgements)
+    return {verdict: counts[verdict] for verdict in get_args(Verdict)}
 
 
 def finish(
@@ -96,8 +111,13 @@ def finish(
     services: Services,
 ) -> dict[str, pa.Table]:
     """Scores and telemetry of a stage from the judgement of each rollout, and its progress counters."""
-    judged = [(row["problem_id"], row["rollout_id"], judgements[row["rollout_id"]]) for row in rows]
-    services.count(rows=len(rows), **verdict_counts([judgement for _, _, judgement in judged]))
-    scores = [row for p, r, judgement in judged for row in verdict_rows(p, r, judgement, scorer, services.stage_id)]
-    times = ((problem, rollout, judgement.elapsed_s) for problem, rollout, judgement in judged if judgement.elapsed_s)
-    return {"scores": SCORES.from_rows([*scores, *measures]), "telemetry": elapsed_table(times, services)}
+    problems, rollouts = [row["problem_id"] for row in rows], [row["rollout_id"] for row in rows]
+    said = [judgements[rollout] for rollout in rollouts]
+    services.count(rows=len(rows), **verdict_counts(said))
+    scores = verdict_table(problems, rollouts, said, scorer, services.stage_id)
+    judged = zip(problems, rollouts, said, strict=True)
+    times = [(problem, rollout, judgement.elapsed_s) for problem, rollout, judgement in judged if judgement.elapsed_s]
+    return {
+        "scores": pa.concat_tables([scores, SCORES.from_rows(measures)]),
+        "telemetry": elapsed_table(times, services),
+    }

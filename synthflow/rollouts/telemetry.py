@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -15,13 +15,21 @@ NOTE = "note: "
 """How the metric begins that counts rollouts of which something was not as asked; the rest says what."""
 
 
-def elapsed_table(times: Iterable[tuple[str, str, float]], services: Services) -> pa.Table:
+def elapsed_table(times: Sequence[tuple[str, str, float]], services: Services) -> pa.Table:
     """Seconds that each judgement took, as (problem_id, id of what was judged, seconds)."""
-    rows = [
-        elapsed_row(problem, "score", target, seconds, worker_name(), services.attempt, services.stage_id)
-        for problem, target, seconds in times
-    ]
-    return TELEMETRY.from_rows(rows)
+    return TELEMETRY.from_columns(
+        len(times),
+        {
+            "problem_id": [problem for problem, _, _ in times],
+            "target_kind": "score",
+            "target_id": [target for _, target, _ in times],
+            "metric": "elapsed_s",
+            "value": [seconds for _, _, seconds in times],
+            "worker": worker_name(),
+            "attempt": services.attempt,
+            "stage_id": services.stage_id,
+        },
+    )
 
 
 def elapsed_row(

@@ -20,8 +20,8 @@ from synthflow.contracts.stage_info import verifier_of
 from synthflow.errors import InvariantBroken, UserError, suggest
 from synthflow.rollouts.eligibility import verdict_from_finish_reason
 from synthflow.rollouts.plugin_options import option_mistakes
-from synthflow.rollouts.questions import question
-from synthflow.rollouts.score_rows import Scorer, verdict_rows
+from synthflow.rollouts.questions import questions
+from synthflow.rollouts.score_rows import Scorer, verdict_table
 from synthflow.rollouts.telemetry import elapsed_table
 
 
@@ -65,18 +65,15 @@ class Judged:
     asked: Sequence[bool]
     scorer: Scorer
 
-    def score_rows(self, stage_id: str) -> list[dict[str, Any]]:
-        """Verdicts as rows of scores, each with what stands behind it."""
-        return [
-            row
-            for text, judgement in zip(self.texts, self.judgements, strict=True)
-            for row in verdict_rows(text.problem_id, text.rollout_id, judgement, self.scorer, stage_id)
-        ]
+    def scores(self, stage_id: str) -> pa.Table:
+        """Verdicts as rows of scores, with what stands behind them."""
+        problems, rollouts = [text.problem_id for text in self.texts], [text.rollout_id for text in self.texts]
+        return verdict_table(problems, rollouts, self.judgements, self.scorer, stage_id)
 
     def telemetry(self, services: Services) -> pa.Table:
         """Seconds that each verdict took for which the verifier was asked."""
         told = zip(self.texts, self.judgements, self.asked, strict=True)
-        return elapsed_table(((t.problem_id, t.rollout_id, j.elapsed_s) for t, j, asked in told if asked), services)
+        return elapsed_table([(t.problem_id, t.rollout_id, j.elapsed_s) for t, j, asked in told if asked], services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +108,10 @@ class Judging:
         """
         early = [self._early(text) for text in texts]
         pending = [text for text, known in zip(texts, early, strict=True) if known is None]
-        questions = [question(text.rollout_id, text.text, text.problem) for text in pending]
-        answers, version, config_hash = services.judge(self.verifier, self.options, questions)
-        if len(answers) != len(questions):
-            raise InvariantBroken(f"verifier {self.verifier!r}: {len(questions)} questions, {len(answers)} judgements")
+        asked = questions((text.rollout_id, text.text, text.problem) for text in pending)
+        answers, version, config_hash = services.judge(self.verifier, self.options, asked)
+        if len(answers) != len(asked):
+            raise InvariantBroken(f"verifier {self.verifier!r}: {len(asked)} questions, {len(answers)} judgements")
         if self.truncated != "unknown":
             config_hash = ids.content_id("c", config_hash, self.truncated)
         given = iter(answers)

@@ -48,9 +48,11 @@ def first_rollouts(inputs: Inputs, columns: Sequence[str] | None = None) -> pl.D
     return frame if columns is None else frame.select(columns)
 
 
-def whole_rollouts(inputs: Inputs) -> pl.DataFrame:
+def whole_rollouts(inputs: Inputs, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """First rollouts, and the whole paths of trees."""
-    return inputs.frame("rollouts").filter(pl.col("condition").is_in(WHOLE))
+    wanted = None if columns is None else list(dict.fromkeys([*columns, "condition"]))
+    frame = inputs.frame("rollouts", wanted).filter(pl.col("condition").is_in(WHOLE))
+    return frame if columns is None else frame.select(columns)
 
 
 def verdict_scorers(inputs: Inputs, stage: str | None = None) -> list[str]:
@@ -62,17 +64,21 @@ def verdict_scorers(inputs: Inputs, stage: str | None = None) -> list[str]:
     return sorted(" ".join(row) for row in who.iter_rows())
 
 
-def verdicts(inputs: Inputs, stage: str | None = None) -> pl.DataFrame:
+_VERDICT = ("problem_id", "verdict", "value", "reason", "detail")
+
+
+def verdicts(inputs: Inputs, stage: str | None = None, columns: Sequence[str] = _VERDICT) -> pl.DataFrame:
     """Verdicts of one verify stage: rollout_id, problem_id, verdict, value, reason, detail.
 
     Args:
         stage: its name; None where there is exactly one (`check_verdicts` makes sure at planning).
+        columns: those that are read beside rollout_id.
     """
     name = stage if stage is not None else verify_stages(inputs.ancestors)[-1]
-    scores = pl.from_arrow(inputs.of_stage(name, "scores"))
+    scores = pl.from_arrow(inputs.of_stage(name, "scores", ["kind", "target_kind", "target_id", *columns]))
     assert isinstance(scores, pl.DataFrame)
     return scores.filter(pl.col("kind") == "verdict", pl.col("target_kind") == "rollout").select(
-        pl.col("target_id").alias("rollout_id"), "problem_id", "verdict", "value", "reason", "detail"
+        pl.col("target_id").alias("rollout_id"), *columns
     )
 
 
@@ -88,11 +94,14 @@ def dropped(inputs: Inputs, kind: str = "rollout", name: str = "dropped") -> pl.
     )
 
 
-def judged_rollouts(inputs: Inputs, stage: str | None = None) -> pl.DataFrame:
-    """Whole rollouts with their verdict columns and `dropped` (reason of the first filter that drops them, or null).
+def judged_rollouts(inputs: Inputs, stage: str | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Whole rollouts with their verdict and `dropped` (reason of the first filter that drops them, or null).
 
     Rollouts without a verdict are left out: a verify stage covers all that it reads.
+
+    Args:
+        columns: those of the rollouts that are read; rollout_id and problem_id must be among them.
     """
-    rollouts = whole_rollouts(inputs)
-    judged = rollouts.join(verdicts(inputs, stage).drop("problem_id"), on="rollout_id", how="inner")
+    rollouts = whole_rollouts(inputs, columns)
+    judged = rollouts.join(verdicts(inputs, stage, ["verdict"]), on="rollout_id", how="inner")
     return judged.join(dropped(inputs), on="rollout_id", how="left").sort("problem_id", "rollout_id")

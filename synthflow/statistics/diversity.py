@@ -20,7 +20,7 @@ SAMPLE = 8
 DIGITS = 9
 """Decimals kept of numbers from eigenvalues, which LAPACK builds compute slightly differently."""
 
-_BITS = (np.arange(1 << SAMPLE)[:, None] >> np.arange(SAMPLE)) & 1
+_BITS = ((np.arange(1 << SAMPLE)[:, None] >> np.arange(SAMPLE)) & 1).astype(np.float64)
 _BOTH = (_BITS[:, :, None] * _BITS[:, None, :]).reshape(1 << SAMPLE, SAMPLE * SAMPLE)
 
 
@@ -44,15 +44,14 @@ def distinct_and_entropy(groups: I64, elements: I64) -> tuple[I64, F64, F64]:
     return present, distinct.astype(np.float64), np.round(np.maximum(entropy, 0.0), DIGITS)
 
 
-def jaccard_kernels(groups: I64, slots: I64, grams: I64, members: I64) -> F64:
+def jaccard_kernels(groups: I64, holders: I64, members: I64) -> F64:
     """Pairwise Jaccard indices of the sampled rollouts of each group.
 
     A text without words is like any other such text (1) and unlike all others (0).
 
     Args:
-        groups: code of the group of each (rollout, gram), from 0; each rollout's grams once.
-        slots: place of the rollout in its group's sample, below SAMPLE.
-        grams: anything below 2**40 that is equal for equal grams.
+        groups: code of the group of each of its grams, from 0.
+        holders: the rollouts that hold the gram, as a set of bits by their place in the group's sample, below SAMPLE.
         members: sampled rollouts of each group, at most SAMPLE.
 
     Returns:
@@ -60,14 +59,8 @@ def jaccard_kernels(groups: I64, slots: I64, grams: I64, members: I64) -> F64:
     """
     n_groups = len(members)
     # A gram is the set of rollouts that hold it: at most 255 sets a group, whatever the number of grams.
-    held = np.zeros((n_groups, 1 << SAMPLE))
-    if len(grams):
-        keys = groups * (int(grams.max()) + 1) + grams
-        order = np.argsort(keys, kind="stable")
-        starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
-        held_by = np.add.reduceat((1 << slots)[order], starts)
-        np.add.at(held, (groups[order][starts], held_by), 1.0)
-    shared = (held @ _BOTH).reshape(n_groups, SAMPLE, SAMPLE)
+    held = np.bincount((groups << SAMPLE) + holders, minlength=n_groups << SAMPLE).astype(np.float64)
+    shared = (held.reshape(n_groups, 1 << SAMPLE) @ _BOTH).reshape(n_groups, SAMPLE, SAMPLE)
     own = np.diagonal(shared, axis1=1, axis2=2)
     either = own[:, :, None] + own[:, None, :] - shared
     member = np.arange(SAMPLE) < members[:, None]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +31,20 @@ MAX_NGRAM = len(_ODD)
 
 def text_hashes(texts: Iterable[str]) -> I64:
     """62-bit hash of each text. Give distinct texts: this is a Python loop."""
-    hashes = [
-        int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") >> 2
-        for text in texts
-    ]
-    return np.array(hashes, dtype=np.int64)
+    return np.array([_hash(text) for text in texts], dtype=np.int64)
+
+
+def word_hashes(words: Iterable[str]) -> I64:
+    """The same of words: those that are met again and again are looked up."""
+    return np.array([_known_hash(word) for word in words], dtype=np.int64)
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 2
+
+
+_known_hash = lru_cache(1 << 15)(_hash)
 
 
 def _mixed(x: U64) -> U64:
@@ -59,15 +69,17 @@ def ngram_hashes(words: I64, lengths: I64, n: int) -> tuple[I64, I64]:
     """
     starts = np.cumsum(lengths) - lengths
     grams = np.where(lengths > 0, np.maximum(lengths - n + 1, 1), 0)
+    before = np.cumsum(grams) - grams
     text = np.repeat(np.arange(len(lengths)), grams)
-    first = starts[text] + np.arange(len(text)) - (np.cumsum(grams) - grams)[text]
-    ends = (starts + lengths)[text]
-    padded = np.concatenate([words, np.zeros(n, dtype=np.int64)]).astype(np.uint64)
-    total = np.full(len(text), n, dtype=np.uint64)
+    # +1 tells an absent word from one whose hash is 0.
+    padded = np.concatenate([words.astype(np.uint64) + np.uint64(1), np.zeros(n, np.uint64)])
+    total = np.full(len(words), n, dtype=np.uint64)
     for place in range(n):
-        # +1 tells an absent word from one whose hash is 0.
-        word = np.where(first + place < ends, padded[first + place] + np.uint64(1), np.uint64(0))
-        total += word * np.uint64(_ODD[place])
+        total += padded[place : place + len(words)] * np.uint64(_ODD[place])
+    total = total[np.repeat(starts - before, grams) + np.arange(len(text))]
+    for place in range(1, n):  # of texts with fewer words, what follows belongs to others
+        short = np.flatnonzero((lengths > 0) & (lengths <= place))
+        total[before[short]] -= padded[starts[short] + place] * np.uint64(_ODD[place])
     return text, (_mixed(total) >> np.uint64(2)).astype(np.int64)
 
 

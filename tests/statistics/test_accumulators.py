@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthflow.statistics.accumulate import accumulate, as_table, one_each, sketched
 from synthflow.statistics.accumulators import EMPTY, Accumulator, merge, merge_all
 from synthflow.statistics.bins import SIZES
 from synthflow.statistics.metrics import BINS
@@ -117,3 +118,24 @@ def test_ngrams_are_equal_exactly_where_their_words_are(texts: list[list[str]], 
     by_hash = dict(zip(hashes.tolist(), (gram for _, gram in truth), strict=True))
     assert [by_hash[h] for h in hashes.tolist()] == [gram for _, gram in truth]
     assert len(by_hash) == len({gram for _, gram in truth})
+
+
+def test_one_table_of_the_accumulators_of_many_metrics() -> None:
+    groups, nothing = np.array([0, 0, 2]), np.array([], np.int64)
+    parts = [
+        accumulate("size", groups, np.array([1.0, 5.0, np.nan]), edges=(0.0, 2.0, 8.0)),
+        accumulate("none", nothing, np.array([]), edges=(0.0, 1.0)),
+        one_each("rate", np.array([0, 2]), np.array([0.5, np.inf])),
+        sketched("words", np.array([0, 0, 0, 2]), np.array([3, 5, 9, 4]), np.array([7.0, 0.0, 1.0]), size=2),
+    ]
+    table = as_table(parts)
+    rows = table.select(["group", "metric", "count", "total", "total_sq", "minimum", "maximum"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        (0, "size", 2.0, 6.0, 26.0, 1.0, 5.0),
+        (0, "rate", 1.0, 0.5, 0.25, 0.5, 0.5),
+        (0, "words", 7.0, 7.0, 7.0, 1.0, 1.0),
+        (2, "words", 1.0, 1.0, 1.0, 1.0, 1.0),
+    ]
+    assert table["histogram"].to_pylist() == [[1, 1], None, None, None]
+    assert table["sketch"].to_pylist() == [None, None, [3, 5, 9], [4, HASH_SPACE]]
+    assert as_table([]).num_rows == 0

@@ -19,10 +19,14 @@ gram_sets = st.lists(st.frozensets(st.integers(0, 12), max_size=8), min_size=1, 
 
 
 def kernels_of(groups: list[list[frozenset[int]]]) -> tuple[np.ndarray, np.ndarray]:
-    rows = [(g, s, h) for g, group in enumerate(groups) for s, held in enumerate(group) for h in held]
-    group, slot, gram = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    rows = [
+        (g, sum(1 << place for place, held in enumerate(group) if gram in held))
+        for g, group in enumerate(groups)
+        for gram in frozenset().union(*group)
+    ]
+    of, holders = np.array(rows, dtype=np.int64).reshape(-1, 2).T
     members = np.array([len(group) for group in groups])
-    return jaccard_kernels(group, slot, gram, members), members
+    return jaccard_kernels(of, holders, members), members
 
 
 def test_pass_at_k_by_hand() -> None:

@@ -10,21 +10,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from synthflow.contracts import Verifier
-from synthflow.ids import canonical
+from synthflow.ids import canonical, content_id
 from synthflow.verifiers.opening import open_verifier
 
 
-@dataclass(slots=True)
+@dataclass
 class SharedVerifier:
-    """A shared verifier; whoever asks it holds its `turn`."""
+    """A shared verifier; whoever asks it holds its `turn`. Its version and configuration are read once."""
 
+    name: str
     verifier: Verifier
     key: str
     turn: threading.Lock = field(default_factory=threading.Lock)
     users: int = 0
+
+    @cached_property
+    def full_version(self) -> str:
+        return self.verifier.full_version()
+
+    @cached_property
+    def config_hash(self) -> str:
+        return content_id("c", self.name, self.verifier.identity())
 
 
 _lent: dict[str, SharedVerifier] = {}
@@ -40,7 +50,7 @@ def acquire(name: str, config: Mapping[str, Any]) -> SharedVerifier:
     with _guard:
         key = canonical([name, dict(config)])
         if key not in _lent:
-            _lent[key] = SharedVerifier(open_verifier(name, config), key)
+            _lent[key] = SharedVerifier(name, open_verifier(name, config), key)
         _lent[key].users += 1
         return _lent[key]
 

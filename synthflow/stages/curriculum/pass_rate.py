@@ -16,8 +16,9 @@ from pydantic import Field, field_validator
 
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.groups import GROUP, MIN_JUDGED, group_counts
+from synthflow.rollouts.problem_measures import problem_rejects
 from synthflow.rollouts.views import check_verdicts, first_rollouts, verdicts
-from synthflow.schema import PROBLEM_STATS, REJECTS
+from synthflow.schema import PROBLEM_STATS
 from synthflow.stages.curriculum.bins import DEFAULT_BINS, bin_names, bin_problem
 from synthflow.statistics.intervals import wilson
 
@@ -60,51 +61,33 @@ class PassRate(Stage):
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         rollouts = first_rollouts(inputs, ["rollout_id", *GROUP, "finish_reason"]).unique("rollout_id")
-        judged = verdicts(inputs, self.config.verdicts).select("rollout_id", "verdict")
-        stats = group_counts(rollouts.join(judged, on="rollout_id", how="left"), self.config.min_judged)
-        stats = self._rates(stats).with_columns(pl.lit(services.stage_id).alias("stage_id"))
-        missing = (
-            inputs.frame("problems", ["problem_id"], nearest=True)
-            .unique()
-            .join(stats, on="problem_id", how="anti")
-            .sort("problem_id")
-        )
-        rejects = missing.select(
-            "problem_id",
-            pl.lit("problem").alias("target_kind"),
-            pl.col("problem_id").alias("target_id"),
-            pl.lit("no_rollouts").alias("reason"),
-            pl.lit(None, pl.Float32).alias("score"),
-            pl.lit(services.stage_id).alias("stage_id"),
-        )
+        judged = verdicts(inputs, self.config.verdicts, ["verdict"])
+        counts = group_counts(rollouts.join(judged, on="rollout_id", how="left"), self.config.min_judged)
+        stats = self._rates(counts, services.stage_id)
+        problems = inputs.frame("problems", ["problem_id"], nearest=True)["problem_id"].unique()
+        missing = problems.filter(~problems.is_in(stats["problem_id"].implode())).sort()
         services.count(
             rows=stats.height,
             correct=int(stats["n_correct"].sum()),
             wrong=int(stats["n_wrong"].sum()),
             unknown=int(stats["n_unknown"].sum()),
         )
-        return {
-            "problem_stats": PROBLEM_STATS.conform(stats.to_arrow()),
-            "rejects": REJECTS.conform(rejects.to_arrow()),
-        }
+        rejects = problem_rejects(missing.to_list(), ["no_rollouts"] * len(missing), services.stage_id)
+        return {"problem_stats": PROBLEM_STATS.conform(stats.to_arrow()), "rejects": rejects}
 
-    def _rates(self, stats: pl.DataFrame) -> pl.DataFrame:
+    def _rates(self, stats: pl.DataFrame, stage_id: str) -> pl.DataFrame:
         correct = stats["n_correct"].to_numpy().astype(np.float64)
         judged = correct + stats["n_wrong"].to_numpy()
         low, high = wilson(correct, judged)
         rate = np.divide(correct, judged, out=np.full(len(judged), np.nan), where=judged > 0)
+        known = pl.Series(rate, dtype=pl.Float64).fill_nan(None)
         decided = pl.col("group_state") != "undecided"
-        numbers = [pl.Series(name, column) for name, column in (("r", rate), ("low", low), ("high", high))]
-        return (
-            stats.with_columns(numbers)
-            .with_columns(pl.col("r", "low", "high").fill_nan(None))
-            .with_columns(
-                pl.col("r").cast(pl.Float32).alias("pass_rate"),
-                pl.col("low").cast(pl.Float32).alias("pass_low"),
-                pl.col("high").cast(pl.Float32).alias("pass_high"),
-                (1 - pl.col("r")).cast(pl.Float32).alias("difficulty"),
-                bin_names(pl.when(decided).then(pl.col("r")), self.config.bins).alias("difficulty_bin"),
-                pl.lit(None, pl.Int64).alias("curriculum_rank"),
-            )
-            .drop("r", "low", "high")
+        return stats.with_columns(
+            known.cast(pl.Float32).alias("pass_rate"),
+            pl.Series("pass_low", low, pl.Float32).fill_nan(None),
+            pl.Series("pass_high", high, pl.Float32).fill_nan(None),
+            (1 - known).cast(pl.Float32).alias("difficulty"),
+            bin_names(pl.when(decided).then(pl.lit(known)), self.config.bins).alias("difficulty_bin"),
+            pl.lit(None, pl.Int64).alias("curriculum_rank"),
+            pl.lit(stage_id).alias("stage_id"),
         )

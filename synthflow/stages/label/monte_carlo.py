@@ -29,7 +29,7 @@ from synthflow.rollouts.prefixes import PrefixCut, PrefixKey, PrefixPlan
 from synthflow.rollouts.rows import sampling_row
 from synthflow.rollouts.step_rows import reject_rows, step_rows, value_row
 from synthflow.rollouts.views import check_verdicts, verify_stages
-from synthflow.schema import SCORES, STEP_VALUES, STEPS
+from synthflow.schema import STEP_VALUES, STEPS
 from synthflow.stages.label.entropy_steps import note_cuts
 from synthflow.stages.label.monte_carlo_config import LABELER_VERSION, SEARCHES, MonteCarloConfig
 from synthflow.stages.label.selection import select
@@ -152,7 +152,7 @@ class MonteCarlo(Stage):
             "steps": STEPS.from_rows([row for cut in cuts for row in step_rows(cut, services.stage_id)]),
             "step_values": STEP_VALUES.from_rows(values),
             "rollouts": sampled.rollout_rows(continuations, config.sampling_id(), policy_id, services.stage_id),
-            "scores": SCORES.from_rows(found.judged.score_rows(services.stage_id)),
+            "scores": found.judged.scores(services.stage_id),
             "telemetry": found.judged.telemetry(services),
         }
 

@@ -9,14 +9,19 @@ depend on what a stage declares to write, never on the rows of a partition, so t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synthflow.contracts import Inputs, StageInfo
 
 Mask = NDArray[np.bool_]
+Column = Any
+"""A chunked array of Arrow."""
+
 MAX_BRANCHES = 1000
 """Continuations of continuations that are followed back; more is a cycle, which no sampler writes."""
 
@@ -30,7 +35,7 @@ def measured_stages(ancestors: tuple[StageInfo, ...]) -> list[str]:
     return [stage.name for stage in ancestors if stage.name in found]
 
 
-def origins(rollouts: pl.DataFrame) -> pl.DataFrame:
+def origins(rollouts: pa.Table) -> pa.Table:
     """The first rollout that each rollout continues, itself for a first one: rollout_id, origin.
 
     Args:
@@ -39,26 +44,29 @@ def origins(rollouts: pl.DataFrame) -> pl.DataFrame:
     Raises:
         ValueError: if rollouts continue each other in a circle.
     """
-    found = rollouts.select("rollout_id", pl.coalesce("parent_rollout_id", "rollout_id").alias("origin"))
-    parent = rollouts.filter(pl.col("parent_rollout_id").is_not_null()).select(
-        pl.col("rollout_id").alias("origin"), "parent_rollout_id"
-    )
+    names, parents = rollouts["rollout_id"], rollouts["parent_rollout_id"]
+    found = pc.coalesce(parents, names)
     for _ in range(MAX_BRANCHES):
-        found = found.join(parent, on="origin", how="left")
-        if found["parent_rollout_id"].null_count() == found.height:
-            return found.select("rollout_id", "origin")
-        found = found.select("rollout_id", pl.coalesce("parent_rollout_id", "origin").alias("origin"))
+        above = parents.take(pc.index_in(found, value_set=names))
+        if above.null_count == len(above):
+            return pa.table({"rollout_id": names, "origin": found})
+        found = pc.coalesce(above, found)
     raise ValueError("rollouts continue each other in a circle: parent_rollout_id never ends at a first rollout")
 
 
 class Populations:
-    """Masks over `first` (columns rollout_id, problem_id and made_by, the stage that sampled it) by stage."""
+    """Masks over first rollouts by stage.
 
-    def __init__(self, inputs: Inputs, first: pl.DataFrame, origin: pl.DataFrame) -> None:
+    Args:
+        first: columns rollout_id, problem_id and made_by, the stage that sampled it.
+        origin: what `origins` says.
+    """
+
+    def __init__(self, inputs: Inputs, first: pa.Table, origin: pa.Table) -> None:
         self.inputs = inputs
         self.first = first
         self.origin = origin
-        self.pairs: dict[str, pl.DataFrame] = {}
+        self.pairs: dict[str, pa.Table] = {}
 
     def masks(self) -> Mapping[str, Mask]:
         """What each measured stage retains, in topological order."""
@@ -67,7 +75,7 @@ class Populations:
         for stage in self.inputs.ancestors:
             if stage.name not in measured:
                 continue
-            above = np.zeros(self.first.height, dtype=bool)
+            above = np.zeros(self.first.num_rows, dtype=bool)
             for parent in stage.parents:
                 above |= found.get(parent, np.zeros_like(above))
             found[stage.name] = self._retained(stage, above)
@@ -77,48 +85,59 @@ class Populations:
         if "pairs" in stage.writes:
             self.pairs[stage.name] = self._pair_rollouts(stage.name)
             return self._among(self.pairs[stage.name]["rollout_id"])
-        self.pairs[stage.name] = pl.concat([_NO_PAIRS, *(self.pairs[p] for p in stage.parents if p in self.pairs)])
+        self.pairs[stage.name] = pa.concat_tables(
+            [_NO_PAIRS, *(self.pairs[p] for p in stage.parents if p in self.pairs)]
+        )
         for table in ("steps", "step_values"):
             if table in stage.writes:
-                return self._among(self._frame(stage.name, table, ["rollout_id"])["rollout_id"])
+                return self._among(self.inputs.of_stage(stage.name, table, ["rollout_id"])["rollout_id"])
         if "rollouts" in stage.writes:
-            return (self.first["made_by"] == stage.name).to_numpy()
+            return _mask(_equal(self.first["made_by"], stage.name))
         return above & ~self._dropped(stage)
 
     def _dropped(self, stage: StageInfo) -> Mask:
-        gone = np.zeros(self.first.height, dtype=bool)
+        gone = np.zeros(self.first.num_rows, dtype=bool)
         if "scores" in stage.writes:
-            scores = self._frame(stage.name, "scores", ["target_kind", "target_id", "kind", "value"])
-            is_drop = (pl.col("kind") == "filter") & (pl.col("value") == 0) & (pl.col("target_kind") == "rollout")
-            gone |= self._among(scores.filter(is_drop)["target_id"])
-        rejects = self._frame(stage.name, "rejects", ["target_kind", "target_id"])
-        by_kind = {kind: rejects.filter(pl.col("target_kind") == kind)["target_id"] for kind in _REJECTED}
-        gone |= self._among(by_kind["rollout"])
-        gone |= self.first["problem_id"].is_in(by_kind["problem"].implode()).to_numpy()
+            scores = self.inputs.of_stage(stage.name, "scores", ["target_kind", "target_id", "kind", "value"])
+            of_filters: Column = pc.and_(_equal(scores["kind"], "filter"), _equal(scores["target_kind"], "rollout"))
+            dropped: Column = pc.and_(of_filters, _equal(scores["value"], 0.0))
+            gone |= self._among(scores["target_id"].filter(dropped))
+        rejects = self.inputs.of_stage(stage.name, "rejects", ["target_kind", "target_id"])
+        if not rejects.num_rows:
+            return gone
+        by_kind = {kind: rejects["target_id"].filter(_equal(rejects["target_kind"], kind)) for kind in _REJECTED}
+        gone |= self._among(by_kind["rollout"]) | self._among(by_kind["problem"], "problem_id")
         return gone | self._only_in(stage.name, by_kind["pair"])
 
-    def _only_in(self, stage: str, rejected_pairs: pl.Series) -> Mask:
+    def _only_in(self, stage: str, rejected_pairs: Column) -> Mask:
         """Rollouts that stand in rejected pairs and in no other."""
         pairs = self.pairs[stage]
-        rejected = pairs["pair_id"].is_in(rejected_pairs.implode())
-        self.pairs[stage] = pairs.filter(~rejected)
+        rejected = pc.is_in(pairs["pair_id"], value_set=rejected_pairs)
+        self.pairs[stage] = pairs.filter(pc.invert(rejected))
         return self._among(pairs.filter(rejected)["rollout_id"]) & ~self._among(self.pairs[stage]["rollout_id"])
 
-    def _pair_rollouts(self, stage: str) -> pl.DataFrame:
-        sides = self._frame(stage, "pairs", ["pair_id", "chosen_rollout_id", "rejected_rollout_id"])
-        long = sides.unpivot(index="pair_id", value_name="rollout_id").select("pair_id", "rollout_id")
-        return long.join(self.origin, on="rollout_id", how="left").select(
-            "pair_id", pl.coalesce("origin", "rollout_id").alias("rollout_id")
+    def _pair_rollouts(self, stage: str) -> pa.Table:
+        """pair_id and rollout_id of both sides of each pair; a continuation counts for the first rollout."""
+        pairs = self.inputs.of_stage(stage, "pairs", ["pair_id", "chosen_rollout_id", "rejected_rollout_id"])
+        sides = pa.chunked_array(
+            [*pairs["chosen_rollout_id"].chunks, *pairs["rejected_rollout_id"].chunks], pa.string()
         )
+        origin = self.origin["origin"].take(pc.index_in(sides, value_set=self.origin["rollout_id"]))
+        ids = pa.chunked_array([*pairs["pair_id"].chunks, *pairs["pair_id"].chunks], pa.string())
+        return pa.table({"pair_id": ids, "rollout_id": pc.coalesce(origin, sides)})
 
-    def _among(self, rollout_ids: pl.Series) -> Mask:
-        return self.first["rollout_id"].is_in(rollout_ids.implode()).to_numpy()
-
-    def _frame(self, stage: str, table: str, columns: list[str]) -> pl.DataFrame:
-        frame = pl.from_arrow(self.inputs.of_stage(stage, table, columns))
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+    def _among(self, ids: Column, column: str = "rollout_id") -> Mask:
+        return _mask(pc.is_in(self.first[column], value_set=ids))
 
 
-_NO_PAIRS = pl.DataFrame(schema={"pair_id": pl.String, "rollout_id": pl.String})
+def _equal(column: Column, value: str | float) -> Column:
+    return pc.equal(column, pa.scalar(value))
+
+
+def _mask(found: Column) -> Mask:
+    mask: Mask = found.to_numpy()
+    return mask
+
+
+_NO_PAIRS = pa.table({"pair_id": pa.array([], pa.string()), "rollout_id": pa.array([], pa.string())})
 _REJECTED = ("rollout", "problem", "pair")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
@@ -20,7 +19,7 @@ from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import STATS
 from synthflow.stages.measure.observations import Observed, observe
 from synthflow.stages.measure.populations import Mask, Populations
-from synthflow.statistics.accumulate import SCHEMA, accumulate
+from synthflow.statistics.accumulate import Accumulators, accumulate, as_table, for_all_rows
 from synthflow.statistics.metrics import METRICS, metric_of
 from synthflow.statistics.metrics.metric import ElementMetric, GroupMetric
 from synthflow.statistics.metrics.population import Population
@@ -55,43 +54,48 @@ class MeasureQdc(Stage):
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         observed = observe(inputs, self.config.verdicts)
-        masks = Populations(inputs, observed.rollouts, observed.origin).masks()
+        masks = Populations(inputs, observed.first, observed.origin).masks()
         distinct = {mask.tobytes(): mask for mask in masks.values()}
-        measured = dict(zip(distinct, self._measure(observed, list(distinct.values())), strict=True))
-        frames = [measured[mask.tobytes()].with_columns(stage=pl.lit(stage)) for stage, mask in masks.items()]
-        stats = _rows(pl.concat(frames), observed.groups, services.stage_id) if frames else STATS.empty()
+        rows = (_rows(parts, observed.groups) for parts in self._measure(observed, list(distinct.values())))
+        measured = dict(zip(distinct, rows, strict=True))
+        tables = [_of_stage(measured[mask.tobytes()], stage, services.stage_id) for stage, mask in masks.items()]
+        stats = pa.concat_tables([STATS.empty(), *tables])
         services.count(rows=stats.num_rows)
         return {"stats": stats}
 
-    def _measure(self, observed: Observed, masks: Sequence[Mask]) -> list[pl.DataFrame]:
-        """Accumulators (columns of `accumulate.SCHEMA`) of each population."""
-        found = [[pl.DataFrame(schema=SCHEMA), *_of_rollouts(observed, mask)] for mask in masks]
+    def _measure(self, observed: Observed, masks: Sequence[Mask]) -> list[list[Accumulators]]:
+        """Accumulators of each population."""
+        found = [list(_of_rollouts(observed, mask)) for mask in masks]
         for rows in observed.chunks():
             chunk = observed.chunk(rows, self.config.ngram)
-            for frames, mask in zip(found, masks, strict=True):
+            for parts, mask in zip(found, masks, strict=True):
                 if mask[rows].any():
-                    frames.extend(_of_groups(Population(chunk, mask[rows]), self.config.sketch_size))
-        return [pl.concat(frames) for frames in found]
+                    parts.extend(_of_groups(Population(chunk, mask[rows]), self.config.sketch_size))
+        return found
 
 
-def _of_rollouts(observed: Observed, mask: Mask) -> Iterable[pl.DataFrame]:
+def _of_rollouts(observed: Observed, mask: Mask) -> Iterable[Accumulators]:
     for name, values in observed.values.items():
         yield accumulate(name, observed.group[mask], values[mask], metric_of(name).bins)
 
 
-def _of_groups(population: Population, sketch_size: int) -> Iterable[pl.DataFrame]:
+def _of_groups(population: Population, sketch_size: int) -> Iterable[Accumulators]:
     for metric in METRICS:
         if isinstance(metric, GroupMetric | ElementMetric):
             yield from metric.measured(population, sketch_size)
 
 
-def _rows(measured: pl.DataFrame, groups: pl.DataFrame, stage_id: str) -> pa.Table:
-    """Rows of `stats`: names of the group, axis of the metric, sorted by key."""
-    axes = {name: metric_of(name).axis for name in measured["metric"].unique()}
-    named = measured.join(groups, on="group").with_columns(
-        pl.col("metric").replace_strict(axes, return_dtype=pl.String).alias("axis"),
-        slice_key=pl.lit("group"),
-        stage_id=pl.lit(stage_id),
-    )
-    table: pa.Table = named.sort(*STATS.key).select(STATS.names).to_arrow()
-    return STATS.conform(table)
+def _rows(parts: Sequence[Accumulators], groups: pa.Table) -> pa.Table:
+    """Rows of `stats` without whose they are: `groups` has problem_id and slice_value by code."""
+    table = as_table(parts)
+    axes = for_all_rows([metric_of(part.metric).axis for part in parts], parts)
+    for name, column in zip(groups.column_names, groups.take(table["group"]).columns, strict=True):
+        table = table.append_column(name, column)
+    return table.drop_columns("group").append_column("axis", axes)
+
+
+def _of_stage(rows: pa.Table, stage: str, stage_id: str) -> pa.Table:
+    same = {"stage": stage, "slice_key": "group", "stage_id": stage_id}
+    for name, value in same.items():
+        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+    return STATS.conform(rows)

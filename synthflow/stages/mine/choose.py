@@ -1,22 +1,29 @@
 """Which candidates become pairs: few from each rollout, the same ones always.
 
 Invariant: the choice depends on the candidates of one problem only, and not on their order: ties end in the pair's id,
-which is a hash of its content. No seed is drawn.
+which is a hash of its content. No seed is drawn. Candidates are columns over many problems, so that a partition is
+one round of sorting; a pair's id is hashed only of those that tie in all else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthflow import ids
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 
 RULE_ORDER = (
     "verdict", "consensus", "drawn", "first", "hardest", "nearest_length", "nearest_text", "sibling", "continuation",
 )  # fmt: skip
 """Rules by how much is known of their pairs; the first are chosen before the others."""
+
+_PLACE = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +73,108 @@ class Candidate:
         return ids.pair_id(level, self.prefix_id, ends[0], ends[1], self.rule)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Candidates of some problems, a row each; all but numbers are codes.
+
+    Attributes:
+        rule: place in `RULE_ORDER`.
+        rank, margin, length_ratio: as of a `Candidate`.
+        texts: equal where the two texts and what they follow are, within a problem.
+        chosen, rejected: codes of rollouts, of which no two problems share one.
+    """
+
+    problem: I64
+    rule: I64
+    rank: F64
+    margin: F64
+    length_ratio: F64
+    texts: I64
+    chosen: I64
+    rejected: I64
+
+
 def choose(candidates: Sequence[Candidate], most: int, level: str) -> list[Candidate]:
-    """At most `most` candidates of one problem.
+    """At most `most` candidates of one problem, as `chosen_rows` chooses them, in the order of choice."""
+    rollouts = _Codes()
+    texts = _Codes()
+    columns = Candidates(
+        np.zeros(len(candidates), np.int64),
+        np.array([RULE_ORDER.index(c.rule) for c in candidates], np.int64),
+        np.array([c.rank for c in candidates], np.float64),
+        np.array([c.margin for c in candidates], np.float64),
+        np.array([c.length_ratio for c in candidates], np.float64),
+        np.array([texts.of((c.prefix, c.chosen.text, c.rejected.text)) for c in candidates], np.int64),
+        np.array([rollouts.of(c.chosen.rollout_id) for c in candidates], np.int64),
+        np.array([rollouts.of(c.rejected.rollout_id) for c in candidates], np.int64),
+    )
+    return [candidates[i] for i in chosen_rows(columns, most, lambda i: candidates[i].pair_id(level)).tolist()]
+
+
+def chosen_rows(candidates: Candidates, most: int, pair_id: Callable[[int], str]) -> I64:
+    """Rows of at most `most` candidates of each problem: of all problems the first choice, then the second, …
 
     One at a time, the smallest of: rule (`RULE_ORDER`), how often its two rollouts stand in pairs already, rank, wider
     margin first, length ratio nearer to one, pair id. Of candidates with the same two texts after the same prefix one
-    is considered. The order is our default.
+    is considered, the first by rule, rank and so on. The order is our default.
+
+    Args:
+        pair_id: of a row.
     """
-    unique: dict[tuple[str, str, str], Candidate] = {}
-    ranked = sorted(
-        candidates,
-        key=lambda c: (round(c.rank, 6), -round(c.margin, 6), round(c.length_ratio, 6), c.pair_id(level)),
-    )
-    for candidate in sorted(ranked, key=lambda c: RULE_ORDER.index(c.rule)):
-        unique.setdefault((candidate.prefix, candidate.chosen.text, candidate.rejected.text), candidate)
-    left = list(unique.values())
-    if len(left) <= 1:
-        return left[:most]
-    number = {rollout: i for i, rollout in enumerate({s.rollout_id for c in left for s in (c.chosen, c.rejected)})}
-    chosen = np.array([number[c.chosen.rollout_id] for c in left])
-    rejected = np.array([number[c.rejected.rollout_id] for c in left])
-    rule = np.array([RULE_ORDER.index(c.rule) for c in left], np.int64)
-    uses = np.zeros(len(number), np.int64)
-    taken = np.zeros(len(left), bool)
-    place = np.arange(len(left))
-    picked: list[Candidate] = []
-    while len(picked) < min(most, len(left)):
-        load = uses[chosen] + uses[rejected]
-        best = int(np.argmin(np.where(taken, np.iinfo(np.int64).max, (rule << 58) + (load << 32) + place)))
+    if not len(candidates.problem):
+        return np.empty(0, np.int64)
+    order = _in_order(candidates, pair_id)
+    same_texts = candidates.problem * (candidates.texts.max() + 1) + candidates.texts
+    order = order[np.sort(np.unique(same_texts[order], return_index=True)[1])]
+    problem, chosen, rejected = (c[order] for c in (candidates.problem, candidates.chosen, candidates.rejected))
+    standing = (candidates.rule[order] << 58) + np.arange(len(order))
+    uses = np.zeros(max(chosen.max(), rejected.max()) + 1, np.int64)
+    taken = np.zeros(len(order), bool)
+    left = np.arange(len(order))
+    picked: list[I64] = []
+    while len(left) and len(picked) < most:
+        load = uses[chosen[left]] + uses[rejected[left]]
+        starts = np.flatnonzero(np.diff(problem[left], prepend=-1))
+        best = np.minimum.reduceat(standing[left] + (load << 32), starts) & _PLACE
         taken[best] = True
         uses[chosen[best]] += 1
         uses[rejected[best]] += 1
-        picked.append(left[best])
-    return picked
+        picked.append(order[best])
+        left = left[~taken[left]]
+    return np.concatenate(picked)
+
+
+def _in_order(candidates: Candidates, pair_id: Callable[[int], str]) -> I64:
+    """Rows by problem, rule, rank, wider margin, length ratio and pair id."""
+    keys = [
+        _rounded(candidates.length_ratio),
+        -_rounded(candidates.margin),
+        _rounded(candidates.rank),
+        candidates.rule,
+        candidates.problem,
+    ]
+    order: I64 = np.lexsort(keys)
+    alike = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
+    tied = order[np.append(alike, False) | np.append(False, alike)]
+    if len(tied):
+        by_id = np.zeros(len(order), np.int64)
+        by_id[tied[np.argsort([pair_id(row) for row in tied.tolist()])]] = np.arange(len(tied))
+        order = np.lexsort([by_id, *keys])
+    return order
+
+
+def _rounded(values: F64) -> F64:
+    """To six decimals as Python rounds, which is to the nearest of the decimal number."""
+    distinct, place = np.unique(values, return_inverse=True)
+    rounded: F64 = np.array([round(value, 6) for value in distinct.tolist()])[place]
+    return rounded
+
+
+class _Codes:
+    """A number for each different key."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, int] = {}
+
+    def of(self, key: Hashable) -> int:
+        return self._known.setdefault(key, len(self._known))

@@ -17,43 +17,59 @@ are left to `choose`, which ends in ids. What has no score is never called hard.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 Negatives = Literal["even", "drawn", "first", "hardest", "nearest_length", "nearest_text"]
-Row = Mapping[str, Any]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 
 GRAM = 3
 
 
-def ranked(right: Sequence[Row], wrong: Sequence[Row], how: Negatives, limit: int) -> list[tuple[Row, Row, float]]:
-    """(right, wrong, rank) of one group's candidates.
+def wanted_first(how: Negatives) -> list[str | pl.Expr]:
+    """What sorts the rollouts of a side, smallest first; wrong ones need a `number` for `hardest`."""
+    if how == "hardest":
+        return [pl.when(~pl.col("right")).then(-pl.col("number")).otherwise(0.0), "rollout_id"]
+    return ["index", "rollout_id"] if how == "first" else ["rollout_id"]
+
+
+def ranks(how: Negatives, usable: pl.DataFrame, chosen: I64, rejected: I64) -> F64:
+    """How much each pair is wanted, smaller first.
 
     Args:
-        right, wrong: rows in the order of their ids, with index, rollout_id, completion, n_tokens and, for `hardest`,
-            `number`, which may be null.
-        limit: most rollouts of each side: what is compared grows with the square of them.
+        usable: rows with group, completion, n_tokens and, for `hardest`, `number` of wrong ones.
+        chosen, rejected: the rows of each pair, of one group.
     """
-    if how == "drawn":
-        return [(right[0], wrong[0], 0.0)] if right and wrong else []
-    if how == "first":
-        return [(_first(right), _first(wrong), 0.0)] if right and wrong else []
     if how == "hardest":
-        scored = [row for row in wrong if row["number"] is not None]
-        wrong = sorted(scored, key=lambda r: (-r["number"], r["rollout_id"]))
-    right, wrong = right[:limit], wrong[:limit]
-    if how == "nearest_text":
-        grams = {row["rollout_id"]: _grams(row["completion"]) for row in (*right, *wrong)}
-        return [(a, b, 1 - _jaccard(grams[a["rollout_id"]], grams[b["rollout_id"]])) for a in right for b in wrong]
+        number: F64 = usable["number"].to_numpy()
+        return -number[rejected]
     if how == "nearest_length":
-        untold = any(row["n_tokens"] is None for row in (*right, *wrong))  # then characters tell
-        sizes = {r["rollout_id"]: len(r["completion"]) if untold else r["n_tokens"] for r in (*right, *wrong)}
-        return [(a, b, float(abs(sizes[a["rollout_id"]] - sizes[b["rollout_id"]]))) for a in right for b in wrong]
-    return [(a, b, -float(b["number"]) if how == "hardest" else 0.0) for a in right for b in wrong]
+        size = _sizes(usable, chosen, rejected)
+        apart: F64 = np.abs(size[chosen] - size[rejected]).astype(np.float64)
+        return apart
+    if how == "nearest_text":
+        return _distances(usable["completion"], chosen, rejected)
+    return np.zeros(len(chosen))
 
 
-def _first(rows: Sequence[Row]) -> Row:
-    return min(rows, key=lambda r: (r["index"], r["rollout_id"]))
+def _sizes(usable: pl.DataFrame, chosen: I64, rejected: I64) -> I64:
+    """Tokens of each row, or characters where a pair of its group has a side without tokens."""
+    tokens, group = usable["n_tokens"], usable["group"].to_numpy()
+    untold = tokens.is_null().to_numpy()
+    in_characters = np.isin(group, group[chosen[untold[chosen] | untold[rejected]]])
+    characters = usable["completion"].str.len_chars().to_numpy().astype(np.int64)
+    return np.where(in_characters, characters, tokens.fill_null(0).to_numpy())
+
+
+def _distances(texts: pl.Series, chosen: I64, rejected: I64) -> F64:
+    """1 - Jaccard similarity of both texts' sets of three characters: a loop over pairs, which compares sets."""
+    grams = {row: _grams(texts[row]) for row in np.unique(np.append(chosen, rejected)).tolist()}
+    pairs = zip(chosen.tolist(), rejected.tolist(), strict=True)
+    return np.array([1 - _jaccard(grams[one], grams[other]) for one, other in pairs], np.float64)
 
 
 def _grams(text: str) -> frozenset[str]:

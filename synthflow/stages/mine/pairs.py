@@ -15,9 +15,10 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from synthflow.contracts import Coverage, Estimate, Inputs, Services, Stage, StageConfig, StageInfo
+from synthflow.rollouts.problem_measures import problem_rejects
 from synthflow.rollouts.scores import check_scorer, numbers
 from synthflow.rollouts.views import check_verdicts, judged_rollouts
-from synthflow.schema import PAIRS, REJECTS
+from synthflow.schema import PAIRS
 from synthflow.stages.mine import reliability, response, steps
 from synthflow.stages.mine.choose import Candidate, choose
 from synthflow.stages.mine.negatives import Negatives
@@ -26,11 +27,36 @@ from synthflow.stages.mine.outcomes import check_consensus, check_flawed, flawed
 Rule = Literal["sibling", "continuation"]
 DEFAULT_GAP = 0.3
 
-_FIRST = (
-    "rollout_id", "problem_id", "policy_id", "round", "sampling_id", "prefix_id", "prompt", "train_prompt",
-    "completion", "completion_hash", "n_tokens", "verdict", "dropped",
+_OF_STEPS = (
+    "rollout_id", "problem_id", "policy_id", "round", "prefix_id", "prompt", "train_prompt", "completion", "token_ids",
 )  # fmt: skip
 _OF_RESPONSES = {"consensus": None, "unknown": "ignore", "flawed": "keep", "negatives": "even", "scored_by": None}
+
+
+_ROW: dict[str, type[pl.DataType]] = {
+    "pair_id": pl.String,
+    "problem_id": pl.String,
+    "level": pl.String,
+    "prefix": pl.String,
+    "chosen": pl.String,
+    "rejected": pl.String,
+    "chosen_rollout_id": pl.String,
+    "rejected_rollout_id": pl.String,
+    "chosen_step_id": pl.String,
+    "rejected_step_id": pl.String,
+    "chosen_value": pl.Float64,
+    "rejected_value": pl.Float64,
+    "margin": pl.Float64,
+    "margin_se": pl.Float64,
+    "length_ratio": pl.Float64,
+    "visit_confidence": pl.Float64,
+    "rule": pl.String,
+    "interval_overlap": pl.Float64,
+    "p_better": pl.Float64,
+}
+
+Found = tuple[pl.DataFrame, pl.DataFrame]
+"""Pairs, with the round of their rollouts; and the reason of every problem that would have none."""
 
 
 class PairsConfig(StageConfig):
@@ -127,52 +153,36 @@ class MinePairs(Stage):
 
     def run(self, inputs: Inputs, services: Services) -> Mapping[str, pa.Table]:
         stage = self.config.verdicts if self.config.consensus is None else self.config.consensus[0]
-        judged = judged_rollouts(inputs, stage).unique("rollout_id", keep="first", maintain_order=True)
+        columns = response.COLUMNS if self.config.level == "response" else _OF_STEPS
+        judged = judged_rollouts(inputs, stage, columns).unique("rollout_id", keep="first", maintain_order=True)
+        problems = inputs.frame("problems", ["problem_id"], nearest=True).unique().sort("problem_id")
         if self.config.level == "response":
             judged = self._sided(inputs, judged)
-            found, history = self._responses(inputs, judged), _judged_texts(judged)
+            (pairs, empty_handed), history = self._responses(inputs, judged), _judged_texts(judged)
         else:
             name = self.config.labels if self.config.labels is not None else _label_stages(inputs.ancestors)[-1]
             labelled = _labelled(inputs, name, judged)
-            found, history = self._steps(inputs, name, judged, labelled), _valued_texts(labelled)
-        prompts = {
-            row["rollout_id"]: row["prompt"] if row["train_prompt"] is None else row["train_prompt"]
-            for row in judged.select("rollout_id", "prompt", "train_prompt").iter_rows(named=True)
-        }
-        pairs: list[dict[str, Any]] = []
-        rejects: list[dict[str, Any]] = []
-        problems = inputs.frame("problems", ["problem_id"], nearest=True)["problem_id"].unique().sort()
-        for problem in problems.to_list():
-            candidates, empty_handed = found.get(problem, ([], self._nothing()))
-            allowed = [c for c in candidates if self._within_limits(c)]
-            kept = choose(allowed, self.config.max_per_problem, self.config.level)
-            pairs.extend(_pair(c, problem, self.config.level, prompts, services.stage_id) for c in kept)
-            if not kept:
-                reason = "no_pair_within_limits" if candidates else empty_handed
-                rejects.append(_reject(problem, reason, services.stage_id))
-        services.count(rows=len(pairs), problems=len(problems), without_pairs=len(rejects))
-        mined = self._audited(PAIRS.from_rows(pairs), inputs, judged, history)
-        return {"pairs": mined, "rejects": REJECTS.from_rows(rejects)}
+            (pairs, empty_handed), history = self._steps(inputs, name, judged, labelled), _valued_texts(labelled)
+        nothing = "no_rollouts" if self.config.level == "response" else "no_labelled_steps"
+        without = problems.join(pairs, on="problem_id", how="anti").join(empty_handed, on="problem_id", how="left")
+        reasons = without["reason"].fill_null(nothing).to_list()
+        services.count(rows=pairs.height, problems=problems.height, without_pairs=without.height)
+        mined = self._audited(pairs, inputs, history).with_columns(pl.lit(services.stage_id).alias("stage_id"))
+        rejects = problem_rejects(without["problem_id"].to_list(), reasons, services.stage_id)
+        return {"pairs": PAIRS.conform(mined.to_arrow()), "rejects": rejects}
 
-    def _audited(self, pairs: pa.Table, inputs: Inputs, judged: pl.DataFrame, history: pl.DataFrame) -> pa.Table:
-        """The pairs with the reliability columns that others' judgements decide."""
-        frame = pl.from_arrow(pairs)
-        assert isinstance(frame, pl.DataFrame)
+    def _audited(self, pairs: pl.DataFrame, inputs: Inputs, history: pl.DataFrame) -> pl.DataFrame:
+        """The pairs with the reliability columns that others' judgements decide, without their `round`."""
         if self.config.level == "response":
-            agreed = reliability.response_agreement(frame, inputs)
+            agreed = reliability.response_agreement(pairs, inputs)
         else:
-            agreed = reliability.step_agreement(frame, inputs, _label_stages(inputs.ancestors))
-        rounds = judged.select(pl.col("rollout_id").alias("rejected_rollout_id"), "round")
-        held = reliability.round_consistency(frame.join(rounds, on="rejected_rollout_id", how="left"), history)
-        with_both = (
-            frame.drop("scorer_agreement", "round_consistency")
+            agreed = reliability.step_agreement(pairs, inputs, _label_stages(inputs.ancestors))
+        held = reliability.round_consistency(pairs, history)
+        return (
+            pairs.drop("round")
             .join(agreed, on="pair_id", how="left", maintain_order="left")
             .join(held, on="pair_id", how="left", maintain_order="left")
         )
-        return PAIRS.conform(with_both.to_arrow())
-
-    def _nothing(self) -> str:
-        return "no_rollouts" if self.config.level == "response" else "no_labelled_steps"
 
     def _within_limits(self, candidate: Candidate) -> bool:
         most = self.config.max_length_ratio
@@ -193,41 +203,46 @@ class MinePairs(Stage):
             right = pl.when(~flawed).then(right)
         return judged.with_columns(right.alias("right"))
 
-    def _responses(self, inputs: Inputs, judged: pl.DataFrame) -> dict[str, tuple[list[Candidate], str]]:
-        """Candidates of every problem that has rollouts, and the reason where there are none."""
+    def _responses(self, inputs: Inputs, judged: pl.DataFrame) -> Found:
         how, rule = self.config.negatives, self.config.negatives
         if how == "even":
             rule = "verdict" if self.config.consensus is None else "consensus"
-        first = "index" if how == "first" else "rollout_id"
-        usable = response.usable(judged.select(*_FIRST, "right", "index"), first)
+        usable = response.usable(judged, how)
+        problem = pl.col("problem_id")
+        reason = pl.lit("no_mixed_group")
         if self.config.scored_by is not None:
-            told = numbers(inputs, self.config.scored_by)
-            usable = usable.join(told, on="rollout_id", how="left", maintain_order="left")
-        by_problem = {str(key[0]): part.rows(named=True) for key, part in usable.group_by("problem_id")}
-        most = self.config.max_per_problem
-        found = {}
-        for problem in judged["problem_id"].unique().to_list():
-            rows = by_problem.get(problem, [])
-            unscored = how == "hardest" and all(row["number"] is None for row in rows if not row["right"])
-            reason = "no_scored_negative" if unscored and response.candidates(rows, most) else "no_mixed_group"
-            found[problem] = (response.candidates(rows, most, how, rule), reason)
-        return found
+            usable = usable.join(numbers(inputs, self.config.scored_by), on="rollout_id", how="left")
+            usable, without = response.scored(usable)
+            reason = pl.when(problem.is_in(without.implode())).then(pl.lit("no_scored_negative")).otherwise(reason)
+        crossed = response.Crossed.of(usable, how, self.config.max_per_problem)
+        pairs = crossed.pairs(how, rule, self.config.max_per_problem, self.config.max_length_ratio)
+        too_unlike = problem.is_in(crossed.problems.implode())
+        reason = pl.when(too_unlike).then(pl.lit("no_pair_within_limits")).otherwise(reason)
+        return pairs, judged.select("problem_id").unique().with_columns(reason.alias("reason"))
 
-    def _steps(
-        self, inputs: Inputs, name: str, judged: pl.DataFrame, labelled: pl.DataFrame
-    ) -> dict[str, tuple[list[Candidate], str]]:
-        """Candidates of every problem that has labelled steps, and the reason where there are none."""
+    def _steps(self, inputs: Inputs, name: str, judged: pl.DataFrame, labelled: pl.DataFrame) -> Found:
+        """A loop over problems and their steps: what follows one prefix is a tree of texts."""
         continuations = _by_problem(_correct_continuations(inputs, name))
         correct = judged.filter(pl.col("verdict") == "correct", pl.col("dropped").is_null())
-        firsts = _by_problem(correct.select(*_FIRST, pl.lit(0).alias("prefix_chars")).sort("rollout_id"))
+        correct = correct.drop("token_ids", "train_prompt").with_columns(pl.lit(0).alias("prefix_chars"))
+        firsts = _by_problem(correct.sort("rollout_id"))
         gap = DEFAULT_GAP if self.config.min_gap is None else self.config.min_gap
-        found = {}
-        for problem, rows in _by_problem(labelled).items():
-            nodes = steps.nodes_of(rows, continuations.get(problem, []), firsts.get(problem, []))
+        rows: list[tuple[Any, ...]] = []
+        reasons: dict[str, str] = {}
+        for problem, labels in _by_problem(labelled).items():
+            nodes = steps.nodes_of(labels, continuations.get(problem, []), firsts.get(problem, []))
+            found = steps.candidates(nodes, self.config.rules, gap, self.config.siblings)
+            allowed = [c for c in found if self._within_limits(c)]
+            rows.extend(_row(c, problem) for c in choose(allowed, self.config.max_per_problem, "step"))
             comparable = any(node.comparable for node in nodes)
-            reason = "no_pair_within_limits" if comparable else "no_two_steps_after_one_prefix"
-            found[problem] = (steps.candidates(nodes, self.config.rules, gap, self.config.siblings), reason)
-        return found
+            reasons[problem] = "no_pair_within_limits" if comparable else "no_two_steps_after_one_prefix"
+        prompt = pl.coalesce("train_prompt", "prompt").alias("prompt")
+        asked = judged.select(pl.col("rollout_id").alias("rejected_rollout_id"), prompt, "round")
+        pairs = pl.DataFrame(rows, schema=_ROW, orient="row").join(
+            asked, on="rejected_rollout_id", how="left", maintain_order="left"
+        )
+        empty_handed = {"problem_id": list(reasons), "reason": list(reasons.values())}
+        return pairs, pl.DataFrame(empty_handed, schema={"problem_id": pl.String, "reason": pl.String})
 
 
 def _judged_texts(judged: pl.DataFrame) -> pl.DataFrame:
@@ -314,38 +329,27 @@ def _correct_continuations(inputs: Inputs, stage: str) -> pl.DataFrame:
     )
 
 
-def _pair(candidate: Candidate, problem: str, level: str, prompts: Mapping[str, Any], stage_id: str) -> dict[str, Any]:
+def _row(candidate: Candidate, problem: str) -> tuple[Any, ...]:
+    """The columns of `_ROW`."""
     chosen, rejected = candidate.chosen, candidate.rejected
-    return {
-        "pair_id": candidate.pair_id(level),
-        "problem_id": problem,
-        "level": level,
-        "prompt": prompts[rejected.rollout_id],
-        "prefix": candidate.prefix,
-        "chosen": chosen.text,
-        "rejected": rejected.text,
-        "chosen_rollout_id": chosen.rollout_id,
-        "rejected_rollout_id": rejected.rollout_id,
-        "chosen_step_id": chosen.step_id,
-        "rejected_step_id": rejected.step_id,
-        "chosen_value": chosen.value,
-        "rejected_value": rejected.value,
-        "margin": candidate.margin,
-        "margin_se": candidate.margin_se,
-        "length_ratio": candidate.length_ratio,
-        "visit_confidence": candidate.visit_confidence,
-        "rule": candidate.rule,
-        "interval_overlap": reliability.interval_overlap(candidate),
-        "p_better": reliability.p_better(candidate.margin, candidate.margin_se),
-        "stage_id": stage_id,
-    }
-
-
-def _reject(problem: str, reason: str, stage_id: str) -> dict[str, Any]:
-    return {
-        "problem_id": problem,
-        "target_kind": "problem",
-        "target_id": problem,
-        "reason": reason,
-        "stage_id": stage_id,
-    }
+    return (
+        candidate.pair_id("step"),
+        problem,
+        "step",
+        candidate.prefix,
+        chosen.text,
+        rejected.text,
+        chosen.rollout_id,
+        rejected.rollout_id,
+        chosen.step_id,
+        rejected.step_id,
+        chosen.value,
+        rejected.value,
+        candidate.margin,
+        candidate.margin_se,
+        candidate.length_ratio,
+        candidate.visit_confidence,
+        candidate.rule,
+        reliability.interval_overlap(candidate),
+        reliability.p_better(candidate.margin, candidate.margin_se),
+    )

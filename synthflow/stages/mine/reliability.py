@@ -58,7 +58,11 @@ def response_agreement(pairs: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     """pair_id, scorer_agreement of pairs of responses."""
     told = []
     for stage in verify_stages(inputs.ancestors):
-        said = verdicts(inputs, stage).filter(pl.col("verdict") != "unknown").unique("rollout_id", keep="first")
+        said = (
+            verdicts(inputs, stage, ["verdict"])
+            .filter(pl.col("verdict") != "unknown")
+            .unique("rollout_id", keep="first")
+        )
         told.append(
             _ordered(pairs, said.select("rollout_id", (pl.col("verdict") == "correct").cast(pl.Float64)), "rollout_id")
         )
@@ -87,7 +91,8 @@ def _ordered(pairs: pl.DataFrame, values: pl.DataFrame, key: str) -> pl.DataFram
         values.rename({key: f"{side}_{key}", next(c for c in values.columns if c != key): f"_{side}"})
         for side in ("chosen", "rejected")
     ]
-    both = pairs.join(sides[0], on=f"chosen_{key}", how="inner").join(sides[1], on=f"rejected_{key}", how="inner")
+    ends = pairs.select("pair_id", f"chosen_{key}", f"rejected_{key}")
+    both = ends.join(sides[0], on=f"chosen_{key}", how="inner").join(sides[1], on=f"rejected_{key}", how="inner")
     return both.select("pair_id", (pl.col("_chosen") > pl.col("_rejected")).alias("held"))
 
 

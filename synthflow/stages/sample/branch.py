@@ -173,7 +173,7 @@ class Branch(Stage):
         told = [_measure_row(fork, hashed, services.stage_id) for fork in forks]
         return {
             "rollouts": sampled.rollout_rows(found, config.sampling_id(), policy_id, services.stage_id),
-            "scores": SCORES.from_rows([*judged.score_rows(services.stage_id), *told]),
+            "scores": pa.concat_tables([judged.scores(services.stage_id), SCORES.from_rows(told)]),
             "telemetry": judged.telemetry(services),
             "rejects": reject_rows(rejects, services.stage_id),
         }

@@ -22,10 +22,10 @@ from synthflow.rollouts.paths import CutPath, cut_path, joined
 from synthflow.rollouts.prefixes import prefix_id
 from synthflow.rollouts.requests import Messages, RolloutIds, ask, messages_of
 from synthflow.rollouts.rows import Drawn, rollout_rows, utf8
-from synthflow.rollouts.score_rows import Scorer, verdict_counts, verdict_rows
+from synthflow.rollouts.score_rows import verdict_counts, verdict_table
 from synthflow.rollouts.tree import Tree, TreeNode
 from synthflow.rollouts.verdicts import Judged, Judging, ToJudge
-from synthflow.schema import ROLLOUTS, SCORES
+from synthflow.schema import ROLLOUTS
 from synthflow.stages.sample.tree_config import TreeSearchConfig
 from synthflow.stages.sample.tree_select import select
 
@@ -76,7 +76,7 @@ class Forest:
         self._judging = Judging(config.verifier, config.verifier_options, config.truncated, needs_answer)
         self._sampled: dict[str, list[tuple[Drawn, SampleResult]]] = {"none": [], "prefix": []}
         self._whole: list[dict[str, Any]] = []
-        self._scores: list[dict[str, Any]] = []
+        self._of_whole: list[Judgement] = []
         self._judged: list[Judged] = []
 
     def grow(self, problems: Iterable[Mapping[str, Any]]) -> None:
@@ -136,12 +136,11 @@ class Forest:
         ]
         judged = self._judging.judge(texts, self._services)
         self._judged.append(judged)
-        self._scores += judged.score_rows(self._services.stage_id)
         for one, result, text, judgement in zip(asks, results, texts, judged.judgements, strict=True):
-            self._take(one, result, text.text, judgement, judged.scorer)
+            self._take(one, result, text.text, judgement)
 
-    def _take(self, wanted: PathRequest, result: SampleResult, text: str, judgement: Judgement, scorer: Scorer) -> None:
-        search, problem = wanted.search, wanted.request.problem_id
+    def _take(self, wanted: PathRequest, result: SampleResult, text: str, judgement: Judgement) -> None:
+        search = wanted.search
         search.spent += result.n_tokens or 0
         drawn = _drawn(wanted)
         self._sampled[drawn.condition].append((drawn, result))
@@ -155,7 +154,7 @@ class Forest:
         search.tree.add(cut.path)
         if wanted.parent is not None:
             self._whole.append(row)
-            self._scores += verdict_rows(problem, row["rollout_id"], judgement, scorer, self._services.stage_id)
+            self._of_whole.append(judgement)
 
     def _whole_row(self, wanted: PathRequest, result: SampleResult, text: str) -> dict[str, Any] | None:
         """The whole path that ends with a sample, as a row of rollouts; None for one without tokens or an ending."""
@@ -212,9 +211,12 @@ class Forest:
         ]
         judgements = [judgement for judged in self._judged for judgement in judged.judgements]
         self._services.count(rows=len(judgements), paths=len(self._whole), **verdict_counts(judgements))
+        stage_id = self._services.stage_id
+        problems, rollouts = [row["problem_id"] for row in self._whole], [row["rollout_id"] for row in self._whole]
+        whole = verdict_table(problems, rollouts, self._of_whole, self._judged[0].scorer, stage_id)
         return {
             "rollouts": pa.concat_tables([*sampled, ROLLOUTS.from_rows(self._whole)]),
-            "scores": SCORES.from_rows(self._scores),
+            "scores": pa.concat_tables([*(judged.scores(stage_id) for judged in self._judged), whole]),
             "telemetry": pa.concat_tables(judged.telemetry(self._services) for judged in self._judged),
         }
 

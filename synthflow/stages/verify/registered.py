@@ -19,7 +19,6 @@ from synthflow.rollouts.adapted import ADAPTER_VERSION, AdaptedStage
 from synthflow.rollouts.questions import problems_by_id
 from synthflow.rollouts.score_rows import verdict_counts
 from synthflow.rollouts.verdicts import Judging, ToJudge
-from synthflow.schema import SCORES
 
 
 class VerifyStage(AdaptedStage):
@@ -76,8 +75,7 @@ class VerifyStage(AdaptedStage):
         judging = Judging(self.verifier, self.own_config(), self.config.truncated, self.needs_answer)
         judged = judging.judge(texts, services)
         services.count(rows=len(texts), **verdict_counts(judged.judgements))
-        scores = SCORES.from_rows(judged.score_rows(services.stage_id))
-        return {"scores": scores, "rejects": rejects, "telemetry": judged.telemetry(services)}
+        return {"scores": judged.scores(services.stage_id), "rejects": rejects, "telemetry": judged.telemetry(services)}
 
 
 def _check_answers(inputs: Inputs) -> None:

@@ -6,6 +6,7 @@ The stage that measures, the catalog, the summary of a run and docs/statistics.m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from synthflow.statistics.metrics.calibration import CALIBRATION
 from synthflow.statistics.metrics.complexity import COMPLEXITY
@@ -23,6 +24,7 @@ HEADINGS: Mapping[str, str] = {name: text for metric in METRICS for name, text i
 """Metrics shown on one screen, and their headers; all are in `run_summary` and in the view `qdc`."""
 
 
+@cache
 def metric_of(name: str) -> Metric:
     """The metric or family that `name` belongs to; a metric of this very name goes before a family.
 

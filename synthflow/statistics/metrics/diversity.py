@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from synthflow.statistics.diversity import self_similarity, vendi
+from synthflow.statistics.accumulate import runs
+from synthflow.statistics.diversity import F64, self_similarity, vendi
 from synthflow.statistics.metrics.metric import ElementMetric, Elements, GroupMetric, Metric, Values
 from synthflow.statistics.metrics.population import Population
 
@@ -36,25 +37,21 @@ def _corpus_shapes(population: Population) -> Elements:
     return *population.shapes, np.bincount(population.group).astype(np.float64)
 
 
-def _grams_seen(population: Population, n: int) -> Values:
+def _grams_seen(population: Population, n: int) -> F64:
     """N-grams of each group, repetitions included, by group code."""
-    seen = population.group_sums(population.chunk.grams[n].seen[population.mask])
-    return np.flatnonzero(seen), seen
+    return population.group_sums(population.chunk.grams[n].seen[population.mask])
 
 
 def _distinct_grams(population: Population) -> Mapping[int, Values]:
     found = {}
     for n, (owner, _) in population.grams.items():
-        some, seen = _grams_seen(population, n)
-        found[n] = some, np.bincount(owner, minlength=len(seen))[some] / seen[some]
+        present, _, counts = runs(owner)
+        found[n] = present, counts / _grams_seen(population, n)[present]
     return found
 
 
 def _corpus_grams(population: Population) -> Mapping[int, Elements]:
-    return {
-        n: (owner, population.chunk.grams[n].hashes[code], _grams_seen(population, n)[1])
-        for n, (owner, code) in population.grams.items()
-    }
+    return {n: (*found, _grams_seen(population, n)) for n, found in population.grams.items()}
 
 
 def _self_similarity(population: Population) -> Values:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from synthflow.statistics.accumulate import one_each, sketched
+from synthflow.statistics.accumulate import Accumulators, one_each, sketched
 from synthflow.statistics.metrics.population import Population
 
 F64 = NDArray[np.float64]
@@ -95,7 +95,7 @@ class GroupMetric(Metric):
     unit: ClassVar[Unit] = "group"
     values: Callable[[Population], Values | Mapping[int, Values]]
 
-    def measured(self, population: Population, sketch_size: int) -> Iterable[pl.DataFrame]:
+    def measured(self, population: Population, sketch_size: int) -> Iterable[Accumulators]:
         """Accumulators of a population, by group."""
         for name, values in _members(self.name, self.values(population)):
             yield one_each(name, *values)
@@ -108,7 +108,7 @@ class ElementMetric(Metric):
     unit: ClassVar[Unit] = "element"
     elements: Callable[[Population], Elements | Mapping[int, Elements]]
 
-    def measured(self, population: Population, sketch_size: int) -> Iterable[pl.DataFrame]:
+    def measured(self, population: Population, sketch_size: int) -> Iterable[Accumulators]:
         """Accumulators of a population, by group."""
         for name, elements in _members(self.name, self.elements(population)):
             yield sketched(name, *elements, sketch_size)

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from synthflow.statistics.accumulate import group_sums
+from synthflow.statistics.accumulate import group_sums, runs
 from synthflow.statistics.diversity import SAMPLE, distinct_and_entropy, jaccard_kernels
 from synthflow.statistics.sketches import ngram_hashes
-from synthflow.statistics.texts import shapes, words
+from synthflow.statistics.texts import shapes, word_codes
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -24,24 +24,49 @@ Mask = NDArray[np.bool_]
 
 
 class Grams:
-    """The n-grams of some texts, as codes in the order of their hashes."""
+    """The n-grams of some texts, sorted by group and hash; texts are given as `word_codes` does.
 
-    def __init__(self, words: I64, lengths: I64, n: int) -> None:
-        self.text, hashes = ngram_hashes(words, lengths, n)
-        self.seen = np.bincount(self.text, minlength=len(lengths)).astype(np.float64)
-        self.hashes, self.codes = np.unique(hashes, return_inverse=True)
+    Attributes:
+        text, group, hashes: of each gram, repetitions included.
+        seen: grams of each text.
+    """
 
-    def distinct(self, owner: I64, mask: Mask) -> tuple[I64, I64]:
-        """Owner and code of each gram that the texts of `mask` hold, once an owner; sorted by both.
+    def __init__(self, vocabulary: I64, words: I64, lengths: I64, n: int, group: I64) -> None:
+        text, hashes = ngram_hashes(vocabulary[words], lengths, n)
+        self.seen = np.bincount(text, minlength=len(lengths)).astype(np.float64)
+        codes, starts, counts = runs(group[text])
+        # Group by group: many times faster than to sort them all, and texts of a group stand together.
+        orders = [at + np.argsort(hashes[at : at + some]) for at, some in zip(starts, counts, strict=True)]
+        order = np.concatenate([np.empty(0, np.int64), *orders])
+        self.text, self.hashes, self.group = text[order], hashes[order], np.repeat(codes, counts)
+
+    def distinct(self, mask: Mask) -> tuple[I64, I64]:
+        """Group and hash of each gram that the texts of `mask` hold, once a group; sorted by both."""
+        kept = slice(None) if mask.all() else mask[self.text]
+        group, hashes = self.group[kept], self.hashes[kept]
+        once = _changes(group, hashes)
+        return group[once], hashes[once]
+
+    def holders(self, place: I64) -> tuple[I64, I64]:
+        """Group of each gram, and the set of the texts that hold it, text i of the set as bit `place[i]`.
 
         Args:
-            owner: whom each text belongs to, such as its group.
+            place: of each text; below 0 it is left out.
         """
-        kept = mask[self.text]
-        base = max(1, len(self.hashes))
-        keys = np.sort(owner[self.text[kept]] * base + self.codes[kept])
-        keys = keys[np.diff(keys, prepend=-1) != 0]
-        return keys // base, keys % base
+        kept = place[self.text] >= 0
+        group, hashes, text = self.group[kept], self.hashes[kept], self.text[kept]
+        starts = np.flatnonzero(_changes(group, hashes))
+        if not len(starts):
+            return group, group
+        sets: I64 = np.bitwise_or.reduceat(np.left_shift(1, place[text]), starts)
+        return group[starts], sets
+
+
+def _changes(group: I64, hashes: I64) -> Mask:
+    """Where a row differs from the one before it."""
+    changed = np.ones(len(group), dtype=bool)
+    changed[1:] = (hashes[1:] != hashes[:-1]) | (group[1:] != group[:-1])
+    return changed
 
 
 class Chunk:
@@ -61,6 +86,12 @@ class Chunk:
         self.ngram = ngram
 
     @cached_property
+    def answers(self) -> I64:
+        """Code of each rollout's answer, below 0 where it has none."""
+        codes = self.rollouts["answer"].rank("dense").cast(pl.Int64).fill_null(-1)
+        return codes.to_numpy()
+
+    @cached_property
     def shapes(self) -> I64:
         """Hash of each text's shape."""
         return shapes(self.rollouts["text"])
@@ -68,8 +99,8 @@ class Chunk:
     @cached_property
     def grams(self) -> Mapping[int, Grams]:
         """N-grams of all texts for n = 1, 2 and `ngram`."""
-        hashes, lengths = words(self.rollouts["text"])
-        return {n: Grams(hashes, lengths, n) for n in sorted({1, 2, self.ngram})}
+        found = word_codes(self.rollouts["text"])
+        return {n: Grams(*found, n, self.group) for n in sorted({1, 2, self.ngram})}
 
 
 class Population:
@@ -80,17 +111,14 @@ class Population:
         mask: which of the chunk it retains.
         group: code of each retained rollout's group, ascending.
         groups: these codes, each once.
+        starts, sizes: where each of `groups` begins among the retained rollouts, and how many it has.
     """
 
     def __init__(self, chunk: Chunk, mask: Mask) -> None:
         self.chunk = chunk
         self.mask = mask
         self.group = chunk.group[mask]
-        self.groups = np.unique(self.group)
-
-    def column(self, name: str) -> pl.Series:
-        """A column of the retained rollouts."""
-        return self.chunk.rollouts[name].filter(pl.Series(self.mask))
+        self.groups, self.starts, self.sizes = runs(self.group)
 
     def observed(self, metric: str) -> F64:
         """Values of a rollout metric, NaN where there is none."""
@@ -103,9 +131,8 @@ class Population:
     @cached_property
     def answers(self) -> tuple[I64, F64, F64]:
         """Groups with an answer, how many different ones they have, and the entropy of their shares."""
-        answer = self.column("answer")
-        codes = answer.drop_nulls().rank("dense").cast(pl.Int64).to_numpy()
-        return distinct_and_entropy(self.group[answer.is_not_null().to_numpy()], codes)
+        said = self.chunk.answers[self.mask]
+        return distinct_and_entropy(self.group[said >= 0], said[said >= 0])
 
     @cached_property
     def shapes(self) -> tuple[I64, I64]:
@@ -117,18 +144,15 @@ class Population:
 
     @cached_property
     def grams(self) -> Mapping[int, tuple[I64, I64]]:
-        """Group and code of each different n-gram, sorted by both, by n."""
-        return {n: grams.distinct(self.chunk.group, self.mask) for n, grams in self.chunk.grams.items()}
+        """Group and hash of each different n-gram, sorted by both, by n."""
+        return {n: grams.distinct(self.mask) for n, grams in self.chunk.grams.items()}
 
     @cached_property
     def kernels(self) -> tuple[F64, I64]:
         """Similarities of the first SAMPLE rollouts of each of `groups`, and how many these are."""
-        chunk, rows = self.chunk, np.flatnonzero(self.mask)
-        _, starts, counts = np.unique(self.group, return_index=True, return_counts=True)
-        slot = np.full(len(self.mask), SAMPLE)
-        slot[rows] = np.arange(len(rows)) - np.repeat(starts, counts)
-        place = np.zeros(len(self.mask), dtype=np.int64)
-        place[rows] = np.repeat(np.arange(len(counts)), counts)
-        text, code = chunk.grams[chunk.ngram].distinct(np.arange(len(self.mask)), slot < SAMPLE)
-        members = np.minimum(counts, SAMPLE)
-        return jaccard_kernels(place[text], slot[text], code, members), members
+        place = np.full(len(self.mask), -1)
+        among = np.arange(len(self.group)) - np.repeat(self.starts, self.sizes)
+        place[self.mask] = np.where(among < SAMPLE, among, -1)
+        group, sets = self.chunk.grams[self.chunk.ngram].holders(place)
+        members = np.minimum(self.sizes, SAMPLE)
+        return jaccard_kernels(np.searchsorted(self.groups, group), sets, members), members

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from support.made_up_run import FakeServices, World, pair, rollout, score
@@ -13,6 +14,7 @@ from support.stages import stage_info
 from synthflow.contracts import MemoryInputs
 from synthflow.schema import STATS
 from synthflow.stages.measure import observations
+from synthflow.stages.measure.populations import origins
 from synthflow.stages.measure.qdc import MeasureQdc, QdcConfig
 from synthflow.statistics.metrics import metric_of
 
@@ -21,7 +23,7 @@ def measure(inputs: MemoryInputs, services: FakeServices, **config: Any) -> pl.D
     stage = MeasureQdc("report", QdcConfig(use="measure.qdc", of=("pairs",), **{"verdicts": "verdicts", **config}))
     frame = pl.from_arrow(STATS.conform(stage.run(inputs, services)["stats"]))
     assert isinstance(frame, pl.DataFrame)
-    return frame
+    return frame.sort(*STATS.key)  # as a shard holds them
 
 
 def value(stats: pl.DataFrame, stage: str, metric: str, problem: str = "p_a") -> tuple[float, float] | None:
@@ -192,3 +194,14 @@ def test_an_endless_text_is_cut(world: World, services: FakeServices) -> None:
 def test_check_asks_which_verdicts(world: World) -> None:
     stage = MeasureQdc("report", QdcConfig(use="measure.qdc", of=("pairs",)))
     assert [field for field, _, _ in stage.check(world.ancestors)] == ["verdicts"]
+
+
+def test_rollouts_go_back_to_the_first_one_they_continue() -> None:
+    def found(**parents: str | None) -> dict[str, str]:
+        rollouts = {"rollout_id": list(parents), "parent_rollout_id": pa.array(parents.values(), pa.string())}
+        table = origins(pa.table(rollouts))
+        return dict(zip(*table.to_pydict().values(), strict=True))
+
+    assert found(a=None, b="a", c="b", d="elsewhere") == {"a": "a", "b": "a", "c": "a", "d": "elsewhere"}
+    with pytest.raises(ValueError, match="in a circle"):
+        found(a="b", b="a")

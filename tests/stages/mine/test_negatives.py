@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from support.toy_world import ANCESTORS, ToyServices, problem_row, rollout_row, 
 from synthflow.contracts import MemoryInputs
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES
-from synthflow.stages.mine.negatives import ranked
+from synthflow.stages.mine.negatives import ranks
 from synthflow.stages.mine.pairs import MinePairs
 
 SECOND = stage_info("second", "verify.math", ("scores",), ("rollouts",))
@@ -126,15 +128,13 @@ def test_the_nearest_in_length_and_in_text():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.text(max_size=8), max_size=5), st.lists(st.text(max_size=8), max_size=5))
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=5), st.lists(st.text(max_size=8), min_size=1, max_size=5))
 def test_ranks_of_text_are_distances(right, wrong):
-    def side(texts):
-        return [{"rollout_id": str(i), "index": i, "completion": t, "n_tokens": len(t)} for i, t in enumerate(texts)]
-
-    made = ranked(side(right), [r | {"rollout_id": "w" + r["rollout_id"]} for r in side(wrong)], "nearest_text", 64)
-    assert len(made) == len(right) * len(wrong)
-    for a, b, rank in made:
-        assert 0 <= rank <= 1 and (rank == 0 or a["completion"] != b["completion"])
+    rows = pl.DataFrame({"completion": [*right, *wrong]}, schema={"completion": pl.String})
+    chosen, rejected = np.indices((len(right), len(wrong))).reshape(2, -1)
+    found = ranks("nearest_text", rows, chosen, rejected + len(right))
+    for a, b, rank in zip(chosen, rejected, found, strict=True):
+        assert 0 <= rank <= 1 and (rank == 0 or right[a] != wrong[b])
 
 
 def mistakes(ancestors, **fields):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ from synthflow.contracts import MemoryInputs
 from synthflow.execute.coverage import check_coverage, check_keys
 from synthflow.schema import PROBLEMS, ROLLOUTS, SCORES, STEP_VALUES, STEPS
 from synthflow.stages.label.monte_carlo import MonteCarlo
-from synthflow.stages.mine.choose import Candidate, Side, choose
+from synthflow.stages.mine.choose import Candidate, Candidates, Side, choose, chosen_rows
 from synthflow.stages.mine.pairs import MinePairs
 
 
@@ -374,3 +376,36 @@ def test_choice_is_even_and_fixed(edges, most, random):
         uses[best.rejected.rollout_id] += 1
         expected.append(best)
     assert expected == picked
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(*[st.integers(0, n) for n in (2, 3, 3, 1, 1, 2)]), max_size=30, unique_by=lambda c: (c[0], c[1], c[2])
+    ),
+    st.integers(1, 5),
+)
+def test_problems_are_chosen_of_side_by_side_as_each_alone(drawn, most):
+    """Rows are (problem, chosen, rejected, rule, rank, length); a problem's rollouts are its own."""
+    rows = np.array(drawn, np.int64).reshape(-1, 6)
+    columns = Candidates(
+        problem=rows[:, 0],
+        rule=rows[:, 3],
+        rank=rows[:, 4].astype(float),
+        margin=np.ones(len(rows)),
+        length_ratio=1.0 + rows[:, 5],
+        texts=rows[:, 1] % 2 * 4 + rows[:, 2],
+        chosen=rows[:, 0] * 8 + rows[:, 1],
+        rejected=rows[:, 0] * 8 + 4 + rows[:, 2],
+    )
+
+    def pair_id(row):
+        return str(rows[row].tolist())
+
+    together = chosen_rows(columns, most, pair_id).tolist()
+    assert len(together) == len(set(together))
+    for problem in range(3):
+        own = np.flatnonzero(rows[:, 0] == problem)
+        alone = Candidates(*(getattr(columns, field.name)[own] for field in dataclasses.fields(Candidates)))
+        picked = own[chosen_rows(alone, most, lambda row, own=own: pair_id(own[row]))].tolist()
+        assert [row for row in together if rows[row, 0] == problem] == picked
