@@ -55,9 +55,9 @@ def _alone(call: Callable[[], Any]) -> tuple[Any, float]:
 
 def _noting(run_unit: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(run_unit)
-    def noted(task: Any, *finished: Any) -> Any:
+    def noted(task: Any, *given: Any, **options: Any) -> Any:
         how = _sampling if task.record.use.startswith("sample") else _alone
-        result, cpu_s = how(lambda: run_unit(task, *finished))
+        result, cpu_s = how(lambda: run_unit(task, *given, **options))
         with Path(os.environ["SPINE_NOTES"], str(os.getpid())).open("a") as notes:
             notes.write(f"{task.record.name} {cpu_s:.6f}\n")
         return result
