@@ -160,7 +160,7 @@ class Recording:
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
-        with self._open(self._files[file], COLUMNS) as reader:
+        with self._open(self._files[file], ()) as reader:
             table = reader.read_row_group(group, columns=list(COLUMNS))
         self._cache[key] = _Group(table)
         while len(self._cache) > 1 and sum(g.nbytes for g in self._cache.values()) > self._cache_bytes:
@@ -188,20 +188,14 @@ class _Group:
 
     def of_problem(self, problem_id: str) -> Iterator[Recorded]:
         first, end = bisect_left(self._problems, problem_id), bisect_right(self._problems, problem_id)
-        for row, plain in enumerate(self._plain.slice(first, end - first).to_pylist(), first):
-            prompt, tokens, logprobs, sampling_logprobs = [lists.of(row) for lists in self._lists]
-            thoughts = (span["end"] for span in plain["author_spans"] or () if span["author"] == "thought")
+        plain = [column.to_pylist() for column in self._plain.slice(first, end - first).columns]
+        for row, (rollout, prefix, text, finish_reason, n_tokens, spans) in enumerate(zip(*plain, strict=True), first):
+            prompt, tokens, logprobs, others = [lists.of(row) for lists in self._lists]
+            thoughts = [span["end"] for span in spans if span["author"] == "thought"] if spans else []
+            answer = max(thoughts, default=None)
+            first_of_all = prefix == ids.NO_PREFIX
             yield Recorded(
-                rollout_id=plain["rollout_id"],
-                first=plain["prefix_id"] == ids.NO_PREFIX,
-                prompt=prompt,
-                tokens=tokens,
-                logprobs=logprobs,
-                sampling_logprobs=sampling_logprobs,
-                text=plain["completion"],
-                finish_reason=plain["finish_reason"],
-                n_tokens=plain["n_tokens"],
-                answer_start=max(thoughts, default=None),
+                rollout, first_of_all, prompt, tokens, logprobs, others, text, finish_reason, n_tokens, answer
             )
 
 
