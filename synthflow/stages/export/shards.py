@@ -258,9 +258,11 @@ class ShardWriter:
             return
         # one chunk a column: the pages of a Parquet file follow the chunks, and these follow the tables that came
         group = pa.concat_tables(self._waiting).combine_chunks().cast(self._schema)
+        size = self._waiting_bytes
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         if self._writer is not None and (
             self._counts[-1] + group.num_rows > self._limits.rows
-            or self._shard_bytes + self._waiting_bytes > self._limits.megabytes * 2**20
+            or self._shard_bytes + size > self._limits.megabytes * 2**20
         ):
             self._writer.close()
             self._writer = None
@@ -270,8 +272,7 @@ class ShardWriter:
             self._shard_bytes = 0
         self._writer.write_table(group, row_group_size=group.num_rows)
         self._counts[-1] += group.num_rows
-        self._shard_bytes += self._waiting_bytes
-        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+        self._shard_bytes += size
         if self._counts[-1] >= self._limits.rows:
             self._writer.close()
             self._writer = None
