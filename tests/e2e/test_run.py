@@ -115,6 +115,7 @@ def test_a_changed_spec_runs_again_only_what_changed_and_changes_back_for_free(
     assert synthflow("check", out).returncode == 0
 
 
+@pytest.mark.extended
 def test_more_rollouts_sample_only_the_new_ones(tmp_path: Path) -> None:
     spec, out = tmp_path / "spec.yaml", tmp_path / "run"
     stages = {name: SMALL["stages"][name] for name in ("problems", "rollouts", "verdicts")}
