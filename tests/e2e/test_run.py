@@ -74,6 +74,7 @@ def test_a_moved_run_is_the_same_run(small_run: Path, tmp_path: Path) -> None:
     assert synthflow("check", moved).returncode == 0
 
 
+@pytest.mark.extended
 def test_a_copy_of_a_run_that_goes_on_can_be_opened(
     replay_spec: dict[str, object], replay_run: Path, tmp_path: Path
 ) -> None:
