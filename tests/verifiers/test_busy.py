@@ -53,7 +53,7 @@ def _verdicts() -> list[str]:
 @pytest.mark.timeout(1800)
 def test_the_same_verdicts_idle_and_busy() -> None:
     rows = _rows()
-    assert len(rows) == 2_000
+    assert len(rows) >= 2_000
     idle = _verdicts()
     with _busy_processes():
         busy = _verdicts()
