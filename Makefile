@@ -63,7 +63,10 @@ test-all: .venv/test lint typecheck ## Everything but the long suites
 test-fast: .venv/test ## Only the tests that take seconds
 	$(BIN)/pytest -m "not slow and not long and not extended" $(TWO) $(PYTEST_ARGS)
 
-test-long: .venv/test test-floors ## The long suites as well: more kills, more of everything
+test-verdicts: .venv/test ## The long suites of the verifiers
+	$(BIN)/pytest -m "long" tests/verifiers $(PYTEST_ARGS)
+
+test-long: .venv/test test-floors ## All long suites: more kills, more of everything
 	$(BIN)/pytest -m "long" $(PYTEST_ARGS)
 
 # Tests that need no other extra than these two, on the lowest versions that pyproject.toml allows.
@@ -108,5 +111,5 @@ demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one
 clean: ## Remove environments, runs and caches
 	rm -rf .venv .venv-floors .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install install-dev demo test test-extended test-all test-fast test-long test-floors lint format .typecheck layers typecheck \
+.PHONY: help install install-dev demo test test-extended test-all test-fast test-long test-verdicts test-floors lint format .typecheck layers typecheck \
 	demo-policy clean

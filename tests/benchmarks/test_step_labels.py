@@ -236,7 +236,7 @@ def test_steps_are_measured_several_at_once_in_order_and_once(bench, tmp_path, m
     assert begun.count("closed") == 1 and len(file.read_text().splitlines()) == len(first)
 
 
-@pytest.mark.extended
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_pool_from_a_real_run(bench, tmp_path):
     pytest.importorskip("transformers")
@@ -257,7 +257,7 @@ def test_a_pool_from_a_real_run(bench, tmp_path):
         assert case.remaining[0] > case.remaining[-1] == 0
 
 
-@pytest.mark.extended
+@pytest.mark.long
 @pytest.mark.slow
 def test_coverage_of_real_steps_goes_on_where_it_was(bench, tmp_path):
     pytest.importorskip("transformers")

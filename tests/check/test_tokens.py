@@ -49,6 +49,7 @@ def kinds(run: Path) -> dict[str, list[str]]:
 
 def test_tokens_of_a_text_that_is_not_there_are_found(run: Path) -> None:
     """As where a server cuts the thought out of the text, and not out of the tokens."""
+    pytest.importorskip("transformers")
     report = check_run(run)
     rollouts = sum(s.rows for c in Manifest(run).active() for s in c.shards if s.table == "rollouts")
     assert report.ok and report.checked["tokens_text"] == rollouts > 100

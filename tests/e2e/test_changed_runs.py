@@ -49,6 +49,7 @@ def call(*args: object) -> int:
     return int(left.value.code or 0)
 
 
+@pytest.mark.extended
 def test_the_release_of_a_stage_that_is_gone_is_set_aside_and_comes_back(
     edited: Edited, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_cap_lets_finish_what_asks_for_nothing(edited: Edited, out: Path) -> N
     assert done.plan["change"]["total"]["owed"] > 0 and len(journaled(out)) == 21
 
 
+@pytest.mark.extended
 def test_clean_removes_what_nobody_needs_and_says_so(
     edited: Edited, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +168,7 @@ def test_runs_lists_runs(edited: Edited, out: Path, capsys: pytest.CaptureFixtur
     assert "damaged" in capsys.readouterr().out
 
 
+@pytest.mark.extended
 def test_a_copy_at_a_url_follows_the_run(edited: Edited, out: Path, tmp_path: Path) -> None:
     remote = Remote(f"file://{tmp_path}/bucket/run")
     remote.check()

@@ -24,8 +24,9 @@ from synthflow.stores.manifest import Manifest
 
 pytestmark = pytest.mark.slow
 
-EDITS = 5
 CORE, CI, LONG = 1, 20, 200
+FEW, MANY = 3, 5
+"""Edits of a sequence in CI, and of one in the long suite."""
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +46,14 @@ def test_a_run_follows_edits(seed: int, recorded: tuple[Path, list[DemoProblem]]
     print(f"seed {seed}")
     edited, out, rng = Edited(tmp_path, *recorded, seed), tmp_path / "run", random.Random(f"kills {seed}")
     _follow(edited, out)
-    for number in range(EDITS):
+    edits = FEW if seed < CI else MANY
+    for number in range(edits):
         edited.edit()
         print(f"edit {number}: {', '.join(edited.told)}")
         while rng.random() < 0.4:
             print(f"killed: {kill_a_run(edited.spec, out, rng.uniform(0, 0.6))}")
         _follow(edited, out)
-        if number in (1, EDITS - 1):
+        if number in (edits // 2, edits - 1):
             _is_as_a_fresh_one(edited, out, tmp_path / f"fresh-{number}")
     report = check_run(out)
     assert report.ok, [str(f) for f in report.errors]

@@ -194,6 +194,7 @@ def spec(folder: Path, stages: dict[str, Any]) -> Path:
     return write_spec(folder / "spec.yaml", {"name": "faulty", "policy": policy, "stages": stages})
 
 
+@pytest.mark.extended
 def test_what_raises_on_a_row_is_that_row_s_outcome_and_the_rest_goes_on(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -189,7 +189,7 @@ def row_of_page(kind: str) -> str:
     return f"| {behaviour.says} | {ended} | {behaviour.alone} |"
 
 
-@pytest.mark.parametrize("how", ["retry", "settings"])
+@pytest.mark.parametrize("how", ["retry", pytest.param("settings", marks=pytest.mark.extended)])
 def test_what_was_refused_is_asked_again_and_nothing_else(how: str, tmp_path: Path) -> None:
     """By name, or because the policy's settings are others; a run with neither has nothing to do."""
     problems, out = tmp_path / "problems.jsonl", tmp_path / "run"

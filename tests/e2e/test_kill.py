@@ -64,7 +64,7 @@ def _kills_on_replay(replay_spec: dict[str, object], replay_run: Path, folder: P
     return killed
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(7, marks=pytest.mark.extended)])
+@pytest.mark.parametrize("kills", [2, pytest.param(7, marks=pytest.mark.long)])
 def test_kills_on_replay_give_the_same_rows(
     kills: int, replay_spec: dict[str, object], replay_run: Path, tmp_path: Path
 ) -> None:

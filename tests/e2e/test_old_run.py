@@ -222,7 +222,7 @@ def test_it_is_made_again_from_its_journal(run: Path) -> None:
     assert synthflow("check", run).returncode == 0
 
 
-@pytest.mark.parametrize("word", [OLD_WORD, NEW_WORD])
+@pytest.mark.parametrize("word", [OLD_WORD, pytest.param(NEW_WORD, marks=pytest.mark.extended)])
 def test_a_changed_export_reads_the_word_that_its_shards_have(word: str, run: Path) -> None:
     before = segments(run)
     run_ok(SPEC, run, "-o", f"stages.rl.groups=[{word}]")

@@ -59,6 +59,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(site)}
 
 
+@pytest.mark.extended
 def test_a_plug_in_is_listed_and_runs(environment: dict[str, str], tmp_path: Path) -> None:
     def call(*args: object) -> subprocess.CompletedProcess[str]:
         command = [str(CLI), *map(str, args)]

@@ -22,8 +22,8 @@ from synthflow.stores.catalog.build import open_catalog
 
 pytestmark = pytest.mark.slow
 
-FIRST = {"per-step-negatives", "psr-nsr", "knapsack-rl"}
-"""Recipes that `make test` runs: step labels and pairs, weighted advantages, a budget over two waves."""
+FIRST = {"per-step-negatives", "psr-nsr"}
+"""Recipes that `make test` runs: step labels and pairs, weighted advantages."""
 ROOT = Path(__file__).parents[2]
 CLAIMS = Path(__file__).parent / "claims"
 DASK = Path(sys.executable).with_name("dask")

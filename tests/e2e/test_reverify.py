@@ -100,6 +100,7 @@ def test_a_new_version_tells_what_flips_and_replaces_nothing(run: Path, monkeypa
     assert (run / "manifest.jsonl").read_bytes() == lines, "what was judged once is not judged again"
 
 
+@pytest.mark.extended
 def test_it_is_applied_without_sampling_and_changes_back(judged: Path, run: Path) -> None:
     journal, first = whole_journal(run), tables(run)
     done = synthflow("verify", run, "--set", "extract=boxed", "--json")

@@ -74,6 +74,7 @@ def test_a_moved_run_is_the_same_run(small_run: Path, tmp_path: Path) -> None:
     assert synthflow("check", moved).returncode == 0
 
 
+@pytest.mark.extended
 def test_a_copy_of_a_run_that_goes_on_can_be_opened(
     replay_spec: dict[str, object], replay_run: Path, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_changed_spec_runs_again_only_what_changed_and_changes_back_for_free(
     assert synthflow("check", out).returncode == 0
 
 
+@pytest.mark.extended
 def test_more_rollouts_sample_only_the_new_ones(tmp_path: Path) -> None:
     spec, out = tmp_path / "spec.yaml", tmp_path / "run"
     stages = {name: SMALL["stages"][name] for name in ("problems", "rollouts", "verdicts")}

@@ -19,7 +19,11 @@ LAYOUTS = [
         id="one",
         marks=pytest.mark.extended,
     ),
-    pytest.param({"partition_size": 1, "cpu_workers": 2, "engines": 2, "partitions_in_flight": 8}, id="many"),
+    pytest.param(
+        {"partition_size": 1, "cpu_workers": 2, "engines": 2, "partitions_in_flight": 8},
+        id="many",
+        marks=pytest.mark.extended,
+    ),
     pytest.param(
         {"partition_size": 5, "cpu_workers": 3, "engines": 1, "partitions_in_flight": 2, "requests_in_flight": 3},
         id="odd",

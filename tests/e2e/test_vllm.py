@@ -80,6 +80,7 @@ def _ended_well(killed: Killed, reference: Path) -> None:
     assert synthflow("check", killed.run).returncode == 0
 
 
+@pytest.mark.extended
 def test_in_process_the_ids_are_those_of_transformers(small_run: Path, tmp_path: Path) -> None:
     """A corner of the small run, sampled by vLLM: its rollouts have the ids and seeds that they have there."""
     stages = {name: SMALL["stages"][name] for name in ("problems", "rollouts", "verdicts")}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +19,20 @@ LONG_S = 30.0
 SHORT_S = 0.5
 
 HOLDS = """
-import sys
+import sys, threading
 from pathlib import Path
 from synthflow.execute.claims import claimed
 
+def want(*rollouts):
+    with claimed(Path(sys.argv[1]), rollouts):
+        print("got", flush=True)
+
 with claimed(Path(sys.argv[1]), sys.argv[2:]):
     print("held", flush=True)
-    sys.stdin.readline()
+    for line in sys.stdin:
+        if not line.strip():
+            break
+        threading.Thread(target=want, args=line.split()).start()
 """
 
 
@@ -71,6 +80,23 @@ def test_other_rollouts_and_other_runs_wait_for_nobody(tmp_path):
     with another_process(tmp_path, "o_1", "o_2"):
         assert wants(tmp_path, "o_3").wait(LONG_S)
         assert wants(tmp_path / "other", "o_1").wait(LONG_S)
+
+
+def test_two_processes_whose_threads_wait_for_each_other_are_no_circle(tmp_path):
+    with another_process(tmp_path, "o_1") as process, claimed(tmp_path, ["o_2"]):
+        assert process.stdin is not None
+        process.stdin.write("o_2\n")
+        process.stdin.flush()
+        time.sleep(SHORT_S)  # it waits for us
+        held = wants(tmp_path, "o_1")  # and we for it
+        assert not held.wait(SHORT_S)
+        released(process)
+        assert held.wait(LONG_S)
+
+
+def test_without_a_place_for_locks_a_task_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert wants(tmp_path, "o_1").wait(LONG_S)
 
 
 def test_threads_of_a_process_wait_for_each_other(tmp_path):

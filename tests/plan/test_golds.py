@@ -88,6 +88,7 @@ def test_of_many_a_sample_is_looked_at_and_told_so(tmp_path: Path, monkeypatch: 
 
 
 def test_a_plan_looks_while_verdicts_are_owed_and_not_once_all_are_given(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
     path = write_problems(tmp_path / "problems.jsonl", {f"{i}?": "A" if i else "neither" for i in range(5)})
     stages: dict[str, dict[str, Any]] = {
         "problems": {"use": "source.jsonl", "path": str(path)},

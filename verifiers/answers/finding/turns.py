@@ -82,7 +82,9 @@ def _first_asked(text: str, begin: int, end: int) -> tuple[int, str] | None:
             continue  # parts of one answer
         if (other or heading) and not _ANSWERED.search(text, begin, match.start()):
             continue  # the heading of its own question
-        spans = iter([*thoughts(text[:end]), (end, end)]) if spans is None else spans
+        if spans is None:  # of what follows a header: words open a thought as the first of a text
+            found = [(begin + opened, begin + closed) for opened, closed in thoughts(text[begin:end])]
+            spans = iter([*found, (end, end)])
         while closing <= match.start() and closing < end:
             said = max(said, closing)
             opening, closing = next(spans)

@@ -7,6 +7,7 @@ or another function.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any
 
@@ -26,27 +27,19 @@ from synthflow.verifiers.answers.reading.tokens import END, Token, Unread
 Tree = tuple[Any, ...]
 
 LOG_BASE: Tree = ("sym", "#base")
-_ACCENTS = frozenset(
-    [
-        "vec",
-        "hat",
-        "bar",
-        "tilde",
-        "overline",
-        "widehat",
-        "overrightarrow",
-        "mathbb",
-        "mathcal",
-        "mathbf",
-        "boldsymbol",
-        "bm",
-        "dot",
-        "mathfrak",
-        "mathscr",
-        "bf",
-    ]
-)
 _UPRIGHT_ONLY = frozenset({"mathbf", "boldsymbol", "bm", "bf", "mathcal", "mathscr"})
+_ACCENTS = _UPRIGHT_ONLY | {
+    "vec",
+    "hat",
+    "bar",
+    "tilde",
+    "overline",
+    "widehat",
+    "overrightarrow",
+    "mathbb",
+    "mathfrak",
+    "dot",
+}
 _COMMANDS = frozenset(
     [
         "frac",
@@ -77,21 +70,24 @@ def number(value: int | Fraction, decimal: bool = False) -> Tree:
     return ("num", Fraction(value), decimal)
 
 
-class Atoms(Cursor):
+class Atoms(Cursor, ABC):
     """Reads one atom; what joins atoms is in the parser that extends this."""
 
     def __init__(self, found: list[Token], tight: bool) -> None:
         super().__init__(found, tight)
         self._bound: list[str] = []
 
+    @abstractmethod
     def _sum(self) -> Tree:
-        raise NotImplementedError
+        """Terms and the signs between them."""
 
+    @abstractmethod
     def _power(self) -> Tree:
-        raise NotImplementedError
+        """An atom and its exponents."""
 
+    @abstractmethod
     def _atom(self) -> Tree:
-        raise NotImplementedError
+        """One atom."""
 
     def _starts_atom(self) -> bool:
         """Whether a letter, number or command that is a factor comes next."""
@@ -371,8 +367,9 @@ class Atoms(Cursor):
         self._bound.pop()
         return (name, letter, low, high, body)
 
+    @abstractmethod
     def _body(self) -> Tree:
-        raise NotImplementedError
+        """What a sum or an integral is of."""
 
 
 def _root(degree: Tree | None, inner: Tree) -> Tree:

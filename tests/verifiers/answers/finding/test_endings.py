@@ -3,7 +3,7 @@ r"""The ends that are found in a few steps are those that the rules find, and lo
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from synthflow.verifiers.answers.finding.endings import quick_ending
@@ -58,6 +58,7 @@ WORKING = (
 )
 
 
+@example(["Here is my thinking: ", "\n> Problem 1: this.\n"], ENDS[0])
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from(ENDS))
 def test_the_rules_find_the_same(pieces: list[str], end: str) -> None:
     """Behind a token that begins a sequence, which is cut off, nothing is found in a few steps."""
