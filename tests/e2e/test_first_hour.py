@@ -1,4 +1,8 @@
-"""The first hour of a newcomer: README and tutorial, every command as it is written, and the output that they show."""
+"""The first hour of a newcomer: README and tutorial, every command as it is written, and the output that they show.
+
+A block of `text` below a block of commands is printed by these, whatever its numbers are; one of `console` or `json` may
+be printed otherwise, since a model wrote it.
+"""
 
 from __future__ import annotations
 
