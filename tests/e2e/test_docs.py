@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -62,6 +63,15 @@ def test_commands_on_a_run_work(small_run: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{page}: {line}\n{done.stderr}"
         ran += 1
     assert ran >= 3
+
+
+@pytest.mark.slow
+def test_the_picture_is_of_a_run(small_run: Path) -> None:
+    script = ROOT / "docs" / "picture.py"
+    done = subprocess.run([sys.executable, script, small_run], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    drawn = ElementTree.fromstring(done.stdout)
+    assert drawn.tag.endswith("svg") and "answer" in done.stdout
 
 
 @pytest.mark.slow
