@@ -25,6 +25,9 @@ from synthflow.contracts.verifier import Judgement, Question
 
 Scope = Literal["partition", "whole"]
 
+ROWS_OF = "rows of "
+"""Counts of a stage that begin so are the rows of one config of a release: `rows of sft`."""
+
 
 class StageConfig(BaseModel):
     """Base of stage configurations: a stage's entry in the spec. Unknown fields are mistakes."""

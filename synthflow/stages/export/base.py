@@ -21,6 +21,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
+from synthflow.contracts.stage import ROWS_OF
 from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
 from synthflow.stages.export.about import About
@@ -206,7 +207,8 @@ class ParquetExport(ExportStage):
                     left = self._rejects(ledger, services.stage_id)
                     reasons.update(map(str, left.column("reason").to_pylist()))
                     rejects.append(left)
-                    services.count(rows=ledger.rows.height, rejected=left.num_rows)
+                    of_config = {ROWS_OF + ledger.config: ledger.rows.height}
+                    services.count(rows=ledger.rows.height, rejected=left.num_rows, **of_config)
             release.finish(self._about(inputs.ancestors, reasons))
         table = pa.concat_tables(rejects) if rejects else REJECTS.empty()
         return table.sort_by([(name, "ascending") for name in REJECTS.key])
