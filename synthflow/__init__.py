@@ -7,18 +7,14 @@ the repository and are imported as `synthflow.verifiers` and so on. CONTRIBUTING
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from synthflow.api import Pipeline, Run
-
-__all__ = ["Pipeline", "Run"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`Pipeline` and `Run`, imported when somebody asks for them."""
-    if name in __all__:
+    """`Pipeline` and `Run`, imported when somebody asks for them; `__init__.pyi` tells type checkers."""
+    if name in ("Pipeline", "Run"):
         from importlib import import_module
 
         return getattr(import_module("synthflow.api"), name)

@@ -173,11 +173,11 @@ def _warnings(summary: Summary) -> list[str]:
 
 def qdc_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Header and rows of stage against headline metrics: means, to three digits; no measurement: a dash."""
-    from synthflow.statistics.metrics import HEADINGS
+    from synthflow.statistics.metrics import headings
 
     means = {(r["stage"], r["metric"]): r["mean"] for r in summary["qdc"]}
     stages = list(dict.fromkeys(r["stage"] for r in summary["qdc"]))
-    metrics = [m for m in HEADINGS if any((stage, m) in means for stage in stages)]
+    metrics = [m for m in headings() if any((stage, m) in means for stage in stages)]
     rows = [[stage, *(_short(means.get((stage, metric))) for metric in metrics)] for stage in stages]
     return ["stage", *metrics], rows
 
@@ -192,7 +192,7 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
     """Draw the summary; `brief` leaves out what `synthflow stats` shows at leisure."""
     from rich.text import Text
 
-    from synthflow.statistics.metrics import HEADINGS
+    from synthflow.statistics.metrics import headings
 
     for line in summary_lines(summary):
         console.print(Text(line))
@@ -210,7 +210,7 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
     if rows and not brief:
-        console.print(_drawn("what each stage retains (means)", ["stage", *(HEADINGS[m] for m in header[1:])], rows))
+        console.print(_drawn("what each stage retains (means)", ["stage", *(headings()[m] for m in header[1:])], rows))
 
 
 def _drawn(title: str, header: list[str], rows: list[list[str]]) -> RenderableType:
