@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone explains the targets.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 PINS := --constraint constraints.txt
 RUN ?= runs/quickstart
 PYTEST_ARGS ?=

@@ -35,7 +35,8 @@ def facts(stage: dict[str, Any]) -> str:
     if not sampled and counts.get("rows"):
         said.append(f"{count(counts['rows'])} rows{_configs(counts)}")
     if stage["pass_rate"] is not None:
-        said.append(f"pass rate {stage['pass_rate']:.2f}")
+        whose = " of continuations" if counts.get("continuations") else ""
+        said.append(f"pass rate {stage['pass_rate']:.2f}{whose}")
     said.extend(f"{count(counts[name])} {_WORDS.get(name, name)}" for name in _TOLD_IF_ANY if counts.get(name))
     return "  ".join(said)
 

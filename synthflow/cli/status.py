@@ -107,5 +107,8 @@ def _print(found: dict[str, Any]) -> None:
         if totals(progress):
             screen.print(f"{'in all' if running else 'it last said'}: {totals(progress)}", markup=False)
         screen.print(_said_when(found, progress), markup=False)
+        if found["progress_attempt"] > 1:
+            whole = f"`synthflow stats {found['run']}` counts the whole run"
+            screen.print(f"rollouts, rows and rates are those of this attempt; {whole}", markup=False)
     if found["state"] == "incomplete":
         screen.print(f"work is owed: run the same spec again with --out {found['run']}", markup=False)
