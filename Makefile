@@ -81,6 +81,14 @@ FLOORS := $(addprefix tests/,io stores statistics plan report check segment roll
 test-floors: .venv-floors/made ## The oldest dependencies that pyproject.toml allows
 	.venv-floors/bin/pytest -p no:cacheprovider -m "not long and not extended" $(TWO) $(FLOORS)
 
+# As somebody without this checkout: a wheel, its dependencies from the package index, a run.
+test-install: ## Install a wheel without make into a fresh environment, and run it there
+	rm -rf build dist/fresh dist/wheel
+	$(PYTHON) -m venv dist/fresh
+	dist/fresh/bin/pip --disable-pip-version-check --quiet --quiet wheel --no-deps --wheel-dir dist/wheel .
+	dist/fresh/bin/pip --disable-pip-version-check --quiet --quiet install $(PINS) "$$(echo dist/wheel/*.whl)[transformers]"
+	cd dist/fresh && bin/synthflow init mine && bin/synthflow run mine/pipeline.yaml --out run && bin/synthflow check run
+
 lint: .venv/test layers ## Lint, check the format and that imports go down the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -108,5 +116,5 @@ demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one
 clean: ## Remove environments, runs and caches
 	rm -rf .venv .venv-floors .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install install-dev demo test test-extended test-all test-fast test-long test-floors lint format .typecheck layers typecheck \
+.PHONY: help install install-dev demo test test-extended test-all test-fast test-long test-floors test-install lint format .typecheck layers typecheck \
 	demo-policy clean
