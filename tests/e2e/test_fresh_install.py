@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.extended
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("synthflow", "filters", "pipelines", "stores", "verifiers")
