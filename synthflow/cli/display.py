@@ -37,8 +37,21 @@ def facts(stage: dict[str, Any]) -> str:
     if stage["pass_rate"] is not None:
         whose = " of continuations" if counts.get("continuations") else ""
         said.append(f"pass rate {stage['pass_rate']:.2f}{whose}")
-    said.extend(f"{count(counts[name])} {_WORDS.get(name, name)}" for name in _TOLD_IF_ANY if counts.get(name))
-    return "  ".join(said)
+    return "  ".join([*said, *_unusual(counts)])
+
+
+def _unusual(counts: Mapping[str, float]) -> list[str]:
+    return [f"{count(counts[name])} {_WORDS.get(name, name)}" for name in _TOLD_IF_ANY if counts.get(name)]
+
+
+def _so_far(stage: dict[str, Any]) -> str:
+    """How far a stage is, in few words: `steps 1/10 (80 rollouts, 2 retries)`."""
+    counts, said = stage["counts"], []
+    if answered := sum(counts.get(name, 0) for name in ("sampled", "scored", "from_journal")):
+        of = f"/{count(stage['expected_requests'])}" if stage["expected_requests"] else ""
+        said.append(f"{count(answered)}{of} rollouts")
+    words = ", ".join([*said, *_unusual(counts)])
+    return f"{stage['stage']} {stage['units_done']}/{stage['units_total']}{f' ({words})' if words else ''}"
 
 
 def _configs(counts: Mapping[str, float]) -> str:
@@ -118,7 +131,7 @@ class LiveDisplay:
 
 
 class LineDisplay:
-    """Plain lines: what is waited for, each stage when it is done, and those at work in between, if they moved.
+    """Plain lines: what is waited for, each stage when it is done, and in between one on those at work, if they moved.
 
     Pauses between lines on work grow from ten seconds to a minute, so that a log of a day stays readable.
     """
@@ -153,12 +166,13 @@ class LineDisplay:
             self._tell_work(snapshot, [s for s in stages if s["stage"] not in self._told and self._has_moved(s)])
 
     def _tell_work(self, snapshot: dict[str, Any], moved: list[dict[str, Any]]) -> None:
-        """Stages that sample are what a run waits for; others are told where none of those moved."""
-        for stage in [s for s in moved if s["samples"]] or moved:
-            units = f"{stage['units_done']}/{stage['units_total']}"
-            self._say(snapshot, f"{stage['stage']:<14} {units:<8} {facts(stage)}")
-        if moved and totals(snapshot):
-            self._say(snapshot, f"in all: {totals(snapshot)}")
+        """One line. Stages that sample are what a run waits for; others are told where none of those moved."""
+        at_work = [s for s in moved if s["samples"]]
+        if at_work:
+            words = (", ".join(map(_so_far, at_work)), totals(snapshot))
+            self._say(snapshot, ": ".join(word for word in words if word))
+        elif moved:
+            self._say(snapshot, ", ".join(map(_so_far, moved)))
 
     def _tell_doing(self, snapshot: dict[str, Any]) -> None:
         """What the run, or else a stage, waits for: when it changes, and not more often than every few seconds."""
@@ -178,7 +192,8 @@ class LineDisplay:
         return moved
 
     def _say(self, snapshot: dict[str, Any], text: str) -> None:
-        self._console.print(f"[{duration(snapshot['elapsed_s'])}] {text}".rstrip(), markup=False)
+        line = f"[{duration(snapshot['elapsed_s'])}] {text}".rstrip()
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

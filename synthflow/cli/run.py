@@ -168,8 +168,8 @@ def _summary(root: Path, quiet: bool, as_json: bool, done: Mapping[str, Any]) ->
     screen = console()
     render_summary(screen, summary, brief=True)
     screen.print(f"\nFiles: {root}", markup=False)
-    for folder in sorted((root / "exports").glob("[!.]*")):
-        screen.print(f"  {folder}/", markup=False)
+    if any((root / "exports").glob("[!.]*")):
+        screen.print(f"Releases: {root / 'exports'}", markup=False)
     screen.print(
         f"\nNext:  synthflow stats {root}\n"
         f'       synthflow sql {root} "SELECT * FROM {view} LIMIT 10"\n'

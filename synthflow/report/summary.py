@@ -240,13 +240,26 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
         ("left out", "rejects", ("stage", "reason", "rows")),
         ("calibration", "calibration", _CALIBRATION),
     )
-    for title, section, columns in sections[:1] if brief else sections:
+    if brief:
+        for line in _by_operations(summary):
+            console.print(Text(line))
+        return
+    for title, section, columns in sections:
         if summary.get(section):
             rows = [[_short(row.get(column)) for column in columns] for row in summary[section]]
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
-    if rows and not brief:
+    if rows:
         console.print(_drawn("what each stage retains (means)", ["stage", *(headings()[m] for m in header[1:])], rows))
+
+
+def _by_operations(summary: Summary) -> list[str]:
+    """Pass rates by the number of operations, a line a verify stage."""
+    rates: dict[str, list[str]] = {}
+    for row in summary["pass_rate_by_n_ops"]:
+        if row["n_ops"] is not None:
+            rates.setdefault(row["stage"], []).append(f"{row['n_ops']:.0f}: {_short(row['pass_rate'])}")
+    return [f"{stage}: pass rate by operations {', '.join(said)}" for stage, said in rates.items()]
 
 
 def _drawn(title: str, header: list[str], rows: list[list[str]]) -> RenderableType:

@@ -245,7 +245,8 @@ def test_a_log_tells_what_moved_and_not_what_stands_still(clock: Clock, tmp_path
     for _ in range(3):
         clock.now += 10
         display._tell(due=True)
-    assert [line.split()[1] for line in said.getvalue().splitlines()] == ["rollouts", "in"]
+    [line] = said.getvalue().splitlines()
+    assert line.startswith("[0:11] rollouts 0/2 (7/1,000 rollouts): 70 tokens")
 
 
 def test_what_is_waited_for_is_told_when_it_changes_and_its_numbers_seldom(clock: Clock, tmp_path: Path) -> None:
