@@ -25,12 +25,15 @@ Examples:
 
 
 @click.command("list", epilog=EPILOG)
-@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.argument("kind", type=click.Choice(KINDS), required=False, metavar="[KIND]")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="With `recipes NAME`: the pipeline file.")
 def listing(kind: str | None, name: str | None, as_json: bool, as_yaml: bool) -> None:
-    """Stages, verifiers, filters, backends, step checkers, metrics, exports and recipes; with a NAME, its fields."""
+    """What there is; of a KIND, what each does; with a NAME, its fields.
+
+    KIND is stages, verifiers, filters, backends, step_checkers, metrics, exports, recipes or schema.
+    """
     if as_yaml and (kind != "recipes" or name is None):
         raise click.UsageError("--yaml prints a recipe: synthflow list recipes NAME --yaml")
     if kind is None:
