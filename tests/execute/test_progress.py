@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from synthflow.cli.display import LineDisplay, display_for, facts, totals
+from synthflow.cli.display import LineDisplay, LiveDisplay, display_for, facts, totals
 from synthflow.cli.status import run_status, status
 from synthflow.contracts import Estimate
 from synthflow.execute.progress import StageProgress, Tracker, cost
@@ -343,3 +343,17 @@ def test_status_of_a_run_that_said_nothing_or_half_a_thing(tmp_path: Path, text:
     found = run_status(folder)
     assert (found["progress"], found["progress_attempt"], found["progress_age_s"]) == (None, None, None)
     assert CliRunner().invoke(status, [str(folder)]).exit_code == 0
+
+
+def test_a_terminal_shows_a_row_a_stage_and_one_for_all(clock: Clock, tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path)
+    screen = Console(file=io.StringIO(), width=140, force_terminal=True, record=True)
+    display = display_for(tracker, screen)
+    assert isinstance(display, LiveDisplay)
+    clock.now += 1
+    tracker.counted({"stage": "rollouts", "sampled": 7, "tokens": 70, "doing": "[asked]"})
+    tracker.doing = "[waiting]"
+    screen.print(display._table())
+    rows = [line.split() for line in screen.export_text().splitlines()]
+    assert rows[1][0] == "▸" and rows[1][1] == "rollouts" and "7/1,000" in rows[1] and "[asked]" in rows[1]
+    assert {"elapsed", "tokens", "[waiting]"} <= set(rows[2])
