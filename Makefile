@@ -48,6 +48,7 @@ install-dev: .venv/test ## Make .venv with all that the tests need
 
 demo: .venv/demo ## Install and run the main job into runs/quickstart
 	$(BIN)/synthflow run quickstart --out $(RUN)
+	@echo 'To have synthflow and trl found in this terminal: . .venv/bin/activate'
 
 # --- checks -----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -51,15 +52,26 @@ def test_commands_on_a_run_work(small_run: Path, tmp_path: Path) -> None:
         words = shlex.split(line, comments=True)[1:]
         words = [re.sub(r"^r_[0-9a-f]+$", rollout, word) for word in words]  # an id that the page made up
         words = [re.sub(r"^runs/[\w-]+$", "runs/quickstart", word) for word in words]  # whatever a page calls it
-        known = ("stats", "sql", "check", "status", "list", "doctor", "verify", "runs", "clean")
+        known = ("plan", "stats", "sql", "check", "status", "list", "doctor", "verify", "runs", "clean")
         if words[0] not in known or "RUN" in words or "--apply" in words:
             continue
         if words[0] == "verify" and words[1] != "runs/quickstart":
             continue  # of files: see tests/workflows/test_docs.py
+        if words[0] == "plan" and (words[1] not in recipe_names() or "--pilot" in words):
+            continue
         done = synthflow(*words, cwd=tmp_path)
         assert done.returncode == 0, f"{page}: {line}\n{done.stderr}"
         ran += 1
     assert ran >= 3
+
+
+@pytest.mark.slow
+def test_the_picture_is_of_a_run(small_run: Path) -> None:
+    script = ROOT / "docs" / "picture.py"
+    done = subprocess.run([sys.executable, script, small_run], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    drawn = ElementTree.fromstring(done.stdout)
+    assert drawn.tag.endswith("svg") and "answer" in done.stdout
 
 
 @pytest.mark.slow

@@ -1,4 +1,8 @@
-"""The first hour of a newcomer: README and tutorial, every command as it is written, and the output that they show."""
+"""The first hour of a newcomer: README and tutorial, every command as it is written, and the output that they show.
+
+A block of `text` below commands is what they print, whatever its numbers are; one of `console` or `json` may
+be printed otherwise, since a model wrote it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ SMOLLM2 = DOCS / "tutorial-smollm2.md"
 _FENCED = re.compile(r"^```(sh|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _MARK = "=== block {} ==="
 _RUN_APART = "make test"
+ACTIVATE = ".venv/bin/activate"
 
 
 def _blocks(pages: Sequence[Path]) -> list[tuple[str, list[str]]]:
@@ -36,7 +41,7 @@ def _blocks(pages: Sequence[Path]) -> list[tuple[str, list[str]]]:
 def _script(blocks: Sequence[tuple[str, list[str]]]) -> str:
     """All of them as they are typed into one terminal, which is left at the first that fails."""
     marked = [f"echo '{_MARK.format(number)}'\n{text}" for number, (text, _) in enumerate(blocks)]
-    return "\n".join(["set -eo pipefail", *marked])
+    return "\n".join(["set -eo pipefail", f"[ ! -e {ACTIVATE} ] || . {ACTIVATE}", *marked])
 
 
 def _typed(pages: Sequence[Path], folder: Path, home: Path, timeout: float) -> None:
@@ -105,19 +110,26 @@ def test_every_block_is_bash() -> None:
         assert (done.returncode, done.stderr) == (0, ""), commands
 
 
+@pytest.mark.slow
+def test_own_data(installed: Path, home: Path) -> None:
+    _typed([DOCS / "own-data.md"], installed, home, timeout=280)
+    assert (installed / "my-data" / "answers.verified.jsonl").is_file()
+
+
 @pytest.mark.extended
 @pytest.mark.slow
 @pytest.mark.trainer
 @pytest.mark.timeout(2400)
 def test_the_readme_from_its_first_line(tmp_path: Path) -> None:
-    """In a copy of the repository with no environment: `make demo` makes one."""
+    """In a copy of the repository with no environment: `make demo` makes one. Then the page on training, on its run."""
     folder = tmp_path / "synthflow"
     asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
-    _typed([README], folder, Path.home(), timeout=2300)
+    _typed([README], folder, Path.home(), timeout=1900)
+    _typed([DOCS / "train.md"], folder, Path.home(), timeout=400)
     assert (folder / "runs" / "tuned" / "model.safetensors").is_file()
     assert (folder / "my-data" / "runs" / "first" / "exports" / "sft").is_dir()
 
