@@ -220,7 +220,8 @@ class Tracker:
         if stage is None:
             return
         if "asked" in counts:
-            stage.demand.asked[str(counts["unit"])] = int(counts["asked"])
+            with self._lock:
+                stage.demand.asked[str(counts["unit"])] = int(counts["asked"])
             return
         with self._lock:
             stage.doing = str(counts.get("doing", stage.doing))
