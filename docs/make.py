@@ -16,7 +16,7 @@ from pathlib import Path
 import reference
 
 from synthflow.schema import SCHEMA_VERSION, TABLES
-from synthflow.statistics.metrics import BINS, METRICS
+from synthflow.statistics.metrics import METRICS
 from synthflow.stores.catalog.views import VIEWS
 
 FOLDER = Path("docs")
@@ -61,7 +61,8 @@ def metrics() -> str:
 def histograms() -> str:
     """Which metrics have histograms, and their bins."""
     lines = ["| metric | bins | from | to |", "| --- | --- | --- | --- |"]
-    return "\n".join([*lines, *(f"| `{m}` | {len(e) - 1} | {e[0]:g} | {e[-1]:g} |" for m, e in BINS.items())])
+    edges = ((m.name, m.bins) for m in METRICS if m.bins is not None)
+    return "\n".join([*lines, *(f"| `{name}` | {len(e) - 1} | {e[0]:g} | {e[-1]:g} |" for name, e in edges)])
 
 
 def rooms() -> str:

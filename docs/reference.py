@@ -45,7 +45,8 @@ def commands() -> str:
     """Every command, as `--help` prints it."""
     parts = []
     for name in COMMANDS:
-        context = click.Context(cli, info_name="synthflow", max_content_width=100, terminal_width=100)
+        size = {"max_content_width": 100, "terminal_width": 100}
+        context = click.Context(cli, info_name="synthflow", **size, **cli.context_settings)  # type: ignore[arg-type]
         command = cli.get_command(context, name)
         assert command is not None
         help_text = command.get_help(click.Context(command, context, info_name=name, terminal_width=100))

@@ -69,6 +69,7 @@ class Pass:
             try:
                 self._log.opened(request.rollout_id, alone=self._group.single)
                 future = self._host.submit(request)
+                self._reporter.count(handed_in=1)
             except Exception as error:  # the disk is full, the engine cannot be brought back, or a backend raises
                 self._host.slots.release()
                 self.fatal = self.fatal or error
@@ -92,6 +93,7 @@ class Pass:
             with self._lock:
                 self.fatal = self.fatal or error
         finally:
+            self._reporter.count(handed_back=1)
             self._host.slots.release()
             self._ended.release()
 

@@ -13,6 +13,7 @@ from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
 from synthflow.execute.unanswered import Heard
 from synthflow.ids import canonical, content_id
+from synthflow.stores.graph import ALL
 from synthflow.stores.journal import attempt_of, lookup
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ _shared = _Shared()
 class WorkerServices:
     """`Services` for a unit of work on a Dask worker (or, without one, in this process)."""
 
-    def __init__(self, context: RunContext, stage: str, stage_id: str) -> None:
+    def __init__(self, context: RunContext, stage: str, stage_id: str, unit: str = ALL) -> None:
         self.stage_id = stage_id
         self.run_seed = context.run_seed
         self.round = context.round
         self.attempt = context.attempt
         self.counts_rows = False
         self.heard = Heard()
-        self._context, self._stage = context, stage
+        self._context, self._stage, self._unit, self._asked = context, stage, unit, 0
         self._reporter = Reporter(stage)
 
     def renderer(self, policy: str) -> Renderer | None:
@@ -63,6 +64,8 @@ class WorkerServices:
         return self._context.identities[policy]
 
     def sample(self, requests: Sequence[SampleRequest], policy: str) -> list[SampleResult]:
+        self._asked += len(requests)
+        self._reporter.asks(self._unit, self._asked)
         problem_ids = {r.problem_id for r in requests}
         ids = [r.rollout_id for r in requests]
         standing = self._context.standing(policy)

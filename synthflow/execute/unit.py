@@ -57,7 +57,7 @@ def run_unit(task: UnitTask, *finished: Commit) -> Commit:
         commits.setdefault(commit.stage, {})[commit.unit] = commit
     unit = None if task.unit == ALL else task.unit
     inputs = ShardInputs(context.root, task.ancestors, record.parents, commits, task.sources, unit)
-    services = WorkerServices(context, record.name, record.stage_id)
+    services = WorkerServices(context, record.name, record.stage_id, task.unit)
     # A unit that Dask runs twice writes two sets of files; the one that is committed stays as it was hashed.
     name = f"part-{digest(task.key)[:10]}-{uuid4().hex[:4]}"
     files: dict[str, str] = {}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 from code_modules import read_modules, read_scripts
 
 from support.pages import PAGES, ROOT, name
+from synthflow.registry import KINDS
 
 MODULES = {module.name: module for module in read_modules(ROOT)}
-GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+GROUPS = {f"synthflow.{kind}" for kind in KINDS}
 
 FILE = re.compile(r"(?<![\w./-])(?:[\w-]+/)+[\w-]+\.py\b")
 FOLDER = re.compile(r"(?<![\w./-])(?:synthflow|stores|verifiers|filters|pipelines|tests)/(?:[\w-]+/)*(?=[`\s.,;:)])")

@@ -14,20 +14,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
+from synthflow.contracts import ExportStage, Inputs, OneOrMore, Services, StageConfig, StageInfo
+from synthflow.contracts.stage import ROWS_OF
 from synthflow.errors import InvariantBroken
 from synthflow.schema import TABLES
 from synthflow.stages.export.about import About
-from synthflow.stages.export.columns import ConfigSpec
+from synthflow.stages.export.columns import ConfigSpec, carried_columns
 from synthflow.stages.export.release import Release
 from synthflow.stages.export.shards import ShardLimits
-from synthflow.stages.export.views import curriculum_ranks, has_stats
+from synthflow.stages.export.views import carried_values, curriculum_ranks, has_stats
 
 REJECTS = TABLES["rejects"]
 REJECT_SCHEMA = {"problem_id": pl.String, "target_id": pl.String, "reason": pl.String, "score": pl.Float32}
@@ -42,7 +43,20 @@ class ExportConfig(StageConfig):
     max_rows_per_shard: int = Field(200_000, ge=1, description="rows of a Parquet shard")
     max_shard_mb: int = Field(512, ge=1, description="uncompressed megabytes of a Parquet shard")
     sort_memory_mb: int = Field(1024, ge=64, description="memory for ordering rows; what is beyond it goes to disk")
+    carry: OneOrMore = Field(
+        (),
+        description="columns of the source, which stand in the metadata, that every row gets as text: `level` as "
+        "sf_meta_level",
+    )
     license: str | None = Field(None, pattern=r"^[A-Za-z0-9.+-]+$", description="licence id for the card")
+
+    @field_validator("carry")
+    @classmethod
+    def _plain_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not name.isidentifier():
+                raise ValueError(f"names of letters, digits and _, not {name!r}")
+        return names
 
 
 @dataclass(frozen=True)
@@ -169,6 +183,8 @@ def _hash64(problem: str) -> int:
 class ParquetExport(ExportStage):
     """Base of the exports: says what its configs are and projects a partition; the rest is here."""
 
+    added: ClassVar[tuple[str, ...]] = ("carry",)
+
     @abstractmethod
     def configs(self, ancestors: Sequence[StageInfo]) -> Sequence[ConfigSpec]:
         """The configs this export may write, the default one first."""
@@ -193,20 +209,22 @@ class ParquetExport(ExportStage):
         """
         config = self.config
         limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, config.sort_memory_mb)
-        specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
+        specs = {spec.name: spec.with_columns(carried_columns(config.carry)) for spec in self.configs(inputs.ancestors)}
         rejects: list[pa.Table] = []
         reasons: Counter[str] = Counter()
         with Release(directory, list(specs.values()), limits) as release:
             for part in inputs.partitions():
                 ranks = curriculum_ranks(part)
+                carried = carried_values(part, config.carry)
                 for ledger in self.project(part, services):
                     ledger.check(self.name)
-                    for slice_ in self._keyed(ledger, ranks, specs[ledger.config].shuffled):
+                    for slice_ in self._keyed(ledger, ranks, carried, specs[ledger.config].shuffled):
                         release.add(ledger.config, slice_.to_arrow())
                     left = self._rejects(ledger, services.stage_id)
                     reasons.update(map(str, left.column("reason").to_pylist()))
                     rejects.append(left)
-                    services.count(rows=ledger.rows.height, rejected=left.num_rows)
+                    of_config = {ROWS_OF + ledger.config: ledger.rows.height}
+                    services.count(rows=ledger.rows.height, rejected=left.num_rows, **of_config)
             release.finish(self._about(inputs.ancestors, reasons))
         table = pa.concat_tables(rejects) if rejects else REJECTS.empty()
         return table.sort_by([(name, "ascending") for name in REJECTS.key])
@@ -224,8 +242,12 @@ class ParquetExport(ExportStage):
             rejected=_grouped(reasons),
         )
 
-    def _keyed(self, ledger: Ledger, ranks: pl.DataFrame, shuffled: bool) -> Iterator[pl.DataFrame]:
-        rows = ledger.rows.join(ranks, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
+    def _keyed(
+        self, ledger: Ledger, ranks: pl.DataFrame, carried: pl.DataFrame, shuffled: bool
+    ) -> Iterator[pl.DataFrame]:
+        rows = ledger.rows
+        for more in (ranks, carried):
+            rows = rows.join(more, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
         rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64)
         share = self.config.validation
         rows = rows.with_columns(

@@ -167,7 +167,7 @@ class ExportPreference(ParquetExport):
     version = "1"
     account = Account("preference", "sf_pair_id", "pairs", "pair_id")
     Config = PreferenceConfig
-    added = ("thinking",)
+    added = ("thinking", "carry")
     reads = ("pairs",)
     summary = "Better answers against worse ones, for preference training."
 

@@ -18,7 +18,7 @@ from synthflow.rollouts.groups import GROUP
 from synthflow.rollouts.views import verdicts, verify_stages
 from synthflow.schema import TABLES
 from synthflow.stages.measure.populations import origins
-from synthflow.statistics.metrics import METRICS
+from synthflow.statistics.metrics import all_metrics
 from synthflow.statistics.metrics.metric import RolloutMetric
 from synthflow.statistics.metrics.population import Chunk
 from synthflow.statistics.texts import MAX_CHARS
@@ -96,7 +96,7 @@ def observe(inputs: Inputs, verdict_stage: str | None) -> Observed:
     # What is told of an unknown verdict ("no answer found", "7 differs, but …") is no answer.
     answer = pl.when(pl.col("verdict") != "unknown").then(pl.col("detail").str.replace(_CUT, "")).alias("answer")
     table = table.with_columns(text, answer).drop("detail").hstack(others)
-    columns = table.select(metric.column() for metric in METRICS if isinstance(metric, RolloutMetric))
+    columns = table.select(metric.column() for metric in all_metrics() if isinstance(metric, RolloutMetric))
     values: dict[str, F64] = {column.name: column.to_numpy() for column in columns}
     rollouts = table.select("rollout_id", "problem_id", "made_by", "text", "answer")
     return Observed(rollouts, table["group"].to_numpy(), groups, values, origin)
