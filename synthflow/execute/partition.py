@@ -19,6 +19,7 @@ from synthflow.plan.planned import PlannedRun
 from synthflow.plan.sources import SourceNow, check_disjoint, read_source
 from synthflow.schema import PROBLEMS
 from synthflow.stages.source.base import Source
+from synthflow.stores.database import connected
 from synthflow.stores.files import no_space_is_clear
 from synthflow.stores.graph import Graph, StageRecord
 from synthflow.stores.manifest import Commit, Manifest
@@ -76,11 +77,9 @@ class _Committed:
 
 def _sorted_rows(now: SourceNow, raw: Path, scratch: Path) -> Iterator[pa.Table]:
     """The rows of each new partition."""
-    import duckdb
-
     if not now.fresh.height:
         return
-    with duckdb.connect() as con:
+    with connected() as con:
         con.execute("SET memory_limit = '1GB'")
         con.execute(f"SET temp_directory = '{scratch / 'spill'}'")
         con.register("fresh", now.fresh.select("content_hash").to_arrow())

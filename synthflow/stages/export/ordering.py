@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from synthflow.stores.database import connected
+
 KEYS: list[pa.Field[Any]] = [
     pa.field("_rank", pa.float64()),
     pa.field("_problem", pa.string()),
@@ -74,8 +76,6 @@ def _with_buckets(
     spool: Path, bucket_bytes: int, scratch: Path, memory_mb: int
 ) -> Iterator[tuple[pa.RecordBatch, np.ndarray[Any, np.dtype[np.int64]]]]:
     """Batches of the file as it is, each with the bucket of every row."""
-    import duckdb
-
     settings: dict[str, Any] = {
         "memory_limit": f"{memory_mb}MB",
         "temp_directory": str(scratch / "sort"),
@@ -89,7 +89,7 @@ def _with_buckets(
             FROM read_parquet($file, file_row_number = true)
         ) ORDER BY row
     """
-    with duckdb.connect(":memory:", config=settings) as connection:
+    with connected(settings=settings) as connection:
         said = connection.sql(query, params={"file": str(spool)}).to_arrow_reader(BATCH_ROWS)
         waiting = np.empty(0, np.int64)
         with pq.ParquetFile(spool) as file:
