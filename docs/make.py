@@ -7,24 +7,34 @@ when it does not; the words around it are written by hand.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import reference
+
 from synthflow.schema import SCHEMA_VERSION, TABLES
-from synthflow.statistics.metrics import BINS, METRICS
+from synthflow.statistics.metrics import METRICS
 from synthflow.stores.catalog.views import VIEWS
 
 FOLDER = Path("docs")
-FILES = ("data-model.md", "statistics.md", "architecture.md", "../CONTRIBUTING.md")
+WORDS = ("source", "sample", "verify", "filter", "label", "mine", "curriculum", "measure", "export")
+FILES = (
+    "data-model.md",
+    "statistics.md",
+    "architecture.md",
+    "../CONTRIBUTING.md",
+    *(f"reference/{name}.md" for name in (*WORDS, "backends", "commands", "recipes", "tables")),
+)
 
 
 def tables() -> str:
     """Every declared table with its columns."""
     parts = [f"Schema version {SCHEMA_VERSION}. A column without *null* allows none."]
     for table in TABLES.values():
-        parts.append(f"### {table.name}\n\n{table.comment[0].upper()}{table.comment[1:]}. Key: {_codes(table.key)}.")
+        parts.append(f"## {table.name}\n\n{table.comment[0].upper()}{table.comment[1:]}. Key: {_codes(table.key)}.")
         lines = ["| column | type | |", "| --- | --- | --- |"]
         lines += [
             f"| `{c.name}` | {_type(str(c.type))}{', *null*' if c.nullable else ''} | {_text(c.comment)} |"
@@ -51,7 +61,8 @@ def metrics() -> str:
 def histograms() -> str:
     """Which metrics have histograms, and their bins."""
     lines = ["| metric | bins | from | to |", "| --- | --- | --- | --- |"]
-    return "\n".join([*lines, *(f"| `{m}` | {len(e) - 1} | {e[0]:g} | {e[-1]:g} |" for m, e in BINS.items())])
+    edges = ((m.name, m.bins) for m in METRICS if m.bins is not None)
+    return "\n".join([*lines, *(f"| `{name}` | {len(e) - 1} | {e[0]:g} | {e[-1]:g} |" for name, e in edges)])
 
 
 def rooms() -> str:
@@ -82,6 +93,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "rooms": rooms,
     "folders": folders,
     "layers": layers,
+    **{f"{word}_stages": functools.partial(reference.stages, word) for word in WORDS},
+    "backends": reference.backends,
+    "commands": reference.commands,
+    "recipes": reference.recipes,
 }
 
 

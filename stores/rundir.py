@@ -2,7 +2,7 @@
 
 `spec.yaml`, `resolved.yaml`, `manifest.jsonl`, `manifest.json`, `journal/`, `tables/<table>/<stage>-<fingerprint>/`,
 `exports/<stage>/`, `set-aside/<stage>-<n>/` (releases of stages that are gone), `stats.duckdb`, `summary.json`,
-`logs/attempt-N/`, `lock`.
+`logs/attempt-N/`, `lock`; `inputs/` where a pipeline in Python was given its problems as rows.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ _OWN = {
     "spec.yaml",
     "resolved.yaml",
     "manifest.json",
+    "inputs",
     "journal",
     "tables",
     "exports",

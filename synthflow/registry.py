@@ -1,8 +1,9 @@
 """Names to classes, by entry point, so that a third party adds a stage with `pip install`.
 
 Groups: `synthflow.stages`, `synthflow.verifiers`, `synthflow.filters`, `synthflow.backends`,
-`synthflow.step_checkers`. A verifier `x` is also the stage `verify.x`, a filter `x` the stage `filter.x`. Two
-distributions that register one name are an error that names both. Nothing is imported until it is asked for, and what
+`synthflow.step_checkers`, and `synthflow.metrics`, whose entries are objects. A verifier `x` is also the stage
+`verify.x`, a filter `x` the stage `filter.x`. Two distributions that register one name are an error that names both.
+Nothing is imported until it is asked for, and what
 is given has all that its kind must have: a plug-in that is not finished is a mistake with a name, never a traceback.
 """
 
@@ -14,14 +15,15 @@ from typing import Any, Literal
 
 from synthflow.errors import UserError, suggest
 
-Kind = Literal["stages", "verifiers", "filters", "backends", "step_checkers"]
-KINDS: tuple[Kind, ...] = ("stages", "verifiers", "filters", "backends", "step_checkers")
+Kind = Literal["stages", "verifiers", "filters", "backends", "step_checkers", "metrics"]
+KINDS: tuple[Kind, ...] = ("stages", "verifiers", "filters", "backends", "step_checkers", "metrics")
 NEEDED: dict[Kind, tuple[str, ...]] = {
     "stages": ("use", "version"),
     "verifiers": ("name", "version"),
     "filters": ("name", "version"),
     "backends": ("name", "Options"),
     "step_checkers": ("name", "version"),
+    "metrics": ("name", "axis", "formula"),
 }
 """Class attributes that have no default in the contract of a kind, its name first; abstract methods are needed, too."""
 

@@ -1,7 +1,7 @@
 """The tests of a programming problem, read from the shapes that data sets have.
 
 Invariant: a test that we cannot ask without showing the program what is expected is refused here, by name, never run in
-another way. Shapes: docs/verification.md.
+another way. Shapes: docs/verify-code.md.
 """
 
 from __future__ import annotations

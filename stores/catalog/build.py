@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from synthflow.errors import InvariantBroken, UserError
 from synthflow.schema import TABLES, TableSpec
+from synthflow.stores.database import connected
 from synthflow.stores.files import written_aside
 from synthflow.stores.old_records import todays_words_sql
 
@@ -51,7 +52,7 @@ def build_catalog(run: Path, tables: Mapping[str, Sequence[str]]) -> Path:
             raise UserError(f"no table is called {name!r}; known: {', '.join(TABLES)}")
     path = run / CATALOG
     with written_aside(path) as aside:
-        con = duckdb.connect(str(aside), config={"storage_compatibility_version": READABLE_SINCE})
+        con = connected(str(aside), {"storage_compatibility_version": READABLE_SINCE})
         try:
             _anchor(con, run)
             con.execute("BEGIN")  # one flush to the disk, not one a comment
@@ -91,7 +92,7 @@ def open_catalog(run: str | Path, *, locked: bool = False, memory_mb: int | None
         raise UserError(f"{root}: no {CATALOG} here; give a run directory in which `synthflow run` has finished a run")
     # In memory with the catalog attached: DuckDB caches opened files by path and would show a replaced catalog's
     # old content to a process that had it open before.
-    con = duckdb.connect()
+    con = connected()
     try:
         con.execute(f"SET temp_directory = {_text(str(Path(tempfile.gettempdir()) / f'synthflow-sql-{os.getpid()}'))}")
         if memory_mb is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from synthflow.statistics.metrics import BINS
+from synthflow.statistics.metrics import bins
 from synthflow.stores.catalog import agreement_view, calibration_view, curriculum_views
 
 HASH_SPACE = 2**62
@@ -288,7 +288,7 @@ QDC_DELTA = View(
 
 _EDGES = ", ".join(
     f"('{metric}', {i}, {low!r}::DOUBLE, {high!r}::DOUBLE)"
-    for metric, edges in BINS.items()
+    for metric, edges in bins().items()
     for i, (low, high) in enumerate(pairwise(edges))
 )
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from synthflow.check.report import Finding, Findings, Severity
 from synthflow.check.shards import Placed
 from synthflow.schema import TABLES
+from synthflow.stores.database import connected
 from synthflow.stores.graph import ALL, Graph
 from synthflow.stores.old_records import todays_words_sql
 from synthflow.stores.shards import Shard
@@ -63,7 +63,7 @@ class Rows:
         self._rows_of = rows_of
         self.link = scratch / "run"
         self.link.symlink_to(root.resolve(), target_is_directory=True)
-        self.connection = duckdb.connect(str(scratch / "check.duckdb"))
+        self.connection = connected(str(scratch / "check.duckdb"))
         self.connection.execute(f"SET memory_limit = '{_MEMORY}'; SET preserve_insertion_order = false")
         is_small = sum({p.shard.path: p.shard.bytes for p in intact}.values()) < _SMALL
         self.connection.execute(f"SET threads = {1 if is_small else min(_THREADS, os.cpu_count() or 1)}")

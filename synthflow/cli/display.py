@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,10 +15,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from synthflow.cli.text import count, duration, money
+from synthflow.contracts.stage import ROWS_OF
 from synthflow.execute.progress import Tracker
 
-_LINE_EVERY_S = 10.0
-_TOLD_IF_ANY = ("unknown", "dropped", "refused", "failed", "poison", "retries", "engine_deaths")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 10.0, 60.0
+_DOING_EVERY_S = 5.0
+_TOLD_IF_ANY = ("unknown", "dropped", "rejected", "refused", "failed", "poison", "retries", "engine_deaths")
+_WORDS = {"rejected": "left out", "engine_deaths": "engine deaths"}
 
 
 def facts(stage: dict[str, Any]) -> str:
@@ -29,11 +33,31 @@ def facts(stage: dict[str, Any]) -> str:
         said.append(f"{count(sampled)}{of} rollouts")
     said.extend(_speed(_rate(stage, "rollouts_per_s"), _rate(stage, "tokens_per_s")))
     if not sampled and counts.get("rows"):
-        said.append(f"{count(counts['rows'])} rows")
+        said.append(f"{count(counts['rows'])} rows{_configs(counts)}")
     if stage["pass_rate"] is not None:
-        said.append(f"pass rate {stage['pass_rate']:.2f}")
-    said.extend(f"{count(counts[name])} {name.replace('_', ' ')}" for name in _TOLD_IF_ANY if counts.get(name))
-    return "  ".join(said)
+        whose = " of continuations" if counts.get("continuations") else ""
+        said.append(f"pass rate {stage['pass_rate']:.2f}{whose}")
+    return "  ".join([*said, *_unusual(counts)])
+
+
+def _unusual(counts: Mapping[str, float]) -> list[str]:
+    return [f"{count(counts[name])} {_WORDS.get(name, name)}" for name in _TOLD_IF_ANY if counts.get(name)]
+
+
+def _so_far(stage: dict[str, Any]) -> str:
+    """How far a stage is, in few words: `steps 1/10 (80 rollouts, 2 retries)`."""
+    counts, said = stage["counts"], []
+    if answered := sum(counts.get(name, 0) for name in ("sampled", "scored", "from_journal")):
+        of = f"/{count(stage['expected_requests'])}" if stage["expected_requests"] else ""
+        said.append(f"{count(answered)}{of} rollouts")
+    words = ", ".join([*said, *_unusual(counts)])
+    return f"{stage['stage']} {stage['units_done']}/{stage['units_total']}{f' ({words})' if words else ''}"
+
+
+def _configs(counts: Mapping[str, float]) -> str:
+    """Rows of each config of an export that has several."""
+    configs = {name.removeprefix(ROWS_OF): n for name, n in counts.items() if name.startswith(ROWS_OF)}
+    return f" ({', '.join(f'{name} {count(n)}' for name, n in configs.items())})" if len(configs) > 1 else ""
 
 
 def _rate(stage: dict[str, Any], name: str) -> float | None:
@@ -68,6 +92,10 @@ def totals(snapshot: dict[str, Any]) -> str:
     return "  ".join(said)
 
 
+def _differ_in_numbers(one: str, other: str) -> bool:
+    return [c for c in one if not c.isdigit()] == [c for c in other if not c.isdigit()]
+
+
 class LiveDisplay:
     """One row a stage, redrawn four times a second."""
 
@@ -86,11 +114,10 @@ class LiveDisplay:
             if stage["expected_requests"] and not finished:
                 fraction = max(fraction, sampled / stage["expected_requests"])
             mark = "[green]✓[/]" if finished else ("[cyan]▸[/]" if stage["counts"] else " ")
-            eta = "" if finished or stage["eta_s"] is None else f"ETA {duration(stage['eta_s'])}"
             bar = ProgressBar(total=1.0, completed=min(1.0, fraction), width=18)
-            table.add_row(mark, f"[bold]{stage['stage']}[/]", bar, f"{done}/{total}", facts(stage), eta)
+            table.add_row(mark, f"[bold]{stage['stage']}[/]", bar, f"{done}/{total}", escape(facts(stage)))
         words = (f"{duration(snapshot['elapsed_s'])} elapsed", totals(snapshot), escape(snapshot["doing"]))
-        table.add_row("", "", "", "", f"[dim]{'  '.join(w for w in words if w)}[/]", "")
+        table.add_row("", "", "", "", f"[dim]{'  '.join(w for w in words if w)}[/]")
         return table
 
     def __enter__(self) -> Self:
@@ -104,38 +131,69 @@ class LiveDisplay:
 
 
 class LineDisplay:
-    """Plain lines: each stage when it is done, and those at work every ten seconds."""
+    """Plain lines: what is waited for, each stage when it is done, and in between one on those at work, if they moved.
+
+    Pauses between lines on work grow from ten seconds to a minute, so that a log of a day stays readable.
+    """
 
     def __init__(self, tracker: Tracker, console: Console) -> None:
         self._tracker, self._console = tracker, console
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True, name="synthflow-display")
         self._told: set[str] = {s["stage"] for s in tracker.snapshot()["stages"] if s["units_done"] >= s["units_total"]}
+        self._last: dict[str, tuple[Any, ...]] = {}
+        self._doing, self._doing_at = "", 0.0
 
     def _loop(self) -> None:
-        told_at = time.monotonic()
+        pause = _FIRST_PAUSE_S
+        due_at = time.monotonic() + pause
         while not self._stop.wait(0.5):
-            due = time.monotonic() - told_at >= _LINE_EVERY_S
+            due = time.monotonic() >= due_at
             self._tell(due)
             if due:
-                told_at = time.monotonic()
+                pause = min(_LONGEST_PAUSE_S, pause + _FIRST_PAUSE_S)
+                due_at = time.monotonic() + pause
 
     def _tell(self, due: bool) -> None:
         snapshot = self._tracker.snapshot()
-        for stage in snapshot["stages"]:
-            finished = stage["units_done"] >= stage["units_total"]
-            if stage["stage"] in self._told or not (finished or (due and stage["counts"])):
-                continue
-            word = "done" if finished else f"{stage['units_done']}/{stage['units_total']}"
-            eta = "" if finished or stage["eta_s"] is None else f"  ETA {duration(stage['eta_s'])}"
-            self._console.print(
-                f"[{duration(snapshot['elapsed_s'])}] {stage['stage']:<14} {word:<8} {facts(stage)}{eta}",
-                markup=False,
-            )
-            if finished:
+        self._tell_doing(snapshot)
+        stages = snapshot["stages"]
+        for stage in stages:
+            if stage["stage"] not in self._told and stage["units_done"] >= stage["units_total"]:
                 self._told.add(stage["stage"])
-        if due and totals(snapshot):
-            self._console.print(f"[{duration(snapshot['elapsed_s'])}] in all: {totals(snapshot)}", markup=False)
+                self._say(snapshot, f"{stage['stage']:<14} {'done':<8} {facts(stage)}")
+        if due:
+            self._tell_work(snapshot, [s for s in stages if s["stage"] not in self._told and self._has_moved(s)])
+
+    def _tell_work(self, snapshot: dict[str, Any], moved: list[dict[str, Any]]) -> None:
+        """One line. Stages that sample are what a run waits for; others are told where none of those moved."""
+        at_work = [s for s in moved if s["samples"]]
+        if at_work:
+            words = (", ".join(map(_so_far, at_work)), totals(snapshot))
+            self._say(snapshot, ": ".join(word for word in words if word))
+        elif moved:
+            self._say(snapshot, ", ".join(map(_so_far, moved)))
+
+    def _tell_doing(self, snapshot: dict[str, Any]) -> None:
+        """What the run, or else a stage, waits for: when it changes, and not more often than every few seconds."""
+        doing = next((d for d in (snapshot["doing"], *(s["doing"] for s in snapshot["stages"])) if d), "")
+        now = time.monotonic()
+        if doing != self._doing and (
+            now - self._doing_at >= _DOING_EVERY_S or not _differ_in_numbers(doing, self._doing)
+        ):
+            self._doing, self._doing_at = doing, now
+            if doing:
+                self._say(snapshot, doing)
+
+    def _has_moved(self, stage: dict[str, Any]) -> bool:
+        now = (stage["units_done"], *stage["counts"].values())
+        moved = self._last.get(stage["stage"], (0,)) != now
+        self._last[stage["stage"]] = now
+        return moved
+
+    def _say(self, snapshot: dict[str, Any], text: str) -> None:
+        line = f"[{duration(snapshot['elapsed_s'])}] {text}".rstrip()
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

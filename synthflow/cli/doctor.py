@@ -31,6 +31,8 @@ _OPTIONAL = {
     "datatrove": ("filter.repetition", "datatrove"),
     "re2": ("verify.regex", "verifiers"),
     "jsonschema": ("verify.json", "verifiers"),
+    "trl": ("training on releases", "trainers"),
+    "gguf": ("model: smollm2", "smollm2"),
     "reasoning_gym": ("source.reasoning_gym and verify.reasoning_gym", "reasoning-gym"),
 }
 _LOW_DISK = 5 << 30

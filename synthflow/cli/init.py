@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from synthflow.errors import UserError
+from synthflow.cli.scaffold import PLUGINS, SCHEMA, SCHEMA_LINE, plugin_files, recipe_files, schema_text, write_files
 
 EPILOG = """\b
 Examples:
-  synthflow init my-data
+  synthflow init my-data                        pipeline.yaml and problems.jsonl
   cd my-data && synthflow run pipeline.yaml
+  synthflow init --recipe mcts-preference       the recipe as mcts-preference.yaml, to change
+  synthflow init --plugin verifier my-verifier  a package with a verifier, and its test
 """
 
 _PROBLEMS = """\
@@ -44,15 +46,25 @@ stages:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("folder", type=click.Path(path_type=Path), default=Path())
-def init(folder: Path) -> None:
-    """Write pipeline.yaml and problems.jsonl into FOLDER, to start from. Existing files are left alone."""
-    files = {"pipeline.yaml": _PIPELINE, "problems.jsonl": _PROBLEMS}
-    there = [name for name in files if (folder / name).exists()]
-    if there:
-        raise UserError(f"{folder / there[0]} exists already; give another folder, or move it away")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-        click.echo(f"wrote {folder / name}")
-    click.echo(f"next: synthflow run {folder / 'pipeline.yaml'}")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--recipe", metavar="NAME", help="Copy a recipe instead (`synthflow list recipes`).")
+@click.option("--plugin", type=click.Choice(list(PLUGINS)), help="Write a package for something of your own instead.")
+def init(folder: Path | None, recipe: str | None, plugin: str | None) -> None:
+    """Write a first pipeline and some problems into FOLDER, to start from. No file of yours is replaced."""
+    if recipe is not None and plugin is not None:
+        raise click.UsageError("--recipe and --plugin are two things; give one of them")
+    if plugin is not None:
+        folder = folder or Path(f"my-{plugin}")
+        files = plugin_files(plugin, folder)
+        following = f"pip install --editable {folder} && pytest {folder}"
+    else:
+        folder = folder or Path()
+        files = _first_files() if recipe is None else recipe_files(recipe)
+        following = f"synthflow run {folder / next(iter(files))}"
+    for path in write_files(folder, files):
+        click.echo(f"wrote {path}")
+    click.echo(f"next: {following}")
+
+
+def _first_files() -> dict[str, str]:
+    return {"pipeline.yaml": SCHEMA_LINE + _PIPELINE, "problems.jsonl": _PROBLEMS, SCHEMA: schema_text()}

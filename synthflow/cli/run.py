@@ -71,6 +71,9 @@ def run(
     quiet: bool,
     as_json: bool,
 ) -> None:
+    screen = console(err=as_json)
+    if not quiet:
+        screen.print(f"reading {spec}", markup=False)  # before libraries load, which may take a while
     from synthflow.cli.change import change_line
     from synthflow.cli.display import display_for
     from synthflow.cli.places import place_of
@@ -81,7 +84,6 @@ def run(
 
     stopper = Stopper()
     stop_on_signals(stopper)
-    screen = console(err=as_json)
     if prometheus is not None:
         overrides = (*overrides, f"execution.prometheus_port={prometheus}")
     pipeline = load_pipeline(spec, overrides)
@@ -160,8 +162,8 @@ def _print(root: Path, summary: Summary) -> None:
     screen, view = console(), "step_advantages" if summary["steps"] else "verdicts"
     render(screen, summary, brief=True)
     screen.print(f"\nFiles: {root}", markup=False)
-    for folder in sorted((root / "exports").glob("[!.]*")):
-        screen.print(f"  {folder}/", markup=False)
+    if any((root / "exports").glob("[!.]*")):
+        screen.print(f"Releases: {root / 'exports'}", markup=False)
     screen.print(
         f"\nNext:  synthflow stats {root}\n"
         f'       synthflow sql {root} "SELECT * FROM {view} LIMIT 10"\n'

@@ -102,11 +102,13 @@ def _print(found: dict[str, Any]) -> None:
         last = said.get(stage["stage"])
         done, total = stage["units_done"], stage["units_total"]
         mark = "✓" if done >= total else " "
-        eta = f"  ETA {duration(last['eta_s'])}" if last and last["eta_s"] and running else ""
-        screen.print(f" {mark} {stage['stage']:<16} {done}/{total:<6} {facts(last) if last else ''}{eta}", markup=False)
+        screen.print(f" {mark} {stage['stage']:<16} {done}/{total:<6} {facts(last) if last else ''}", markup=False)
     if progress:
         if totals(progress):
             screen.print(f"{'in all' if running else 'it last said'}: {totals(progress)}", markup=False)
         screen.print(_said_when(found, progress), markup=False)
+        if found["progress_attempt"] > 1:
+            whole = f"`synthflow stats {found['run']}` counts the whole run"
+            screen.print(f"rollouts, rows and rates are those of this attempt; {whole}", markup=False)
     if found["state"] == "incomplete":
         screen.print(f"work is owed: run the same spec again with --out {found['run']}", markup=False)

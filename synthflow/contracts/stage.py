@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from synthflow.contracts.backend import PolicyIdentity, SampleRequest, SampleResult
 from synthflow.contracts.inputs import Inputs
@@ -25,6 +25,13 @@ from synthflow.contracts.verifier import Judgement, Question
 
 Scope = Literal["partition", "whole"]
 
+ROWS_OF = "rows of "
+"""Counts of a stage that begin so are the rows of one config of a release: `rows of sft`."""
+
+
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""Texts, of which one may stand for a list of one."""
+
 
 class StageConfig(BaseModel):
     """Base of stage configurations: a stage's entry in the spec. Unknown fields are mistakes."""
@@ -32,12 +39,7 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     use: str = Field(description="the registered stage")
-    of: tuple[str, ...] = Field((), description="the stages it reads, one name or a list")
-
-    @field_validator("of", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+    of: OneOrMore = Field((), description="the stages it reads, one name or a list")
 
 
 class VerifyConfig(StageConfig):

@@ -86,6 +86,8 @@ class Pass:
                 self._host.slots.release(taken - submitted)
                 self.fatal = self.fatal or error
                 return
+            finally:
+                self._reporter.count(handed_in=submitted)
 
     def _has_ended(self, request: SampleRequest, future: Future[SampleResult]) -> None:
         """Called in the engine's thread. The slot is free only after the result can be seen: whoever waits for a slot
@@ -96,6 +98,7 @@ class Pass:
     def _take_back(self, *, wait: bool = False) -> None:
         """Sort what has ended, and journal what has a result."""
         results = []
+        before = self._open
         with suppress(Empty):
             while True:
                 request, future = self._ended.get(block=wait)
@@ -113,6 +116,8 @@ class Pass:
                 self._keep(results)
             except BaseException as error:
                 self.fatal = self.fatal or error
+        if ended := before - self._open:
+            self._reporter.count(handed_back=ended)
 
     def _has_failed(self, request: SampleRequest, error: InfrastructureError) -> None:
         self._rate.failed(request, str(error))

@@ -21,6 +21,7 @@ from synthflow.plan.planned import PlannedRun
 from synthflow.plan.sources import SourceNow, check_disjoint, read_source
 from synthflow.schema import PROBLEMS
 from synthflow.stages.source.base import Source
+from synthflow.stores.database import connected
 from synthflow.stores.files import no_space_is_clear
 from synthflow.stores.graph import Graph, StageRecord
 from synthflow.stores.manifest import Commit, Manifest
@@ -81,9 +82,7 @@ def _sorted_rows(now: SourceNow, raw: Path, scratch: Path, memory_mb: int) -> It
     """The rows of each new partition."""
     if not now.fresh.height:
         return
-    import duckdb
-
-    with duckdb.connect() as con:
+    with connected() as con:
         con.execute(f"SET memory_limit = '{memory_mb}MB'")
         con.execute(f"SET temp_directory = '{scratch / 'spill'}'")
         con.register("fresh", now.fresh.select("content_hash").to_arrow())

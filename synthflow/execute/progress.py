@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synthflow.contracts import Estimate
+from synthflow.execute.eta import Demand, tokens_per_request
 from synthflow.execute.rates import RecentRate
 from synthflow.stores.files import write_text
 from synthflow.stores.graph import Graph
 from synthflow.stores.manifest import Commit, Manifest
 
 _SAVE_EVERY_S = 2.0
+_ENOUGH = 16
+"""Answers from which a stage's own mean tells more than the plan's guess: those that come first are short."""
+_TAIL = 0.4
+"""How long releases and the catalog take after the last sample, in times of what came before the first: both are
+processes that start and libraries that load. Between 0.3 and 0.5 in five recipes: our default."""
 
 
 @dataclass
@@ -38,6 +45,7 @@ class StageProgress:
     first_at: float | None = None
     last_at: float | None = None
     recent: RecentRate = field(default_factory=RecentRate)
+    demand: Demand = field(default_factory=lambda: Demand(0))
 
     @property
     def pass_rate(self) -> float | None:
@@ -62,12 +70,30 @@ class StageProgress:
         return self.counts.get("tokens", 0) / sampled if sampled else None
 
     @property
+    def answered(self) -> float:
+        """Requests that have their answer, from an engine or the journal."""
+        return sum(self.counts.get(name, 0) for name in ("sampled", "scored", "from_journal"))
+
+    @property
     def requests_left(self) -> float | None:
         """Requests still to be answered, where their number is known beforehand."""
         if not self.expected_requests:
             return None
         answered = self.counts.get("sampled", 0) + self.counts.get("from_journal", 0)
         return max(0.0, self.expected_requests - self.answered_before - answered)
+
+    def tokens_left(self, others: Sequence[StageProgress]) -> float:
+        """Tokens still to be sampled, guessed from `others` while this stage has too few answers to tell."""
+        if self.finished:
+            return 0.0
+        left = self.requests_left
+        if left is None:
+            left = self.demand.left(self.answered)
+        mean = self.mean_tokens
+        if mean is None or self.counts["sampled"] < min(_ENOUGH, left):
+            known = [(s.demand.guess, s.mean_tokens) for s in others if s.mean_tokens]
+            mean = tokens_per_request(self.demand.guess, known) or mean
+        return left * (mean or 0.0)
 
     @property
     def finished(self) -> bool:
@@ -153,7 +179,16 @@ class Tracker:
         expected: Mapping[str, int],
         price_per_million_tokens: float | None = None,
         sampling: Collection[str] = (),
+        guesses: Mapping[str, Estimate] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        """
+        Args:
+            expected: requests of the stages that know theirs exactly.
+            sampling: stages that ask a policy.
+            guesses: the plan's, by stage.
+            stopping: whether the run was asked to stop.
+        """
         self.stages: dict[str, StageProgress] = {}
         self.started_done: dict[str, int] = {}
         for name, record in graph.stages.items():
@@ -162,11 +197,18 @@ class Tracker:
             requests = int(expected.get(name, 0))
             before = requests * done / len(units) if units else 0.0
             samples = name in sampling or requests > 0
-            self.stages[name] = StageProgress(name, record.use, len(units), done, requests, before, samples)
+            progress = StageProgress(name, record.use, len(units), done, requests, before, samples)
+            if samples:
+                share = 1 - done / len(units) if units else 0.0
+                progress.demand = Demand(len(units) - done, share, (guesses or {}).get(name, Estimate()))
+            self.stages[name] = progress
             self.started_done[name] = done
         self.started_at = time.monotonic()
         self.state = "running"
         self.doing = ""
+        self._recent, self._stopping = RecentRate(), stopping
+        self._sampled_at: float | None = None
+        self._tokens_since = 0.0
         self._price = price_per_million_tokens
         self._logs = logs
         self._lock = threading.Lock()
@@ -177,6 +219,10 @@ class Tracker:
         stage = self.stages.get(str(counts.get("stage")))
         if stage is None:
             return
+        if "asked" in counts:
+            with self._lock:
+                stage.demand.asked[str(counts["unit"])] = int(counts["asked"])
+            return
         with self._lock:
             stage.doing = str(counts.get("doing", stage.doing))
             for name, value in counts.items():
@@ -185,13 +231,19 @@ class Tracker:
             if len(stage.counts):
                 self._touch(stage)
             if counts.get("sampled"):
-                stage.recent.add(time.monotonic(), counts["sampled"], counts.get("tokens", 0))
+                if self._sampled_at is None:
+                    self._sampled_at = time.monotonic()
+                else:
+                    self._tokens_since += counts.get("tokens", 0)
+                for rate in (stage.recent, self._recent):
+                    rate.add(time.monotonic(), counts["sampled"], counts.get("tokens", 0))
         self.save()
 
     def committed(self, commit: Commit) -> None:
         with self._lock:
             stage = self.stages[commit.stage]
             stage.done_units += 1
+            stage.demand.ended.add(commit.unit)
             self._touch(stage)
         self.save()
 
@@ -208,12 +260,36 @@ class Tracker:
             stages = [s.to_json(self.started_done[s.name], now, self._price) for s in self.stages.values()]
             return {
                 "state": self.state,
-                "doing": self.doing,
+                "doing": self._finishing() or self.doing,
                 "at": time.time(),
                 "elapsed_s": round(now - self.started_at, 3),
                 "stages": stages,
-                "total": _total(stages),
+                "total": _total(stages) | {"eta_s": self._eta_s(now, stages)},
             }
+
+    def _finishing(self) -> str:
+        """What a run that was asked to stop still waits for."""
+        if not self._stopping() or self.state != "running":
+            return ""
+        counts = [stage.counts for stage in self.stages.values()]
+        in_flight = sum(c.get("handed_in", 0) - c.get("handed_back", 0) for c in counts)
+        return f"finishing {max(0, in_flight):,.0f} requests in flight"
+
+    def _eta_s(self, now: float, stages: Sequence[Mapping[str, Any]]) -> float | None:
+        """Seconds to go for the run.
+
+        The engines serve all stages, so the tokens left over all of them count, at the rate of all together: between
+        the recent one and that since the first answer, because a batch that fills answers late. Then comes what follows
+        the last sample. Where nobody counts tokens, it is that of the stage which takes longest, of those that know
+        theirs.
+        """
+        sampling = [stage for stage in self.stages.values() if stage.samples]
+        left = sum(stage.tokens_left([s for s in sampling if s is not stage]) for stage in sampling)
+        recent = self._recent.per_s(now)
+        if left and recent is not None and recent[1] and self._sampled_at is not None:
+            since_first = self._tokens_since / (now - self._sampled_at)
+            return 2 * left / (recent[1] + since_first) + _TAIL * (self._sampled_at - self.started_at)
+        return max((s["eta_s"] for s in stages if s["eta_s"] is not None), default=None)
 
     def save(self, *, force: bool = False) -> None:
         """Save a snapshot, at most every two seconds. Progress is a courtesy: a full disk does not stop a run here."""
@@ -233,7 +309,7 @@ class Tracker:
 
 
 def _total(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Over all stages, of this attempt. The ETA is that of the stage which takes longest, of those that know theirs."""
+    """Over all stages, of this attempt."""
 
     def count(name: str) -> float:
         return float(sum(s["counts"].get(name, 0) for s in stages))
@@ -251,5 +327,4 @@ def _total(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "rollouts_per_s": sum(known("recent_rollouts_per_s")) or None,
         "cost": sum(known("cost")) if known("cost") else None,
         "cost_projected": None if not projected or None in projected else sum(projected),
-        "eta_s": max(known("eta_s"), default=None),
     }

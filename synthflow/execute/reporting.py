@@ -34,6 +34,11 @@ class Reporter:
         if self._worker is not None:
             self._worker.log_event(PROGRESS, {"stage": self.stage, "doing": doing})  # type: ignore[attr-defined]
 
+    def asks(self, unit: str, requests: int) -> None:
+        """Tell how many requests a unit of this stage has asked for so far."""
+        if self._worker is not None:
+            self._worker.log_event(PROGRESS, {"stage": self.stage, "unit": unit, "asked": requests})  # type: ignore[attr-defined]
+
     def flush(self) -> None:
         with self._lock:
             counts, self._counts = dict(self._counts), Counter()

@@ -154,7 +154,7 @@ def run_pipeline(
         if not context.keep_notes:
             forget_notes(run.journal, attempt)
         stopper.begin(run.root, attempt)
-        tracker = _tracker(planned, run, attempt)
+        tracker = _tracker(planned, run, attempt, stopper)
         with (
             serving(pipeline.execution, pipeline.name, tracker),
             display(tracker) if display is not None else nullcontext(),
@@ -231,7 +231,7 @@ def _context(planned: PlannedRun, run: RunDirectory, attempt: int, *, settled: b
     )
 
 
-def _tracker(planned: PlannedRun, run: RunDirectory, attempt: int) -> Tracker:
+def _tracker(planned: PlannedRun, run: RunDirectory, attempt: int, stopper: Stopper) -> Tracker:
     pipeline = planned.pipeline
     return Tracker(
         planned.graph,
@@ -240,6 +240,8 @@ def _tracker(planned: PlannedRun, run: RunDirectory, attempt: int) -> Tracker:
         planned.expected_requests(),
         pipeline.execution.price_per_million_tokens,
         [node.name for node in pipeline.nodes if type(node.stage).policies(node.config)],
+        planned.estimates(),
+        lambda: stopper.asked,
     )
 
 

@@ -14,6 +14,7 @@ from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import ENGINE, EngineTask, RunContext
 from synthflow.execute.unanswered import Heard
 from synthflow.ids import canonical, content_id
+from synthflow.stores.graph import ALL
 from synthflow.stores.journal import find, finish_of
 from synthflow.stores.results import Results
 from synthflow.stores.segments import attempt_of, listing
@@ -42,7 +43,7 @@ _shared = _Shared()
 class WorkerServices:
     """`Services` for a unit of work on a Dask worker (or, without one, in this process)."""
 
-    def __init__(self, context: RunContext, stage: str, stage_id: str) -> None:
+    def __init__(self, context: RunContext, stage: str, stage_id: str, unit: str = ALL) -> None:
         self.stage_id = stage_id
         self.run_seed = context.run_seed
         self.round = context.round
@@ -51,7 +52,7 @@ class WorkerServices:
         self.counts_rows = False
         self.earlier: Earlier | None = None
         self.heard = Heard()
-        self._context, self._stage = context, stage
+        self._context, self._stage, self._unit, self._asked = context, stage, unit, 0
         self._reporter = Reporter(stage)
 
     def renderer(self, policy: str) -> Renderer | None:
@@ -68,6 +69,8 @@ class WorkerServices:
         return self._context.identities[policy]
 
     def sample(self, requests: Sequence[SampleRequest], policy: str) -> Results:
+        self._asked += len(requests)
+        self._reporter.asks(self._unit, self._asked)
         context, problem_ids = self._context, {r.problem_id for r in requests}
         ids = [r.rollout_id for r in requests]
         names = listing(context.root / "journal", context.token)

@@ -55,7 +55,7 @@ def run_unit(task: UnitTask, *finished: Commit, held: Held | None = None) -> Com
     with told_in_one_line(f"stage {record.name!r} ({origin(record.use)})", stage_class(record.use), log=True):
         stage = build_stage(record.name, record.use, record.config)
     inputs = _inputs(task, finished, held)
-    services = WorkerServices(context, record.name, record.stage_id)
+    services = WorkerServices(context, record.name, record.stage_id, task.unit)
     # A unit that Dask runs twice writes two sets of files; the one that is committed stays as it was hashed.
     name = f"part-{digest(task.key)[:10]}-{uuid4().hex[:4]}"
     files: dict[str, str] = {}

@@ -9,7 +9,7 @@ asked for, becomes null (NaN, infinity) or the column is left out of that proble
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
@@ -17,21 +17,16 @@ from typing import Any, Literal, TypeAlias
 
 from synthflow import ids
 from synthflow.errors import suggest
+from synthflow.io.chats import ChatStyle, messages_of, usual_columns
+from synthflow.io.chats import RowError as RowError
+from synthflow.io.chats import brief as _brief
 from synthflow.io.json_values import Mended, holdable, jsonable
 
-PROMPT_COLUMNS = ("prompt", "messages", "problem", "question")
+FINAL_TURN = "final_turn"
+"""Where the metadata holds the turn of the assistant that a chat ended with."""
 _PEEKED_ROWS = 50
-ROLES = ("system", "user", "assistant", "tool")
 
-ChatStyle: TypeAlias = Literal["plain", "openai"]
-
-
-class RowError(ValueError):
-    """A malformed row: what is wrong, and what to do."""
-
-    def __init__(self, what: str, fix: str = "") -> None:
-        super().__init__(what)
-        self.what, self.fix = what, fix
+FinalTurn: TypeAlias = Literal["refuse", "metadata", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +81,10 @@ class Mapped:
     require_answer: bool = True
     max_prompt_chars: int = 100_000
     chat: ChatStyle = "plain"
+    final_turn: FinalTurn = "refuse"
 
 
-def prompt_column(wanted: str | None, columns: Sequence[str]) -> str:
+def prompt_column(wanted: str | None, columns: Sequence[str], chat: ChatStyle = "plain") -> str:
     """The column that holds the prompt: the wanted one, or the only one with a usual name.
 
     Raises:
@@ -98,11 +94,13 @@ def prompt_column(wanted: str | None, columns: Sequence[str]) -> str:
         if wanted in columns:
             return wanted
         raise RowError(f"no column {wanted!r}", suggest(wanted, columns) or f"columns: {_listed(columns)}")
-    usual = [name for name in PROMPT_COLUMNS if name in columns]
+    usual = [name for name in usual_columns(chat) if name in columns]
     if len(usual) == 1:
         return usual[0]
     if usual:
         raise RowError(f"several columns may hold the prompt: {', '.join(usual)}", "say which with prompt_column: NAME")
+    if "conversations" in columns:
+        raise RowError("no column holds a prompt", "for `conversations` of ShareGPT set chat: sharegpt")
     raise RowError("no column holds a prompt", f"say which with prompt_column: NAME; columns: {_listed(columns)}")
 
 
@@ -115,11 +113,14 @@ def to_problem(row: Mapping[str, Any], how: Mapped, mended: Mended | None = None
     Raises:
         RowError: if the row is malformed.
     """
-    column = prompt_column(how.prompt_column, list(row))
-    messages = _messages(row[column], column, how)
+    column = prompt_column(how.prompt_column, list(row), how.chat)
+    messages, final = _messages(row[column], column, how)
     used = {column}
-    answer = None
+    answer = final if how.final_turn == "answer" else None
     if how.answer_column in row:
+        if answer is not None:
+            what = f"the chat's final turn and the column {how.answer_column!r} are both there"
+            raise RowError(what, "one of them is the answer: set final_turn: metadata, or another answer_column")
         answer = answer_text(row[how.answer_column], how.answer_column)
         used.add(how.answer_column)
     if how.require_answer and (answer is None or not answer.strip()):
@@ -131,7 +132,10 @@ def to_problem(row: Mapping[str, Any], how: Mapped, mended: Mended | None = None
         if named[name] is None and isinstance(row.get(name), str) and name not in used:
             named[name] = row[name]
             used.add(name)
-    metadata, found = _metadata(row, used, how.metadata_columns)
+    rest = {name: value for name, value in row.items() if name not in used}
+    if final is not None and how.final_turn == "metadata":
+        rest = {**rest, FINAL_TURN: final}
+    metadata, found = _metadata(rest, how.metadata_columns)
     problem: dict[str, Any] = {
         "problem_id": ids.problem_id(messages),
         "prompt": messages,
@@ -149,7 +153,9 @@ def to_problem(row: Mapping[str, Any], how: Mapped, mended: Mended | None = None
     return problem
 
 
-def _messages(value: Any, column: str, how: Mapped) -> list[dict[str, str]]:
+def _messages(value: Any, column: str, how: Mapped) -> tuple[list[dict[str, str]], str | None]:
+    """The messages to answer, and the turn of the assistant that ended them, where there was one."""
+    final = None
     if isinstance(value, str):
         if not value.strip():
             raise RowError(f"the prompt ({column!r}) is empty")
@@ -157,7 +163,12 @@ def _messages(value: Any, column: str, how: Mapped) -> list[dict[str, str]]:
         text = value if how.template is None else how.template.replace("{prompt}", value)
         messages = [{"role": "user", "content": text}]
     else:
-        messages = list(_chat(value if how.chat == "plain" else _from_openai(value), column))
+        messages = messages_of(value, column, how.chat)
+        if messages[-1]["role"] == "assistant" and how.final_turn != "refuse":
+            final = messages.pop()["content"]
+        if not messages or messages[-1]["role"] == "assistant":
+            fix = "keep that turn with final_turn: metadata, or as the answer with final_turn: answer"
+            raise RowError("the chat ends with the assistant", fix if how.final_turn == "refuse" else "")
         if how.template is not None:
             raise RowError(f"the prompt ({column!r}) is a chat, a template needs text", "remove template:")
     if how.system is not None:
@@ -169,47 +180,7 @@ def _messages(value: Any, column: str, how: Mapped) -> list[dict[str, str]]:
         fix = "raise max_prompt_chars if it is meant"
         raise RowError(f"the prompt has {length} characters, at most {how.max_prompt_chars} are allowed", fix)
     _check_text([message["content"] for message in messages])
-    return messages
-
-
-def _chat(value: Any, column: str) -> Iterator[dict[str, str]]:
-    if value is None:
-        raise RowError(f"the prompt ({column!r}) is missing")
-    if not isinstance(value, list) or not value or not all(isinstance(m, Mapping) for m in value):
-        what = f"the prompt ({column!r}) is neither text nor a list of messages"
-        raise RowError(what, "a message is {role: user, content: text}")
-    for message in value:
-        role, content = message.get("role"), message.get("content")
-        if role not in ROLES:
-            raise RowError(f"a message has the role {_brief(role)}", f"expected one of {', '.join(ROLES)}")
-        if not isinstance(content, str):
-            raise RowError(f"a {role} message has no text", "content must be text")
-        more = [key for key, inner in message.items() if key not in ("role", "content") and inner is not None]
-        if more:
-            raise RowError(f"a message has the field {more[0]!r}", "only role and content are kept; remove it")
-        yield {"role": role, "content": content}
-    if value[-1]["role"] == "assistant":
-        raise RowError("the chat ends with the assistant", "the last message must ask for an answer")
-
-
-def _from_openai(value: Any) -> Any:
-    """A chat of OpenAI's protocol in plain messages, as far as it says nothing that these cannot hold."""
-    if not isinstance(value, list):
-        return value
-    return [_plain_message(message) if isinstance(message, Mapping) else message for message in value]
-
-
-def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    said = {key: inner for key, inner in message.items() if key in ("role", "content") or inner not in ([], {}, "")}
-    if said.get("role") == "developer":
-        said["role"] = "system"
-    parts = said.get("content")
-    if isinstance(parts, list):
-        if not all(isinstance(p, Mapping) and isinstance(p.get("text"), str) for p in parts):
-            kinds = sorted({str(p.get("type") if isinstance(p, Mapping) else type(p).__name__) for p in parts})
-            raise RowError(f"a message has parts that are no text ({', '.join(kinds)})", "only text can be asked")
-        said["content"] = "".join(part["text"] for part in parts)
-    return said
+    return messages, final
 
 
 def answer_text(value: Any, column: str) -> str | None:
@@ -230,9 +201,9 @@ def answer_text(value: Any, column: str) -> str | None:
     raise RowError(what, "expected text or a number")
 
 
-def _metadata(row: Mapping[str, Any], used: set[str], wanted: Sequence[str] | None) -> tuple[str, Mended]:
-    """The remaining columns as one JSON object; a `metadata` column that is an object is spread into it."""
-    rest = {name: value for name, value in row.items() if name not in used and (wanted is None or name in wanted)}
+def _metadata(row: Mapping[str, Any], wanted: Sequence[str] | None) -> tuple[str, Mended]:
+    """Columns as one JSON object; a `metadata` column that is an object is spread into it."""
+    rest = {name: value for name, value in row.items() if wanted is None or name in (*wanted, FINAL_TURN)}
     mended = Mended()
     if wanted is None:
         rest = dict(holdable(rest, mended))
@@ -257,11 +228,6 @@ def _check_text(texts: Sequence[str | None]) -> None:
                 text.encode()
             except UnicodeEncodeError as error:
                 raise RowError("holds half a surrogate pair, which is no character", "repair the text") from error
-
-
-def _brief(value: Any) -> str:
-    text = repr(value) if isinstance(value, str | int | float) or value is None else f"a {type(value).__name__}"
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from synthflow import ids
 from synthflow.contracts import PolicyIdentity
 from synthflow.errors import UserError
+from synthflow.models import smollm2
 from synthflow.models.hashes import hash_files
 
 SHIPPED = {"demo": "short", "demo-long": "long"}
@@ -32,15 +33,17 @@ _NOTES = frozenset((
 
 
 def resolve_model(model: str) -> Path:
-    """The directory that holds `model`: `demo`, `demo-long`, a directory, or a name in the local Hugging Face cache.
+    """The directory that holds `model`: a name of ours, a directory, or a name in the local Hugging Face cache.
 
-    A hub name may carry a revision: `org/name@revision`.
+    Ours are `demo`, `demo-long` and `smollm2`. A hub name may carry a revision: `org/name@revision`.
 
     Raises:
         UserError: saying where it was looked for and how to bring it.
     """
     if model in SHIPPED:
         return _demo_directory(SHIPPED[model])
+    if model == smollm2.NAME:
+        return smollm2.directory()
     path = Path(model).expanduser()
     if path.is_dir():
         return path
@@ -49,7 +52,7 @@ def resolve_model(model: str) -> Path:
     if not _HUB_NAME.match(model):
         raise UserError(
             f"model {model!r}: no such directory; give a model directory, a hub name such as org/name, "
-            f"or {' or '.join(SHIPPED)}"
+            f"or {', '.join(SHIPPED)} or {smollm2.NAME}"
         )
     return _cached_snapshot(model)
 

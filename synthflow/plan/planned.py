@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from synthflow.contracts import PolicyIdentity
+from synthflow.contracts import Estimate, PolicyIdentity
 from synthflow.plan.records import stage_records
 from synthflow.plan.volumes import volumes
 from synthflow.spec.pipeline import Pipeline
@@ -97,9 +97,13 @@ class PlannedRun:
                 counts[record.name] = sum(s.rows for c in commits if c for s in c.shards if s.table == "problems")
         return counts
 
+    def estimates(self) -> dict[str, Estimate]:
+        """What every stage will do, guessed where only a model's answers tell."""
+        return volumes(self.pipeline, self.problems())
+
     def expected_requests(self) -> dict[str, int]:
         """Requests of the stages that know theirs exactly before a model has answered: those that sample groups."""
-        flow = volumes(self.pipeline, self.problems())
+        flow = self.estimates()
         nodes = self.pipeline.nodes
         return {node.name: int(flow[node.name].requests) for node in nodes if type(node.stage).samples_groups}
 

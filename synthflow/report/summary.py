@@ -7,6 +7,8 @@ draws it.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -128,17 +130,32 @@ def _rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
 
 
 def _releases(folder: Path) -> list[dict[str, Any]]:
-    """Releases in a folder: files, bytes, and rows of the Parquet ones."""
-    import pyarrow.parquet as pq
-
+    """Releases in a folder: files, bytes, and rows of the Parquet ones, in all and by config."""
     found = []
     for release in sorted(p for p in folder.glob("*") if p.is_dir() and not p.name.startswith(".")):
         files = [p for p in sorted(release.rglob("*")) if p.is_file()]
-        rows = sum(pq.read_metadata(p).num_rows for p in files if p.suffix == ".parquet")
+        configs = _configs(files, release)
         found.append(
-            {"export": release.name, "rows": rows, "files": len(files), "bytes": sum(p.stat().st_size for p in files)}
+            {
+                "export": release.name,
+                "rows": sum(configs.values()),
+                "configs": configs,
+                "files": len(files),
+                "bytes": sum(p.stat().st_size for p in files),
+            }
         )
     return found
+
+
+def _configs(files: Sequence[Path], release: Path) -> dict[str, int]:
+    """Rows of each config: the first folder that a Parquet file stands in."""
+    import pyarrow.parquet as pq
+
+    rows: Counter[str] = Counter()
+    for path in files:
+        if path.suffix == ".parquet":
+            rows[path.relative_to(release).parts[0]] += pq.read_metadata(path).num_rows
+    return dict(rows)
 
 
 def summary_lines(summary: Summary) -> list[str]:
@@ -151,11 +168,12 @@ def summary_lines(summary: Summary) -> list[str]:
         tokens = f"{sum(counted):,} tokens" if counted else "tokens that nobody counted"
         rest = f", {more - total:,} continuations" if more > total else ""
         lines.append(f"{total:,} rollouts of {max(r['problems'] for r in first):,} problems{rest}, {tokens}")
+    continued = any(row["condition"] != "none" for row in summary["rollouts"])
     for row in summary["verdicts"]:
         judged = row["correct"] + row["wrong"]
         rate = f", pass rate {row['correct'] / judged:.3f}" if judged else ""
         counts = f"{row['correct']:,} correct, {row['wrong']:,} wrong, {row['unknown']:,} unknown"
-        lines.append(f"{row['stage']}: {counts}{rate}")
+        lines.append(f"{row['stage']}: {counts}{rate}{' (first rollouts)' if continued else ''}")
     for stage in dict.fromkeys(row["stage"] for row in summary["groups"]):
         states = (f"{r['groups']:,} {r['group_state']}" for r in summary["groups"] if r["stage"] == stage)
         lines.append(f"{stage}: groups {', '.join(states)}")
@@ -163,10 +181,28 @@ def summary_lines(summary: Summary) -> list[str]:
         mean = f", mean advantage {row['mean_advantage']:+.3f}" if row["mean_advantage"] is not None else ""
         lines.append(f"{row['labeler']}: {row['steps']:,} steps of {row['rollouts']:,} rollouts{mean}")
     lines.extend(f"{r['pairs']:,} {r['level']} pairs ({r['rule']})" for r in summary["pairs"])
-    lines.extend(f"export {r['export']}: {r['rows']:,} rows" for r in summary["exports"] if r["rows"])
+    lines.extend(f"export {r['export']}: {r['rows']:,} rows{_by_config(r)}" for r in summary["exports"] if r["rows"])
     gone = "the spec has this export no more"
     lines.extend(f"set-aside/{r['export']}: {r['rows']:,} rows, {gone}" for r in summary.get("set_aside", ()))
-    return [*lines, *_warnings(summary)] or ["nothing was sampled yet"]
+    return [*lines, *_warnings(summary), *_left_out(summary)] or ["nothing was sampled yet"]
+
+
+def _by_config(release: Mapping[str, Any]) -> str:
+    configs = release.get("configs") or {}
+    return f" ({', '.join(f'{name} {n:,}' for name, n in configs.items())})" if len(configs) > 1 else ""
+
+
+def _left_out(summary: Summary) -> list[str]:
+    """One line on the releases that left out more than they hold, each with its two commonest reasons."""
+    from synthflow.stores.catalog.sql_formats import cell
+
+    told = []
+    for row in summary["exports"]:
+        left = [r for r in summary["rejects"] if r["stage"] == row["export"]]
+        if 0 < row["rows"] < (total := sum(r["rows"] for r in left)):
+            why = ", ".join(f"{r['rows']:,} {cell(r['reason'])}" for r in left[:2])
+            told.append(f"{row['export']} {total:,} ({why})")
+    return [f"left out of releases: {'; '.join(told)}"] if told else []
 
 
 def _warnings(summary: Summary) -> list[str]:
@@ -197,11 +233,11 @@ def _warnings(summary: Summary) -> list[str]:
 
 def qdc_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Header and rows of stage against headline metrics: means, to three digits; no measurement: a dash."""
-    from synthflow.statistics.metrics import HEADINGS
+    from synthflow.statistics.metrics import headings
 
     means = {(r["stage"], r["metric"]): r["mean"] for r in summary["qdc"]}
     stages = list(dict.fromkeys(r["stage"] for r in summary["qdc"]))
-    metrics = [m for m in HEADINGS if any((stage, m) in means for stage in stages)]
+    metrics = [m for m in headings() if any((stage, m) in means for stage in stages)]
     rows = [[stage, *(_short(means.get((stage, metric))) for metric in metrics)] for stage in stages]
     return ["stage", *metrics], rows
 
@@ -216,7 +252,7 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
     """Draw the summary; `brief` leaves out what `synthflow stats` shows at leisure."""
     from rich.text import Text
 
-    from synthflow.statistics.metrics import HEADINGS
+    from synthflow.statistics.metrics import headings
 
     for line in summary_lines(summary):
         console.print(Text(line))
@@ -228,13 +264,26 @@ def render(console: Console, summary: Summary, *, brief: bool = False) -> None:
         ("left out", "rejects", ("stage", "reason", "rows")),
         ("calibration", "calibration", _CALIBRATION),
     )
-    for title, section, columns in sections[:1] if brief else sections:
+    if brief:
+        for line in _by_operations(summary):
+            console.print(Text(line))
+        return
+    for title, section, columns in sections:
         if summary.get(section):
             rows = [[_short(row.get(column)) for column in columns] for row in summary[section]]
             console.print(_drawn(title, list(columns), rows))
     header, rows = qdc_table(summary)
-    if rows and not brief:
-        console.print(_drawn("what each stage retains (means)", ["stage", *(HEADINGS[m] for m in header[1:])], rows))
+    if rows:
+        console.print(_drawn("what each stage retains (means)", ["stage", *(headings()[m] for m in header[1:])], rows))
+
+
+def _by_operations(summary: Summary) -> list[str]:
+    """Pass rates by the number of operations, a line a verify stage."""
+    rates: dict[str, list[str]] = {}
+    for row in summary["pass_rate_by_n_ops"]:
+        if row["n_ops"] is not None:
+            rates.setdefault(row["stage"], []).append(f"{row['n_ops']:.0f}: {_short(row['pass_rate'])}")
+    return [f"{stage}: pass rate by operations {', '.join(said)}" for stage, said in rates.items()]
 
 
 def _drawn(title: str, header: list[str], rows: list[list[str]]) -> RenderableType:

@@ -85,9 +85,9 @@ def _by_name(definition: str, before: dict[str, Any]) -> dict[str, Any]:
 
 
 def _loosen(definition: dict[str, Any]) -> None:
-    """Let one name or path stand for a list of one, and fields of the policy itself beside its options."""
+    """Let one name, path or text stand for a list of one, and fields of the policy itself beside its options."""
     for name, field in definition.get("properties", {}).items():
-        if name in ("of", "path") and field.get("type") == "array":
+        if name in ("of", "path", "stop") and field.get("type") == "array":
             definition["properties"][name] = {
                 "anyOf": [{"type": "string"}, {key: field[key] for key in ("type", "items") if key in field}],
                 "description": field.get("description", ""),

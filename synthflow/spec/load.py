@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 
 from synthflow.errors import UserError, suggest
@@ -51,10 +52,22 @@ def recipe_names() -> list[str]:
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
+def recipe_text(name: str) -> str:
+    """A recipe as it ships.
+
+    Raises:
+        UserError: if none has the name, with the nearest one.
+    """
+    if name not in recipe_names():
+        hint = suggest(name, recipe_names()) or f"recipes: {', '.join(recipe_names())}"
+        raise UserError(f"no recipe is called {name!r}; {hint}")
+    return _recipe(name)
+
+
 def recipe_summary(name: str) -> str:
-    """The first line of a recipe's header, without the recipe's name: what it does, in one line."""
-    first = _recipe(name).partition("\n")[0]
-    return first.removeprefix("#").strip().removeprefix(f"{name}:").strip() if first.startswith("#") else ""
+    """What a recipe does: the first paragraph of its header, without its name."""
+    header = takewhile(lambda line: line.startswith("#") and line.strip("# "), _recipe(name).splitlines())
+    return " ".join(line.strip("# ") for line in header).removeprefix(f"{name}:").strip()
 
 
 def find_spec(path_or_name: str | Path) -> SpecText:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 from code_modules import read_modules, read_scripts
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+from support.pages import PAGES, ROOT, name
+from synthflow.registry import KINDS
+
 MODULES = {module.name: module for module in read_modules(ROOT)}
-GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+GROUPS = {f"synthflow.{kind}" for kind in KINDS}
 
 FILE = re.compile(r"(?<![\w./-])(?:[\w-]+/)+[\w-]+\.py\b")
 FOLDER = re.compile(r"(?<![\w./-])(?:synthflow|stores|verifiers|filters|pipelines|tests)/(?:[\w-]+/)*(?=[`\s.,;:)])")
-MODULE = re.compile(r"(?<![\w.-])synthflow(?:\.[a-zA-Z_]\w*)+\b(?<!\.yaml)")
+MODULE = re.compile(r"(?<![\w.-])synthflow(?:\.[a-zA-Z_]\w*)+\b(?<!\.yaml)(?<!\.json)")
 CODE = re.compile(r"\b(?:[A-Z]\w+\.\w+|[A-Z]\w+[a-z][A-Z]\w+|[a-z]+_\w+)\b")
 PLACEHOLDER = re.compile(r"NAME|WORD")
 
@@ -31,7 +31,7 @@ def _is_defined(name: str) -> bool:
     return name in MODULES or (module in MODULES and re.search(rf"\b{last}\b", MODULES[module].text) is not None)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_what_a_page_names_is_there(page: Path) -> None:
     files = {
         name for name in _named(FILE, page) if not any((top / name).is_file() for top in (ROOT, ROOT / "synthflow"))
@@ -45,7 +45,7 @@ def test_pages_that_the_code_names_are_there() -> None:
     named = {
         (module.name, page)
         for module in (*MODULES.values(), *read_scripts(ROOT))
-        for page in re.findall(r"docs/[\w-]+\.md", module.text)
+        for page in re.findall(r"docs/[\w/-]+\.md", module.text)
     }
     assert named
     assert [(module, page) for module, page in named if not (ROOT / page).is_file()] == []

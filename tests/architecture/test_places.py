@@ -45,7 +45,9 @@ def _dotted_folders() -> set[str]:
 
 
 def test_every_package_is_shipped() -> None:
-    assert PROJECT["tool"]["setuptools"]["packages"] == sorted(_dotted_folders())
+    """Those of code, and folders of data, of which setuptools would warn."""
+    settings = PROJECT["tool"]["setuptools"]
+    assert settings["packages"] == sorted(_dotted_folders() | set(settings["package-data"]))
 
 
 def test_packages_outside_the_main_folder_are_found_where_they_are() -> None:

@@ -37,7 +37,7 @@ from support.made_up_run import made_up_world
 from support.written_run import written
 from synthflow.report.summary import render, run_summary
 from synthflow.stores.catalog.build import open_catalog
-from docs import make
+import make
 
 world = made_up_world()
 texts = {"r_a1": "2 + 2? wait, hmm... 4", "r_a3": "Wait. 4", "r_b1": "await"}
@@ -74,7 +74,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (folder / "complexity.py").write_text(f"{before}{functions}{TUPLE}{entries}{after}")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(folder / "complexity.py"), str(folder / "run")],
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT / 'docs'}"},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+import sys
 
 import pytest
 
+from support.pages import DOCS
+from synthflow.cli.main import COMMANDS
 from synthflow.schema import TABLES
+from synthflow.stages.adapters import all_stage_names
 from synthflow.statistics.metrics import METRICS
 
-DOCS = Path(__file__).parents[2] / "docs"
-SPEC = importlib.util.spec_from_file_location("docs_make", DOCS / "make.py")
-assert SPEC is not None and SPEC.loader is not None
-docs = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(docs)
+sys.path.insert(0, str(DOCS))  # as when the script is started
+import make as docs
 
 
 @pytest.mark.parametrize("name", docs.FILES)
@@ -27,5 +26,8 @@ def test_every_part_is_shown_once() -> None:
     text = "".join((DOCS / name).read_text(encoding="utf-8") for name in docs.FILES)
     for part in docs.PARTS:
         assert text.count(f"<!-- made: {part} -->") == text.count(f"<!-- end: {part} -->") == 1
-    assert all(f"### {table}\n" in text for table in TABLES)
+    assert all(f"## {table}\n" in text for table in TABLES)
     assert all(f"| `{metric.name}` |" in text for metric in METRICS)
+    stages = {use for use in all_stage_names() if not use.startswith("tag.")}
+    assert stages == {use for use in stages if f"## `{use}`\n" in text}
+    assert all(f"## {command}\n" in text for command in COMMANDS)

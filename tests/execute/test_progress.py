@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from synthflow.cli.display import LineDisplay, display_for, facts, totals
+from synthflow.cli.display import LineDisplay, LiveDisplay, display_for, facts, totals
 from synthflow.cli.status import run_status, status
+from synthflow.contracts import Estimate
 from synthflow.execute.progress import StageProgress, Tracker, cost
 from synthflow.execute.rates import LEAST_REPORTS, RecentRate
 from synthflow.stores.graph import Graph, StageRecord
@@ -109,7 +110,9 @@ def test_eta_is_tokens_left_over_recent_tokens_a_second(clock: Clock, tmp_path: 
     assert stage["cost_projected"] == pytest.approx((25_000 + 20_000) / 1e6 * 2)
     total = tracker.snapshot()["total"]
     assert (total["tokens"], total["rollouts"], total["from_journal"]) == (25_000, 500, 100)
-    assert total["eta_s"] == stage["eta_s"] and total["cost_projected"] == stage["cost_projected"]
+    after = 0.4 * 1.0  # releases and the catalog: the first answer came after a second
+    assert total["eta_s"] == pytest.approx(stage["eta_s"] + after)
+    assert total["cost_projected"] == stage["cost_projected"]
 
 
 def test_eta_follows_a_server_that_became_slow(clock: Clock, tmp_path: Path) -> None:
@@ -156,6 +159,25 @@ def test_a_cost_is_projected_only_when_every_sampling_stage_tells(clock: Clock, 
     tracker.counted({"stage": "steps", "sampled": 10, "tokens": 100})
     tracker.committed(_commit(graph, "steps", "q_a"))
     assert tracker.snapshot()["total"]["cost_projected"] == pytest.approx((1000 + 200) / 1e6)
+
+
+def test_the_eta_of_a_run_counts_all_that_sample(clock: Clock, tmp_path: Path) -> None:
+    graph = Graph([*GRAPH.stages.values(), _record("steps", "partition", ("rollouts",))], GRAPH.partitions)
+    guesses = {
+        "rollouts": Estimate(requests=100, tokens=10_000),
+        "steps": Estimate(requests=400, tokens=20_000, most_requests=800),
+    }
+    sampling = ["rollouts", "steps"]
+    tracker = Tracker(graph, Manifest(tmp_path), tmp_path, {"rollouts": 100}, None, sampling, guesses)
+    for _ in range(6):
+        clock.now += 1
+        tracker.counted({"stage": "rollouts", "sampled": 10, "tokens": 500})
+    # 40 rollouts of 50 tokens; 400 continuations, guessed half as long: 25 tokens each; 500 a second.
+    assert tracker.snapshot()["total"]["eta_s"] == pytest.approx((40 * 50 + 400 * 25) / 500 + 0.4)
+    # One of two units asks for 20: so will the other. The plan's guess is forgotten.
+    tracker.counted({"stage": "steps", "unit": "q_a", "asked": 20})
+    assert tracker.snapshot()["total"]["eta_s"] == pytest.approx((40 * 50 + 40 * 25) / 500 + 0.4)
+    assert "asked" not in tracker.stages["steps"].counts
 
 
 def test_no_price_is_no_cost(clock: Clock, tmp_path: Path) -> None:
@@ -209,6 +231,79 @@ def test_a_log_file_gets_one_line_a_stage_when_it_is_done(tmp_path: Path) -> Non
     assert line.split()[1:3] == ["rollouts", "done"] and "7/1,000 rollouts" in line and line.endswith("2 poison")
 
 
+def _lines(tracker: Tracker) -> tuple[LineDisplay, io.StringIO]:
+    """A display whose lines are told by hand."""
+    said = io.StringIO()
+    return LineDisplay(tracker, Console(file=said, width=140)), said
+
+
+def test_a_log_tells_what_moved_and_not_what_stands_still(clock: Clock, tmp_path: Path) -> None:
+    display, said = _lines(_tracker(tmp_path))
+    tracker = display._tracker
+    clock.now += 1
+    tracker.counted({"stage": "rollouts", "sampled": 7, "tokens": 70})
+    for _ in range(3):
+        clock.now += 10
+        display._tell(due=True)
+    [line] = said.getvalue().splitlines()
+    assert line.startswith("[0:11] rollouts 0/2 (7/1,000 rollouts): 70 tokens")
+
+
+def test_what_is_waited_for_is_told_when_it_changes_and_its_numbers_seldom(clock: Clock, tmp_path: Path) -> None:
+    display, said = _lines(_tracker(tmp_path))
+    for doing in ("starting workers", "finishing 9 requests", "finishing 8 requests", "", "building the catalog"):
+        clock.now += 1
+        display._tracker.doing = doing
+        display._tell(due=False)
+    clock.now += 5
+    display._tracker.doing = "finishing 2 requests"
+    display._tell(due=False)
+    clock.now += 5
+    display._tracker.doing = "finishing 1 requests"
+    display._tell(due=False)
+    told = [line.partition("] ")[2] for line in said.getvalue().splitlines()]
+    assert told == [
+        "starting workers", "finishing 9 requests", "building the catalog", "finishing 2 requests",
+        "finishing 1 requests",
+    ]  # fmt: skip
+
+
+def test_pauses_between_lines_grow_to_a_minute(clock: Clock, tmp_path: Path) -> None:
+    display, _ = _lines(_tracker(tmp_path))
+    told: list[float] = []
+
+    class Steps:
+        """Half a second passes at each wait; after ten minutes the display is asked to stop."""
+
+        def wait(self, seconds: float) -> bool:
+            clock.now += seconds
+            return clock.now >= 1600
+
+    display._stop = Steps()  # type: ignore[assignment]
+    display._tell = lambda due: told.append(clock.now - 1000) if due else None  # type: ignore[method-assign]
+    display._loop()
+    assert told[:7] == [10, 30, 60, 100, 150, 210, 270] and len(told) == 12
+
+
+def test_a_run_that_was_asked_to_stop_says_how_much_is_in_flight(clock: Clock, tmp_path: Path) -> None:
+    asked = []
+    manifest = Manifest(tmp_path)
+    tracker = Tracker(GRAPH, manifest, tmp_path, {"rollouts": 1000}, stopping=lambda: bool(asked))
+    tracker.counted({"stage": "rollouts", "handed_in": 40, "handed_back": 28})
+    assert tracker.snapshot()["doing"] == ""
+    asked.append(True)
+    assert tracker.snapshot()["doing"] == "finishing 12 requests in flight"
+    tracker.finish("interrupted")
+    assert tracker.snapshot()["doing"] == ""
+
+
+def test_rows_of_an_export_are_told_by_config() -> None:
+    stage = {"counts": {"rows": 1500.0, "rows of preference": 1200.0, "rows of unpaired": 300.0, "rejected": 9.0},
+             "doing": "", "expected_requests": 0, "pass_rate": None, "rollouts_per_s": None,
+             "tokens_per_s": None}  # fmt: skip
+    assert facts(stage) == "1,500 rows (preference 1,200, unpaired 300)  9 left out"
+
+
 def _crashed(folder: Path) -> Path:
     """A run whose first attempt was killed at work, and its second before it said anything."""
     manifest = Manifest(folder)
@@ -248,3 +343,17 @@ def test_status_of_a_run_that_said_nothing_or_half_a_thing(tmp_path: Path, text:
     found = run_status(folder)
     assert (found["progress"], found["progress_attempt"], found["progress_age_s"]) == (None, None, None)
     assert CliRunner().invoke(status, [str(folder)]).exit_code == 0
+
+
+def test_a_terminal_shows_a_row_a_stage_and_one_for_all(clock: Clock, tmp_path: Path) -> None:
+    tracker = _tracker(tmp_path)
+    screen = Console(file=io.StringIO(), width=140, force_terminal=True, record=True)
+    display = display_for(tracker, screen)
+    assert isinstance(display, LiveDisplay)
+    clock.now += 1
+    tracker.counted({"stage": "rollouts", "sampled": 7, "tokens": 70, "doing": "[asked]"})
+    tracker.doing = "[waiting]"
+    screen.print(display._table())
+    rows = [line.split() for line in screen.export_text().splitlines()]
+    assert rows[1][0] == "▸" and rows[1][1] == "rollouts" and "7/1,000" in rows[1] and "[asked]" in rows[1]
+    assert {"elapsed", "tokens", "[waiting]"} <= set(rows[2])

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import threading
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -53,12 +54,13 @@ def run(root: Path, engine: FakeEngine, asked: list[SampleRequest], slots: int =
         engines._hosts.clear()
 
 
-def one_pass(host: Any, root: Path, asked: list[SampleRequest]) -> Any:
+def one_pass(host: Any, root: Path, asked: list[SampleRequest], reporter: Reporter | None = None) -> Any:
     writer = JournalWriter(root / "journal", {r.problem_id for r in asked}, 1)
     log = InFlightLog(writer.path)
     try:
         rate = ErrorRate(asked, 1.0)
-        return Pass(host, writer, log, Reporter("rollouts"), Group(asked, False), StopWatch(root, 1), rate).run()
+        told = reporter or Reporter("rollouts")
+        return Pass(host, writer, log, told, Group(asked, False), StopWatch(root, 1), rate).run()
     finally:
         writer.close()
         log.close()
@@ -129,6 +131,21 @@ def test_whatever_its_ending_what_came_back_is_journaled(tmp_path: Path) -> None
     results = run(tmp_path, Ending(), asked)
     assert {result.rollout_id: result.finish_reason for result in results} == endings
     assert lookup(tmp_path / "journal", {"p_0"}, endings) == {result.rollout_id: result for result in results}
+
+
+def test_what_is_in_flight_is_told(tmp_path: Path) -> None:
+    told: Counter[str] = Counter()
+
+    class Told(Reporter):
+        def count(self, **counts: float) -> None:
+            told.update({name: int(value) for name, value in counts.items()})
+            assert told["handed_back"] <= told["handed_in"]
+
+    asked = requests(0, 80)
+    fails = frozenset(r.rollout_id for r in asked[::3])
+    one_pass(host_of(FakeEngine(fails=fails), 50), tmp_path, asked, Told("rollouts"))
+    assert told["handed_in"] == told["handed_back"] == len(asked)
+    assert told["sampled"] == len(asked) - len(fails)
 
 
 def test_failures_are_owed_and_the_rest_is_journaled(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_both_shipped_policies_have_a_name_and_one_tokenizer() -> None:
     short, long = (identify(resolve_model(name)) for name in ("demo", "demo-long"))
     assert short.policy_id != long.policy_id and short.weights_hash != long.weights_hash
     assert (short.tokenizer_hash, short.template_hash) == (long.tokenizer_hash, long.template_hash)
-    with pytest.raises(UserError, match="or demo or demo-long"):
+    with pytest.raises(UserError, match="demo, demo-long or smollm2"):
         resolve_model("demo/long/x")
 
 

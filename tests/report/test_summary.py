@@ -121,3 +121,36 @@ def test_what_a_person_should_not_overlook_is_said_last() -> None:
         "steps: 12 rollouts have no token ids, so that no step of theirs is labelled; name the model's tokenizer with "
         "weights: PATH, and a server that tells token ids (docs/servers.md)",
     ]
+
+
+def test_what_releases_left_out_is_said_where_it_is_more_than_they_hold() -> None:
+    summary = {name: [] for name in ("rollouts", "verdicts", "groups", "steps", "pairs", "unanswered", "notes")}
+    lines = summary_lines(
+        {
+            **summary,
+            "without_labels": [],
+            "exports": [
+                {"export": "sft", "rows": 30, "configs": {"sft": 30}},
+                {"export": "pairs", "rows": 9, "configs": {"preference": 4, "unpaired": 5}},
+            ],
+            "rejects": [
+                {"stage": "sft", "reason": "not correct", "rows": 50},
+                {"stage": "sft", "reason": "over max_per_problem 4", "rows": 20},
+                {"stage": "pairs", "reason": "no margin", "rows": 8},
+            ],
+        }
+    )
+    assert lines == [
+        "export sft: 30 rows",
+        "export pairs: 9 rows (preference 4, unpaired 5)",
+        "left out of releases: sft 70 (50 not correct, 20 over max_per_problem 4)",
+    ]
+
+
+def test_verdicts_of_a_run_with_continuations_say_whose_they_are() -> None:
+    summary: dict[str, Any] = {name: [] for name in ("groups", "steps", "pairs", "exports", "rejects", "unanswered")}
+    rollouts = [{"condition": condition, "rollouts": 4, "problems": 2, "tokens": 9} for condition in ("none", "prefix")]
+    verdicts = [{"stage": "verdicts", "correct": 1, "wrong": 3, "unknown": 0}]
+    summary |= {"notes": [], "without_labels": [], "rollouts": rollouts, "verdicts": verdicts}
+    assert summary_lines(summary)[1].endswith("pass rate 0.250 (first rollouts)")
+    assert summary_lines(summary | {"rollouts": rollouts[:1]})[1].endswith("pass rate 0.250")

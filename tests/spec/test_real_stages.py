@@ -131,3 +131,15 @@ def test_a_way_of_sampling_that_a_server_has_not_is_told_when_the_spec_is_read(
     [mistake] = found.value.found
     assert mistake.where == "stages.rollouts" and words in mistake.what
     Pipeline.build("p", stages, {**SERVED, "server": "vllm"})
+
+
+def test_one_text_that_stops_stands_for_a_list_of_one(spec: Path) -> None:
+    one = load_pipeline(spec, ['stages.rollouts.stop="Problem:"'])
+    assert one == load_pipeline(spec, ['stages.rollouts.stop=["Problem:"]'])
+    assert one["rollouts"].config.params().stop == ("Problem:",)
+    schema = pipeline_schema()
+    for stop in ("Problem:", ["Problem:", "Q:"]):
+        stages = {**one.resolved()["stages"]}
+        jsonschema.validate(
+            {**one.resolved(), "stages": {**stages, "rollouts": stages["rollouts"] | {"stop": stop}}}, schema
+        )

@@ -1,4 +1,4 @@
-"""Audits `math` and other graders on the cases of `audit.jsonl`; prints the Markdown table of docs/verification.md.
+"""Audits `math` and other graders on the cases of `audit.jsonl`; prints the table of docs/verdicts-measured.md.
 
 Run it from the repository's root: `PYTHONPATH=tests python -m support.audit`.
 """

@@ -213,7 +213,7 @@ def test_what_cannot_be_composed(tmp_path: Any, stage: dict[str, Any], said: str
 
 
 def test_the_docs_compose(tmp_path: Any) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "verification.md").read_text().partition("## Compositions")[2]
+    text = (Path(__file__).parents[2] / "docs" / "compositions.md").read_text()
     shown = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
     (tmp_path / "p.jsonl").write_text('{"prompt": "2 + 2?", "answer": "4"}\n')
     stages = {

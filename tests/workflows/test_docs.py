@@ -1,4 +1,4 @@
-"""What verification.md and what-is-read.md say of files is what happens; numbers are those of the formulas."""
+"""What verify-files.md, calibration.md and what-is-read.md say is what happens; numbers are those of the formulas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from synthflow.statistics.intervals import wilson
 from synthflow.verifiers.opening import open_verifier
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEXT = (DOCS / "verification.md").read_text()
+FILES = (DOCS / "verify-files.md").read_text()
+CALIBRATION = (DOCS / "calibration.md").read_text()
 READ = (DOCS / "what-is-read.md").read_text()
 
 
@@ -29,7 +30,7 @@ def test_the_commands_on_files_run(
     (tmp_path / "answers.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "eval.csv").write_text("output,target\n\\boxed{a},A\n")
     (tmp_path / "math.yaml").write_text("timeout_s: 2\nworkers: 1\n")
-    commands = re.findall(r"^synthflow verify (?!runs/)(.+)$", TEXT, re.MULTILINE)
+    commands = re.findall(r"^synthflow verify (?!runs/)(.+)$", FILES, re.MULTILINE)
     for command in commands:
         assert cli.main(["verify", *shlex.split(command, comments=True)], standalone_mode=False) == 0
     assert len(commands) == 4
@@ -79,11 +80,12 @@ def test_the_tables_of_what_is_read() -> None:
 
 
 def test_the_calibration_is_one() -> None:
-    [text] = [block for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL) if "measure.calibration" in block]
+    blocks = re.findall(r"```yaml\n(.*?)```", CALIBRATION, re.DOTALL)
+    [text] = [block for block in blocks if "measure.calibration" in block]
     config = CalibrationConfig.model_validate(yaml.safe_load(text)["calibration"])
     assert config.require is not None and config.require.n == 200
 
 
 def test_how_many_wrong_ones_a_bound_takes() -> None:
-    n = int(re.findall(r"which takes (\d+) wrong rollouts", TEXT)[0])
+    n = int(re.findall(r"which takes (\d+) wrong rollouts", CALIBRATION)[0])
     assert float(wilson(0, n).high) <= 0.02 < float(wilson(0, n - 1).high)

@@ -19,19 +19,20 @@ from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from synthflow.contracts import ExportStage, Inputs, Services, StageConfig, StageInfo
+from synthflow.contracts import ExportStage, Inputs, OneOrMore, Services, StageConfig, StageInfo
+from synthflow.contracts.stage import ROWS_OF
 from synthflow.errors import InvariantBroken
 from synthflow.stages.export.about import About
-from synthflow.stages.export.columns import ConfigSpec
+from synthflow.stages.export.columns import ConfigSpec, carried_columns
 from synthflow.stages.export.growth import Growth, growth, write_record
 from synthflow.stages.export.ordering import no_rank
 from synthflow.stages.export.rejects import Rejects
 from synthflow.stages.export.release import Release
 from synthflow.stages.export.remembered import Remembered
 from synthflow.stages.export.shards import ColumnsDiffer, ShardLimits
-from synthflow.stages.export.views import curriculum_ranks, has_stats, is_ordered
+from synthflow.stages.export.views import carried_values, curriculum_ranks, has_stats, is_ordered
 
 REJECT_SCHEMA = {"problem_id": pl.String, "target_id": pl.String, "reason": pl.String, "score": pl.Float32}
 SLICE_ROWS = 16_384
@@ -45,7 +46,20 @@ class ExportConfig(StageConfig):
     max_rows_per_shard: int = Field(200_000, ge=1, description="rows of a Parquet shard")
     max_shard_mb: int = Field(512, ge=1, description="uncompressed megabytes of a Parquet shard")
     sort_memory_mb: int = Field(1024, ge=64, description="memory for ordering rows; what is beyond it goes to disk")
+    carry: OneOrMore = Field(
+        (),
+        description="columns of the source, which stand in the metadata, that every row gets as text: `level` as "
+        "sf_meta_level",
+    )
     license: str | None = Field(None, pattern=r"^[A-Za-z0-9.+-]+$", description="licence id for the card")
+
+    @field_validator("carry")
+    @classmethod
+    def _plain_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not name.isidentifier():
+                raise ValueError(f"names of letters, digits and _, not {name!r}")
+        return names
 
 
 @dataclass(frozen=True)
@@ -186,6 +200,7 @@ def _hash64(problem: str) -> int:
 class ParquetExport(ExportStage):
     """Base of the exports: says what its configs are and projects a partition; the rest is here."""
 
+    added: ClassVar[tuple[str, ...]] = ("carry",)
     grows: ClassVar[bool] = False
     """A large release may grow by new partitions: nothing that it says, in `notes` say, is of all rows together."""
 
@@ -220,8 +235,7 @@ class ParquetExport(ExportStage):
         """
         parts, earlier = inputs.parts(), services.earlier
         if self.grows and earlier is not None and not is_ordered(inputs.ancestors):
-            specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
-            grown = growth(earlier.folder, parts, specs)
+            grown = growth(earlier.folder, parts, self._specs(inputs.ancestors))
             try:
                 if grown is not None:
                     yield from self._write(inputs, directory, services, parts, grown)
@@ -238,7 +252,7 @@ class ParquetExport(ExportStage):
         config = self.config
         memory_mb = min(config.sort_memory_mb, services.memory_mb)
         limits = ShardLimits(config.max_rows_per_shard, config.max_shard_mb, memory_mb)
-        specs = {spec.name: spec for spec in self.configs(inputs.ancestors)}
+        specs = self._specs(inputs.ancestors)
         ranked = is_ordered(inputs.ancestors)
         rejects = Rejects(directory / ".synthflow" / "left-out", limits.waiting_bytes, services.stage_id)
         with Release(directory, list(specs.values()), limits, ranked=ranked, growth=grown) as release:
@@ -246,15 +260,16 @@ class ParquetExport(ExportStage):
                 for bundle, before in inputs.bundles(None if grown is None else grown.added):
                     part = Remembered(bundle)
                     ranks = curriculum_ranks(part) if ranked else None
+                    carried = carried_values(part, config.carry) if config.carry else None
                     for made in project(part, services):
                         if isinstance(made, Ledger):
                             made.check(self.name)
                             prefix = "" if made.primary else f"{made.config}: "
                             rejects.add(made.rejects, made.target_kind, prefix)
                             services.count(rejected=made.rejects.height)
-                        for rows in self._keyed(made, ranks, specs[made.config].shuffled):
+                        for rows in self._keyed(made, ranks, carried, specs[made.config].shuffled):
                             release.add(made.config, rows)
-                        services.count(rows=len(made.rows))
+                        services.count(rows=len(made.rows), **{ROWS_OF + made.config: len(made.rows)})
                     release.advance(before)
                     # a release that may turn out not to grow has told nothing until then
                     yield from rejects.advance(before if grown is None else None)
@@ -264,6 +279,10 @@ class ParquetExport(ExportStage):
             written = release.finish(self._about(inputs.ancestors, reasons))
             if self.grows and not ranked:
                 write_record(directory, parts, written, grown)
+
+    def _specs(self, ancestors: Sequence[StageInfo]) -> dict[str, ConfigSpec]:
+        more = carried_columns(self.config.carry)
+        return {spec.name: spec.with_columns(more) for spec in self.configs(ancestors)}
 
     def _about(self, ancestors: Sequence[StageInfo], reasons: Counter[str]) -> About:
         return About(
@@ -278,17 +297,19 @@ class ParquetExport(ExportStage):
             rejected=dict(reasons),
         )
 
-    def _keyed(self, made: Ledger | Copy, ranks: pl.DataFrame | None, shuffled: bool) -> Iterator[pa.Table]:
+    def _keyed(
+        self, made: Ledger | Copy, ranks: pl.DataFrame | None, carried: pl.DataFrame | None, shuffled: bool
+    ) -> Iterator[pa.Table]:
         share = self.config.validation
-        if isinstance(made, Copy) and ranks is None and not share:
+        if isinstance(made, Copy) and ranks is None and carried is None and not share:
             never = pa.repeat(pa.scalar(False), made.rows.num_rows)
             yield made.rows.append_column("_rank", no_rank(len(never))).append_column("_held", never)
             return
         rows = _frame(made.rows) if isinstance(made, Copy) else made.rows
+        for more in (frame for frame in (ranks, carried) if frame is not None):
+            rows = rows.join(more, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
         if ranks is None:
             rows = rows.with_columns(pl.lit(None, pl.Int64).alias("_place"))
-        else:
-            rows = rows.join(ranks, left_on="_problem", right_on="problem_id", how="left", maintain_order="left")
         rank = pl.lit(None, pl.Float64) if shuffled else pl.col("_place").cast(pl.Float64)
         rows = rows.with_columns(
             rank.alias("_rank"),

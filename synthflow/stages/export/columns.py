@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -58,6 +58,9 @@ class ConfigSpec:
     usage: tuple[tuple[str, str], ...] = ()
     shuffled: bool = False
 
+    def with_columns(self, more: Sequence[ExportColumn]) -> ConfigSpec:
+        return replace(self, columns=(*self.columns, *more)) if more else self
+
     @cached_property
     def schema(self) -> pa.Schema:
         return arrow_schema(self.columns)
@@ -70,6 +73,11 @@ def arrow_schema(columns: Sequence[ExportColumn]) -> pa.Schema:
 
 def _sf(name: str, type_: pa.DataType, comment: str) -> ExportColumn:
     return ExportColumn(f"sf_{name}", type_, comment, "if_any")
+
+
+def carried_columns(names: Sequence[str]) -> list[ExportColumn]:
+    """Columns of the source that an export carries."""
+    return [_sf(f"meta_{name}", STRING, f"the source's column {name}, as text") for name in names]
 
 
 PROBLEM_ID = _sf("problem_id", STRING, "the problem this row belongs to")

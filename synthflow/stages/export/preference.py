@@ -168,7 +168,7 @@ class ExportPreference(ParquetExport):
     grows = True
     account = Account("preference", "sf_pair_id", "pairs", "pair_id")
     Config = PreferenceConfig
-    added = ("thinking",)
+    added = ("thinking", "carry")
     reads = ("pairs",)
     summary = "Better answers against worse ones, for preference training."
 

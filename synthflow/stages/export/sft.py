@@ -96,7 +96,7 @@ class ExportSft(ParquetExport):
     grows = True
     account = Account("sft", "sf_rollout_id", "rollouts", "rollout_id", "c.condition <> 'prefix'")
     Config = SftConfig
-    added = ("thinking",)
+    added = ("thinking", "carry")
     reads = ("rollouts", "scores")
     summary = "Conversations that end with an answer judged correct, for supervised fine-tuning."
 

@@ -66,6 +66,13 @@ def problem_facts(part: Inputs) -> pl.DataFrame:
     )
 
 
+def carried_values(part: Inputs, names: Sequence[str]) -> pl.DataFrame:
+    """problem_id, sf_meta_NAME of every problem above, as text: null where its metadata lacks the name."""
+    values = (pl.col("metadata").str.json_path_match(f"$.{name}").alias(f"sf_meta_{name}") for name in names)
+    problems = part.frame("problems", ["problem_id", "metadata"])
+    return problems.unique("problem_id", keep="first", maintain_order=True).select("problem_id", *values)
+
+
 def mined_stages(ancestors: Sequence[StageInfo]) -> list[str]:
     """Names of the stages above that say which rollouts are positives and negatives."""
     return [a.name for a in ancestors if a.has("marks_examples")]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synthflow import ids
-from synthflow.contracts import SamplingParams
+from synthflow.contracts import OneOrMore, SamplingParams
 from synthflow.rollouts.prefixes import TEMPLATE
 from synthflow.stages.label.entropy_steps import EntropyConfig
 from synthflow.stages.label.posterior import PosteriorSearch
@@ -105,7 +105,7 @@ class MonteCarloConfig(EntropyConfig):
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
     top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
     max_tokens: int = Field(1024, ge=1, description="most tokens of a continuation")
-    stop: tuple[str, ...] = Field((), description="texts that end a continuation")
+    stop: OneOrMore = Field((), description="texts that end a continuation")
 
     @model_validator(mode="after")
     def _fits_the_method(self) -> MonteCarloConfig:

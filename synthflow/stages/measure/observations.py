@@ -21,7 +21,7 @@ from synthflow.rollouts.views import verdicts, verify_stages
 from synthflow.schema import TABLES
 from synthflow.stages.measure.populations import origins
 from synthflow.statistics.accumulate import runs
-from synthflow.statistics.metrics import METRICS
+from synthflow.statistics.metrics import all_metrics
 from synthflow.statistics.metrics.metric import RolloutMetric
 from synthflow.statistics.metrics.population import Chunk
 from synthflow.statistics.texts import MAX_CHARS
@@ -96,7 +96,7 @@ def observe(inputs: Inputs, verdict_stage: str | None) -> Observed:
     answer = pl.when(pl.col("verdict") != "unknown").then(pl.col("detail").str.replace(_CUT, "")).alias("answer")
     text = pl.col("completion").str.slice(0, MAX_CHARS).alias("text")
     table = query.with_columns(text, answer).drop("completion", "detail").collect()
-    columns = table.select(metric.column() for metric in METRICS if isinstance(metric, RolloutMetric))
+    columns = table.select(metric.column() for metric in all_metrics() if isinstance(metric, RolloutMetric))
     group = table["group"].to_numpy()
     starts = table[runs(group)[1]]
     names = pl.format("{}/{}/{}", "policy_id", "round", "sampling_id").alias("slice_value")

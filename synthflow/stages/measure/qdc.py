@@ -14,13 +14,14 @@ from typing import ClassVar
 import pyarrow as pa
 from pydantic import Field
 
+from synthflow import registry
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig, StageInfo
 from synthflow.rollouts.views import check_verdicts
 from synthflow.schema import STATS
 from synthflow.stages.measure.observations import Observed, observe
 from synthflow.stages.measure.populations import Mask, Populations
 from synthflow.statistics.accumulate import Accumulators, accumulate, as_table, for_all_rows
-from synthflow.statistics.metrics import METRICS, metric_of
+from synthflow.statistics.metrics import all_metrics, metric_of
 from synthflow.statistics.metrics.metric import ElementMetric, GroupMetric
 from synthflow.statistics.metrics.population import Population
 from synthflow.statistics.sketches import MAX_NGRAM
@@ -44,6 +45,11 @@ class MeasureQdc(Stage):
     reads: ClassVar[tuple[str, ...]] = ("rollouts", "scores", "problems")
     writes: ClassVar[tuple[str, ...]] = ("stats",)
     summary: ClassVar[str] = "Quality, diversity, complexity and pass@k of what every stage above retains."
+
+    def full_version(self) -> str:
+        """Its own, and those of the packages whose metrics it computes."""
+        others = {registry.distribution("metrics", name) for name in registry.names("metrics")}
+        return "+".join([self.version, *sorted(others)])
 
     def check(self, ancestors: Sequence[StageInfo]) -> Iterable[tuple[str, str, str]]:
         return check_verdicts(ancestors, self.config.verdicts)
@@ -80,7 +86,7 @@ def _of_rollouts(observed: Observed, mask: Mask) -> Iterable[Accumulators]:
 
 
 def _of_groups(population: Population, sketch_size: int) -> Iterable[Accumulators]:
-    for metric in METRICS:
+    for metric in all_metrics():
         if isinstance(metric, GroupMetric | ElementMetric):
             yield from metric.measured(population, sketch_size)
 

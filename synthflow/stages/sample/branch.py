@@ -32,6 +32,7 @@ from synthflow.contracts import (
     Coverage,
     Estimate,
     Inputs,
+    OneOrMore,
     Renderer,
     SamplingParams,
     Services,
@@ -79,7 +80,7 @@ class BranchConfig(StageConfig):
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
     top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
     max_tokens: int = Field(1024, ge=1, description="most tokens of a branch, after its prefix")
-    stop: tuple[str, ...] = Field((), description="texts that end a branch")
+    stop: OneOrMore = Field((), description="texts that end a branch")
 
     def params(self) -> SamplingParams:
         return SamplingParams(**self.model_dump(include=set(SamplingParams.model_fields)))

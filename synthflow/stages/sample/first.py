@@ -17,6 +17,7 @@ from synthflow.contracts import (
     Coverage,
     Estimate,
     Inputs,
+    OneOrMore,
     SamplingParams,
     Services,
     Stage,
@@ -39,7 +40,7 @@ class FirstRolloutsConfig(StageConfig):
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
     top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
     max_tokens: int = Field(1024, ge=1, description="most tokens of a completion")
-    stop: tuple[str, ...] = Field((), description="texts that end a completion")
+    stop: OneOrMore = Field((), description="texts that end a completion")
     template: str = Field(TEMPLATE, description="the last user message, {prompt} standing for the problem's own")
 
     def params(self) -> SamplingParams:

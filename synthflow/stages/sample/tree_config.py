@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from synthflow import ids
-from synthflow.contracts import SamplingParams, StageConfig
+from synthflow.contracts import OneOrMore, SamplingParams, StageConfig
 from synthflow.rollouts.paths import WHOLE
 from synthflow.rollouts.prefixes import TEMPLATE as CONTINUED
 from synthflow.segment import SegmenterName
@@ -50,7 +50,7 @@ class TreeSearchConfig(StageConfig):
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus; 1 is off")
     top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 is off")
     max_tokens: int = Field(1024, ge=1, description="most tokens of a rollout, and of what continues one")
-    stop: tuple[str, ...] = Field((), description="texts that end a rollout")
+    stop: OneOrMore = Field((), description="texts that end a rollout")
 
     @model_validator(mode="after")
     def _explores(self) -> TreeSearchConfig:

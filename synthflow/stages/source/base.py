@@ -21,8 +21,9 @@ from pydantic import Field, field_validator
 from synthflow.contracts import Estimate, Inputs, Services, Stage, StageConfig
 from synthflow.contracts.foreign import told_in_one_line
 from synthflow.errors import MOST_MISTAKES, Mistake, Mistakes, UserError, suggest
+from synthflow.io.chats import ChatStyle
 from synthflow.io.json_values import Mended
-from synthflow.io.rows import ChatStyle, Mapped, Row, RowError, prompt_column, to_problem
+from synthflow.io.rows import FinalTurn, Mapped, Row, RowError, prompt_column, to_problem
 from synthflow.io.seen import Seen
 from synthflow.schema import PROBLEMS, REJECTS
 
@@ -51,7 +52,9 @@ class TableSourceConfig(SourceConfig):
     """What sources that read somebody's columns have besides."""
 
     prompt_column: str | None = Field(
-        None, description="text or chat messages; null: prompt, messages, problem or question, whichever is there"
+        None,
+        description="text or chat messages; null: prompt, messages, problem or question, whichever is there, and of "
+        "ShareGPT conversations",
     )
     answer_column: str = Field("answer", description="gold answer, text or a number")
     metadata_columns: tuple[str, ...] | None = Field(None, description="columns to keep as metadata; null: the others")
@@ -61,7 +64,13 @@ class TableSourceConfig(SourceConfig):
     chat: ChatStyle = Field(
         "plain",
         description="how chat messages are written. plain: a role and a text; openai: `developer` is `system`, parts "
-        "of text are joined, and fields that are empty (`tool_calls: []`) are left out",
+        "of text are joined, and fields that are empty (`tool_calls: []`) are left out; sharegpt: `conversations` of "
+        "`from` (human, gpt) and `value`",
+    )
+    final_turn: FinalTurn = Field(
+        "refuse",
+        description="a chat that ends with the assistant. refuse: it is a malformed row; metadata: that turn is no "
+        "part of the prompt, and kept as final_turn in the metadata; answer: it is the gold answer",
     )
 
 
@@ -72,7 +81,7 @@ class Source(Stage):
     """
 
     version = "1"
-    added = ("chat",)
+    added = ("chat", "final_turn")
     scope = "whole"
     writes = ("problems", "rejects")
     Config: ClassVar[type[SourceConfig]] = SourceConfig
@@ -115,6 +124,7 @@ class Source(Stage):
             require_answer=getattr(c, "require_answer", True),
             max_prompt_chars=c.max_prompt_chars,
             chat=getattr(c, "chat", "plain"),
+            final_turn=getattr(c, "final_turn", "refuse"),
         )
 
     def batches(self) -> Iterator[pa.Table]:
@@ -219,13 +229,13 @@ class Source(Stage):
         """Mistakes in the column fields, given the columns seen and whether any answer was."""
         how = self.mapped()
         try:
-            prompt_column(how.prompt_column, columns)
+            prompt_column(how.prompt_column, columns, how.chat)
         except RowError as error:
             yield "prompt_column", error.what, error.fix
-        if how.require_answer and how.answer_column not in columns:
+        if how.require_answer and how.final_turn != "answer" and how.answer_column not in columns:
             hint = suggest(how.answer_column, columns) or f"columns: {', '.join(columns[:12])}"
             yield "answer_column", f"no column {how.answer_column!r}", f"{hint}; or set require_answer: false"
-        elif how.require_answer and not answered:
+        elif how.require_answer and how.final_turn != "answer" and not answered:
             yield "answer_column", f"{how.answer_column!r} is empty in the first rows", "set require_answer: false"
         for name in how.metadata_columns or ():
             if name not in columns:

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from synthflow.contracts import StageInfo
+from synthflow.contracts import OneOrMore, StageInfo
 from synthflow.errors import UserError
 from synthflow.io import files
 from synthflow.io.json_lines import json_rows
@@ -27,14 +27,7 @@ _COUNTED_BYTES = 64 * 1024 * 1024
 
 
 class FileSourceConfig(TableSourceConfig):
-    path: tuple[str, ...] = Field(
-        description="a file, a pattern or a list; relative to the pipeline file", min_length=1
-    )
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _one_or_many_paths(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+    path: OneOrMore = Field(description="a file, a pattern or a list; relative to the pipeline file", min_length=1)
 
 
 class FileSource(Source):

@@ -3,7 +3,7 @@
 Invariants: a group is all rollouts of one problem, policy, round and sampling, and lies in one partition, so no row
 depends on how a run is cut; answers are found and compared as `verify.math` does it, without a gold answer; a rollout
 is wrong only if its answer was told apart from the winner, and unknown where the comparison failed. What the majority
-says is no truth: a policy that errs in one way outvotes itself (docs/verification.md).
+says is no truth: a policy that errs in one way outvotes itself (docs/judges.md).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pytest
 
 from synthflow.contracts import Earlier, Inputs, MemoryInputs
 from synthflow.stages.export import growth
+from synthflow.stages.export.graph import ExportGraph
 from synthflow.stages.export.growth import RECORD
 from synthflow.stages.export.preference import ExportPreference
 from synthflow.stages.export.sft import ExportSft
@@ -154,6 +155,24 @@ def test_other_columns_are_written_into_all_files(world: Any, tables: Any, tmp_p
     anew = Growing(world, known, tmp_path / "anew", ExportSft)
     assert rejects.equals(anew.release(anew.of(24))[1])
     assert files(growing.folder) == files(anew.folder)
+
+
+@pytest.mark.parametrize(("stage", "config"), [(ExportSft, "sft"), (ExportGraph, "rollouts")])
+def test_it_grows_with_the_columns_that_it_carries(
+    world: Any, tables: Any, tmp_path: Path, stage: Any, config: str
+) -> None:
+    problems = tables["problems"]["problems"]
+    levels = {problem: str(number) for number, problem in enumerate(problems["problem_id"].to_pylist())}
+    metadata = pa.array([json.dumps({"level": level}) for level in levels.values()])
+    with_level = problems.set_column(
+        problems.column_names.index("metadata"), problems.schema.field("metadata"), metadata
+    )
+    growing = Growing(world, tables | {"problems": {"problems": with_level}}, tmp_path, stage, carry="level")
+    assert [growing.release(growing.of(n))[0] for n in (20, 24)] == [False, True]
+    found = pq.read_table(growing.folder / config).to_pylist()
+    ids = [row.get("sf_problem_id") or row["problem_id"] for row in found]
+    assert [row["sf_meta_level"] for row in found] == [levels[problem] for problem in ids]
+    assert not set(ids) <= set(growing.of(20))
 
 
 @pytest.mark.parametrize("case", ["small", "ordered", "tells of all rows"])

@@ -465,3 +465,62 @@ def test_exact_floats_are_floats_with_their_text(number: float) -> None:
 def test_any_source_is_planned_or_a_users_mistake(use: str, path: Any, more: dict[str, Any]) -> None:
     with contextlib.suppress(UserError):
         Pipeline.build("x", {"p": {"use": use, "path": path, **more}}, base_dir="/tmp")
+
+
+SHAREGPT = [
+    {"from": "system", "value": "Be brief."},
+    {"from": "human", "value": "2 + 3?"},
+    {"from": "gpt", "value": "5"},
+]
+
+
+def _one_problem(path: Path, row: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    path.write_text(json.dumps(row))
+    [problem] = next(jsonl(path, **fields).batches()).to_pylist()
+    return problem
+
+
+def test_conversations_of_sharegpt_are_chats(tmp_path: Path) -> None:
+    row = {"id": "a1", "conversations": SHAREGPT, "level": 2}
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 3?"}]
+    fields = {"chat": "sharegpt", "final_turn": "answer"}
+    problem = _one_problem(tmp_path / "p.jsonl", row, **fields)
+    assert (problem["prompt"], problem["answer"], problem["metadata"]) == (asked, "5", '{"id":"a1","level":2}')
+    fields = {"chat": "sharegpt", "final_turn": "metadata", "require_answer": False, "metadata_columns": ["level"]}
+    problem = _one_problem(tmp_path / "p.jsonl", row, **fields)
+    assert (problem["prompt"], problem["answer"]) == (asked, None)
+    assert json.loads(problem["metadata"]) == {"level": 2, "final_turn": "5"}
+
+
+def test_a_final_turn_of_the_assistant_is_refused_unless_it_is_said_what_it_is(tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "2 + 3?"}, {"role": "assistant", "content": "5"}], "answer": "five"}
+    with pytest.raises(Mistakes, match=r"ends with the assistant.*final_turn: metadata"):
+        _one_problem(tmp_path / "p.jsonl", row)
+    with pytest.raises(Mistakes, match="final turn and the column 'answer' are both there"):
+        _one_problem(tmp_path / "p.jsonl", row, final_turn="answer")
+    kept = _one_problem(tmp_path / "p.jsonl", row, final_turn="metadata")
+    assert (kept["answer"], kept["metadata"]) == ("five", '{"final_turn":"5"}')
+    twice = {"messages": [*row["messages"], {"role": "assistant", "content": "5!"}], "answer": "5"}
+    with pytest.raises(Mistakes, match="ends with the assistant"):
+        _one_problem(tmp_path / "p.jsonl", twice, final_turn="metadata")
+    alone = {"messages": [{"role": "assistant", "content": "5"}], "answer": "5"}
+    with pytest.raises(Mistakes, match="ends with the assistant"):
+        _one_problem(tmp_path / "p.jsonl", alone, final_turn="metadata")
+
+
+@pytest.mark.parametrize(
+    ("row", "fields", "words"),
+    [
+        ({"conversations": SHAREGPT, "answer": "5"}, {}, "set chat: sharegpt"),
+        ({"messages": SHAREGPT, "answer": "5"}, {}, "set chat: sharegpt"),
+        ({"conversations": [{"from": "bing", "value": "x"}], "answer": "5"}, {"chat": "sharegpt"}, "is from 'bing'"),
+        ({"conversations": [{"from": "human"}], "answer": "5"}, {"chat": "sharegpt"}, "a user message has no text"),
+        ({"conversations": [{"from": "human", "value": "x", "weight": 1}], "answer": "5"}, {"chat": "sharegpt"},
+         "has the field 'weight'"),
+    ],
+)  # fmt: skip
+def test_what_is_no_chat_of_the_style_says_so(
+    row: dict[str, Any], fields: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Mistakes, match=words):
+        _one_problem(tmp_path / "p.jsonl", row, **fields)

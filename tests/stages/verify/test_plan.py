@@ -13,8 +13,7 @@ from synthflow.contracts import Estimate
 from synthflow.errors import Mistakes
 from synthflow.spec import Pipeline
 
-DOCS = Path(__file__).parents[3] / "docs" / "verification.md"
-OURS = DOCS.read_text().partition("## Without a gold answer")[2].partition("## Verify a file")[0]
+OURS = (Path(__file__).parents[3] / "docs" / "judges.md").read_text()
 POLICIES = {
     "default": {"backend": "transformers", "model": "demo"},
     "judge": {"backend": "transformers", "model": "demo"},

@@ -1,7 +1,7 @@
 r"""What a kind of answer is to the fuzzer, and spelling that all kinds share.
 
 Invariant: `spell` writes one value in ways that a careful reader takes for that value, whatever the random numbers;
-`change` gives a value that is different for that reader under every convention of docs/verification.md. A spelled
+`change` gives a value that is different for that reader under every convention of docs/verify-math.md. A spelled
 answer is LaTeX or plain text; `in_text` and `in_formula` fit it to where it stands.
 """
 
