@@ -214,22 +214,22 @@ def _merged(key: str, value: str) -> str:
     # The joins behind domain and difficulty are left out where they are not asked for.
     rows = "measurements" if key in {"domain", "difficulty_bin"} else _MEASURED
     source = f"(SELECT *, {value} AS slice FROM {rows})"
-    return f"""SELECT stage, axis, metric, '{key}' AS slice_key, slice AS slice_value, groups, n,
+    return f"""WITH merged AS (
+        SELECT stage, any_value(axis) AS axis, metric, slice, count(*) AS groups, sum(count) AS n, sum(total) AS total,
+            sum(total_sq) AS total_sq, min(minimum) AS minimum, max(maximum) AS maximum, count(sketch) AS sketches,
+            min(sketch[-1]) AS bound
+        FROM {source} GROUP BY stage, metric, slice
+    )
+    SELECT stage, axis, metric, '{key}' AS slice_key, slice AS slice_value, groups, n,
         CASE WHEN sketches = 0 THEN total / n ELSE distinct_elements / n END AS mean,
         CASE WHEN sketches = 0 AND n > 1 THEN sqrt(greatest(0.0, (total_sq - total * total / n) / (n - 1))) END AS std,
         CASE WHEN sketches = 0 THEN minimum END AS minimum, CASE WHEN sketches = 0 THEN maximum END AS maximum,
         distinct_elements
-    FROM (
-        SELECT stage, any_value(axis) AS axis, metric, slice, count(*) AS groups, sum(count) AS n, sum(total) AS total,
-            sum(total_sq) AS total_sq, min(minimum) AS minimum, max(maximum) AS maximum, count(sketch) AS sketches
-        FROM {source} GROUP BY stage, metric, slice
-    ) LEFT JOIN (
+    FROM merged LEFT JOIN (
         SELECT stage, metric, slice, count(DISTINCT h) * ({HASH_SPACE}::DOUBLE / any_value(bound)) AS distinct_elements
-        FROM (
-            SELECT stage, metric, slice, bound, unnest(sketch) AS h FROM (
-                SELECT stage, metric, slice, sketch, min(sketch[-1]) OVER (PARTITION BY stage, metric, slice) AS bound
-                FROM {source} WHERE sketch IS NOT NULL)
-        ) WHERE h < bound GROUP BY stage, metric, slice
+        FROM (SELECT stage, metric, slice, bound, unnest(sketch) AS h
+            FROM {source} JOIN merged USING (stage, metric, slice) WHERE sketch IS NOT NULL)
+        WHERE h < bound GROUP BY stage, metric, slice
     ) USING (stage, metric, slice)"""
 
 
@@ -253,7 +253,7 @@ _SLICES = {
 QDC_SLICES = View(
     "qdc_slices",
     "quality, diversity, complexity and exploration by stage, metric and slice: accumulators merged",
-    "\n    UNION ALL\n    ".join(_merged(key, value) for key, value in _SLICES.items()),
+    "\n    UNION ALL\n    ".join(f"({_merged(key, value)})" for key, value in _SLICES.items()),
     _QDC,
 )
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthflow.cli.text import OUT_HELP, SPEC_HELP, console, count, duration, echo_json
+from synthflow.errors import UserError
 
 if TYPE_CHECKING:
     from synthflow.execute.stopping import Stopper
     from synthflow.plan.costs import Change
     from synthflow.report.summary import Summary
     from synthflow.spec.pipeline import Pipeline
+    from synthflow.stores.manifest import Manifest
 
 EPILOG = """\b
 Examples:
@@ -79,7 +81,6 @@ def run(
     from synthflow.cli.places import place_of
     from synthflow.execute.run import run_pipeline
     from synthflow.execute.stopping import Stopper
-    from synthflow.report.saved import summary_of
     from synthflow.spec import load_pipeline
 
     stopper = Stopper()
@@ -115,7 +116,7 @@ def run(
         replace=replace,
         told=told if as_json or not quiet else None,
     )
-    summary = summary_of(root, result.manifest, keep=True)
+    summary, unsaid = _summary(root, result.manifest)
     if result.attempt is None and not quiet:
         screen.print(f"nothing to do: every stage of {pipeline.name!r} is done in {root}", markup=False)
     elif not quiet:
@@ -127,8 +128,21 @@ def run(
     if as_json:
         done = {"attempt": result.attempt, "elapsed_s": round(result.elapsed_s, 3)}
         echo_json({"run": str(root), **done, "change": changes[0] if changes else None, **summary})
-    elif not quiet:
+    elif not quiet and unsaid is None:
         _print(root, summary)
+    if unsaid is not None:
+        screen.print(unsaid, markup=False)
+
+
+def _summary(root: Path, manifest: Manifest) -> tuple[Summary, str | None]:
+    """What the run holds; or only its releases, and why: a run that is done has not failed for want of a summary."""
+    from synthflow.report.saved import summary_of
+    from synthflow.report.summary import releases
+
+    try:
+        return summary_of(root, manifest, keep=True), None
+    except UserError as error:
+        return releases(root), str(error)
 
 
 def _may_replace(pipeline: Pipeline, root: Path) -> bool:

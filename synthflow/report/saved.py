@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from synthflow.errors import SynthflowError
+from synthflow.errors import SynthflowError, UserError
 from synthflow.ids import content_id
 from synthflow.report.summary import Summary, queries, releases, run_summary
 from synthflow.stores.catalog.build import CATALOG, open_catalog
@@ -19,8 +19,8 @@ from synthflow.stores.files import write_text
 from synthflow.stores.manifest import Manifest
 
 SAVED = "summary.json"
-MEMORY_MB = 128
-"""What DuckDB may hold before it goes to disk: our default."""
+LIMITS_MB = (128, 1024)
+"""What DuckDB may hold before it goes to disk; where it finds no way there, the second: our defaults."""
 
 
 def summary_of(run: Path, manifest: Manifest | None = None, *, keep: bool = False) -> Summary:
@@ -31,18 +31,29 @@ def summary_of(run: Path, manifest: Manifest | None = None, *, keep: bool = Fals
         keep: write down what was made anew. Only for who writes into the run anyway.
 
     Raises:
-        UserError: if there is no catalog.
+        UserError: if there is no catalog, or more in it than these limits can sum up.
     """
     of = _made_of(Manifest(run) if manifest is None else manifest)
     kept = _kept(run / SAVED, of) if (run / CATALOG).is_file() else None
     if kept is not None:
         return kept | releases(run)
-    with open_catalog(run, memory_mb=MEMORY_MB) as con:
-        summary = run_summary(con)
+    summary = _made(run)
     if keep:
         with suppress(OSError, SynthflowError):  # it saves time and nothing else
             write_text(run / SAVED, json.dumps({"of": of, "summary": summary}, ensure_ascii=False))
     return summary | releases(run)
+
+
+def _made(run: Path) -> Summary:
+    import duckdb
+
+    for memory_mb in LIMITS_MB:
+        with open_catalog(run, memory_mb=memory_mb) as con, suppress(duckdb.OutOfMemoryException):
+            return run_summary(con)
+    raise UserError(
+        f"{run / CATALOG}: what it holds cannot be summed up in {LIMITS_MB[-1]} MB, and no row is lost by that; "
+        f"ask for single views with `synthflow sql {run}`"
+    )
 
 
 def _made_of(manifest: Manifest) -> str:

@@ -80,3 +80,14 @@ def test_without_a_catalog_there_is_no_summary(run: Path) -> None:
     (run / CATALOG).unlink()
     with pytest.raises(UserError, match=r"no stats\.duckdb here"):
         summary_of(run)
+
+
+def test_what_does_not_fit_is_asked_once_more_with_more_and_then_told(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = summary_of(run)
+    monkeypatch.setattr("synthflow.report.saved.LIMITS_MB", (1, 128))
+    assert summary_of(run) == expected
+    monkeypatch.setattr("synthflow.report.saved.LIMITS_MB", (1, 1))
+    with pytest.raises(UserError, match="no row is lost by that; ask for single views with `synthflow sql"):
+        summary_of(run)
