@@ -53,7 +53,13 @@ def test_stages_run_where_no_engine_is(small_run: Path) -> None:
     parts = sorted((small_run / "tables" / "telemetry").glob("*/*.parquet"))
     elapsed = pl.concat([pl.read_parquet(p) for p in parts]).filter(pl.col("target_kind") == "task")
     assert elapsed.filter(pl.col("target_id").str.starts_with("rollouts/")).height == 4  # sampled on an engine's worker
-    assert {worker.rpartition("/")[2][:4] for worker in elapsed["worker"]} == {"cpu-"}
+    kind = pl.col("worker").str.split("/").list.last().str.slice(0, 4)
+    stages = elapsed.group_by(kind).agg(pl.col("target_id").str.split("/").list.first())
+    of = {worker: set(names) for worker, names in stages.rows()}
+    assert of.keys() <= {"cpu-", "engi"}
+    assert of["cpu-"] >= {"rollouts", "verdicts", "difficulty", "steps"}
+    # the engines' workers are lent to stages once nothing is sampled any more
+    assert of.get("engi", set()).isdisjoint({"problems", "rollouts", "verdicts", "difficulty", "steps"})
 
 
 def test_running_again_does_nothing_and_says_so(small_run: Path) -> None:
