@@ -33,8 +33,9 @@ FEW = 8
 
 _GROUP_ROWS = 1 << 12
 _GROUP_BYTES = 8 << 20
-_MADE = re.compile(r"part-([0-9a-f]{12}|[0-9a-f]{10}-[0-9a-f]{4})\.parquet")
-"""Names of the files that units and compactions write; reference tables are called otherwise."""
+_MADE = re.compile(r"part-([0-9a-f]{12}|[0-9a-f]{10}-[0-9a-f]{4}(-[0-9]+)?)\.parquet")
+"""Names of the files that units (an export numbers its own) and compactions write; reference tables are called
+otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ def run(
         replace=replace,
         told=told if as_json or not quiet else None,
     )
-    summary, unsaid = _summary(root, result.manifest)
+    summary = _summary(root, result.manifest)
     if result.attempt is None and not quiet:
         screen.print(f"nothing to do: every stage of {pipeline.name!r} is done in {root}", markup=False)
     elif not quiet:
@@ -128,21 +128,20 @@ def run(
     if as_json:
         done = {"attempt": result.attempt, "elapsed_s": round(result.elapsed_s, 3)}
         echo_json({"run": str(root), **done, "change": changes[0] if changes else None, **summary})
-    elif not quiet and unsaid is None:
+    elif not quiet:
         _print(root, summary)
-    if unsaid is not None:
-        screen.print(unsaid, markup=False)
 
 
-def _summary(root: Path, manifest: Manifest) -> tuple[Summary, str | None]:
-    """What the run holds; or only its releases, and why: a run that is done has not failed for want of a summary."""
+def _summary(root: Path, manifest: Manifest) -> Summary:
+    """What the run holds; only its releases where that cannot be summed up, since a run that is done has not failed."""
     from synthflow.report.saved import summary_of
     from synthflow.report.summary import releases
 
     try:
-        return summary_of(root, manifest, keep=True), None
+        return summary_of(root, manifest, keep=True)
     except UserError as error:
-        return releases(root), str(error)
+        click.echo(error, err=True)
+        return releases(root)
 
 
 def _may_replace(pipeline: Pipeline, root: Path) -> bool:
@@ -173,8 +172,9 @@ def stop_on_signals(stopper: Stopper) -> None:
 def _print(root: Path, summary: Summary) -> None:
     from synthflow.report.summary import render
 
-    screen, view = console(), "step_advantages" if summary["steps"] else "verdicts"
-    render(screen, summary, brief=True)
+    screen, view = console(), "step_advantages" if summary.get("steps") else "verdicts"
+    if "rollouts" in summary:
+        render(screen, summary, brief=True)
     screen.print(f"\nFiles: {root}", markup=False)
     if any((root / "exports").glob("[!.]*")):
         screen.print(f"Releases: {root / 'exports'}", markup=False)

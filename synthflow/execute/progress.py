@@ -219,7 +219,7 @@ class Tracker:
         stage = self.stages.get(str(counts.get("stage")))
         if stage is None:
             return
-        if "asked" in counts:
+        if "unit" in counts:  # a unit says for what it has asked; judges count what they ask by the same word
             with self._lock:
                 stage.demand.asked[str(counts["unit"])] = int(counts["asked"])
             return

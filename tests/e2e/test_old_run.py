@@ -163,7 +163,10 @@ def test_it_holds_what_a_run_can_hold() -> None:
     """Otherwise the tests below would say little."""
     found = tables(OLD)
     assert set(found["rollouts"]["condition"]) == {"none", "prefix", "tree", "spliced"}
-    assert set(found["problem_stats"]["group_state"]) == {OLD_WORD, "mixed", "all_wrong"}
+    assert set(found["problem_stats"]["group_state"]) == {NEW_WORD, "mixed", "all_wrong"}, "as they are read now"
+    shards = [shard for commit in Manifest(OLD).active() for shard in commit.shards if shard.table == "problem_stats"]
+    written = pl.concat([pl.read_parquet(OLD / shard.path) for shard in shards])
+    assert set(written["group_state"]) == {OLD_WORD, "mixed", "all_wrong"}
     assert {"pairs", "artifacts", "steps", "step_values", "stats", "agreement", "rejects"} <= set(found)
     assert sorted(path.name for path in (OLD / "exports").iterdir()) == ["graph", "preference", "rl", "sft", "stepwise"]
 
@@ -228,7 +231,7 @@ def test_a_changed_export_reads_the_word_that_its_shards_have(word: str, run: Pa
     run_ok(SPEC, run, "-o", f"stages.rl.groups=[{word}]")
     assert segments(run) == before
     rows = pq.read_table(run / "exports" / "rl" / "rl").to_pylist()
-    solved = tables(OLD)["problem_stats"].filter(pl.col("group_state") == OLD_WORD)
+    solved = tables(OLD)["problem_stats"].filter(pl.col("group_state") == NEW_WORD)
     assert {row["sf_problem_id"] for row in rows} == set(solved["problem_id"]) and len(rows) == 2
 
 

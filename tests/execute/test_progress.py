@@ -178,6 +178,9 @@ def test_the_eta_of_a_run_counts_all_that_sample(clock: Clock, tmp_path: Path) -
     tracker.counted({"stage": "steps", "unit": "q_a", "asked": 20})
     assert tracker.snapshot()["total"]["eta_s"] == pytest.approx((40 * 50 + 40 * 25) / 500 + 0.4)
     assert "asked" not in tracker.stages["steps"].counts
+    # Judges count by this word what they have asked.
+    tracker.counted({"stage": "steps", "asked": 3})
+    assert tracker.stages["steps"].counts["asked"] == 3
 
 
 def test_no_price_is_no_cost(clock: Clock, tmp_path: Path) -> None:
