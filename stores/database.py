@@ -2,7 +2,7 @@
 
 DuckDB takes a process whose `__main__` has no file (`python -c`, a worker) for a person at a prompt, and draws a
 progress bar on standard output over every query of more than two seconds, in the midst of what is printed there
-(`findings/duckdb_progress_bar.py`).
+(`findings/duckdb_progress_bar.sh`).
 """
 
 from __future__ import annotations
