@@ -1,4 +1,4 @@
-"""No connection draws a progress bar, wherever the program came from (findings/duckdb_progress_bar.py)."""
+"""No connection draws a progress bar, wherever the program came from (findings/duckdb_progress_bar.sh)."""
 
 from __future__ import annotations
 
