@@ -22,7 +22,7 @@ from synthflow.errors import InfrastructureError
 from synthflow.execute.engines import close_engines
 from synthflow.execute.sampling import run_engine_task
 from synthflow.execute.tasks import EngineTask, RunContext
-from synthflow.stores.journal import decode, lookup
+from synthflow.stores.journal import decode, lookup, result_of
 
 
 def task(root: Path, served: PolicyConfig, asked: list[SampleRequest]) -> EngineTask:
@@ -68,14 +68,15 @@ def test_two_thousand_requests_all_end_and_none_is_paid_twice(tmp_path: Path, mo
     monkeypatch.setattr(client.Client, "post", noted)
     asked = requests(2000)
     with FaultServer(4, rates=MIXED, seed=1) as servers:
-        results = run_engine_task(task(tmp_path, policy(servers, timeout_s=1.0, max_concurrency=32), asked))
+        lines = run_engine_task(task(tmp_path, policy(servers, timeout_s=1.0, max_concurrency=32), asked))
         counts = servers.counts()
+    results = [result_of(line) for line in lines]
     assert {r.rollout_id: r.text for r in results} == {r.rollout_id: text_of(r.seed) for r in asked}
     assert {r.finish_reason for r in results} == {"stop"}
     journaled = lookup(tmp_path / "journal", {r.problem_id for r in asked}, [r.rollout_id for r in asked])
     assert journaled == {r.rollout_id: r for r in results}
-    lines = [line for path in (tmp_path / "journal").glob("*.jsonl") for line in path.read_bytes().splitlines()]
-    assert len(lines) == 2000 and all(decode(line) for line in lines), "no line twice, none torn"
+    written = [line for path in (tmp_path / "journal").glob("*.jsonl") for line in path.read_bytes().splitlines()]
+    assert len(written) == 2000 and all(decode(line) for line in written), "no line twice, none torn"
     whole = counts["whole"]
     assert set(whole) == {str(r.seed) for r in asked}
     again = {int(seed) for seed, n in whole.items() if n > 1}
