@@ -1,0 +1,126 @@
+"""Attention of one new token a row over a stem that rows share and over what each has sampled.
+
+Invariant: a row attends to its stem's tokens and to its own, each once, with the weights of one softmax over both:
+what full attention over the whole sequence gives, but for rounding. A stem's keys are read once for all of its rows,
+as matrix products over a grid of stems by places; those of a row once for itself, a cohort at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from synthflow.backends.transformers.cohorts import Cohort
+from synthflow.backends.transformers.prefixes import Prefixes
+
+CACHED_BYTES = 3 << 18
+"""What is read at once: it, and little else, fits into a core's second cache."""
+
+
+class SharedAttention:
+    """Attention for one step after another, as long as the rows stay the same.
+
+    Args:
+        heads: heads of keys and values.
+        group: heads of queries for each of them.
+    """
+
+    def __init__(self, prefixes: Prefixes, cohorts: Sequence[Cohort], heads: int, group: int) -> None:
+        self._prefixes, self._cohorts = prefixes, cohorts
+        self._heads, self._group, self._stem = heads, group, prefixes.longest
+        places, self._cells = self._grid()
+        self._lines, self._width = len(prefixes.stems) * heads, places * group
+        self._absent = self._mask() if len(set(map(len, prefixes.stems))) > 1 else None
+        self._spans: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+        self._scores = self._weights = torch.empty(0)
+
+    def _grid(self) -> tuple[int, torch.Tensor]:
+        """Places of a slot, and for every head of every row its place in a grid of slots, heads and places."""
+        taken, cells = [0] * len(self._prefixes.stems), []
+        for slot in self._prefixes.slot_of:
+            cells.append((slot, taken[slot]))
+            taken[slot] += 1
+        places = max(taken)
+        slot, place = torch.tensor(cells).unbind(1)
+        return places, ((slot[:, None] * self._heads + torch.arange(self._heads)) * places + place[:, None]).flatten()
+
+    def _mask(self) -> torch.Tensor:
+        lengths = torch.tensor([len(s) for s in self._prefixes.stems])
+        absent = torch.arange(self._stem) >= lengths[:, None]
+        mask = torch.zeros(absent.shape).masked_fill(absent, -torch.inf)
+        return mask.repeat_interleave(self._heads, 0)[:, None]
+
+    def begin(self, dtype: torch.dtype) -> None:
+        """Every cohort has a new column."""
+        rows = len(self._cells)
+        columns = self._stem + max(c.length for c in self._cohorts)
+        # What a shorter cohort does not have stays so in every layer.
+        self._scores = torch.full((rows, self._group, columns), -torch.inf, dtype=dtype)
+        self._weights = torch.empty_like(self._scores)
+        self._spans, start = [], 0
+        for cohort in self._cohorts:
+            stop, columns = start + cohort.rows * self._heads, slice(self._stem, self._stem + cohort.length)
+            self._spans.append((start, self._scores[start:stop, :, columns], self._weights[start:stop, :, columns]))
+            start = stop
+
+    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """Write a token's keys and values, and attend.
+
+        Args:
+            query: (rows, heads * group, size), scaled.
+            key: (rows, heads, size); `value` likewise.
+
+        Returns:
+            (rows, heads * group * size).
+        """
+        queries = query.view(-1, self._group, query.shape[-1])
+        if self._stem:
+            self._scores[:, :, : self._stem] = self._stem_scores(layer, queries)
+        for cohort, (start, scores, _) in zip(self._cohorts, self._spans, strict=True):
+            cohort.keys[layer][: cohort.rows, :, cohort.length - 1] = key[start // self._heads :][: cohort.rows]
+            for at, keys in _streamed(cohort.keys[layer][: cohort.rows], cohort.length):
+                scores[at] = torch.bmm(queries[start:][at], keys.transpose(1, 2))
+        torch.softmax(self._scores, -1, out=self._weights)
+        read = self._stem_values(layer) if self._stem else value.new_zeros((*queries.shape[:2], value.shape[-1]))
+        for cohort, (start, _, weights) in zip(self._cohorts, self._spans, strict=True):
+            cohort.values[layer][: cohort.rows, :, cohort.length - 1] = value[start // self._heads :][: cohort.rows]
+            for at, values in _streamed(cohort.values[layer][: cohort.rows], cohort.length):
+                read[start:][at].baddbmm_(weights[at], values)
+        return read.view(len(query), -1)
+
+    def _stem_scores(self, layer: int, queries: torch.Tensor) -> torch.Tensor:
+        spread = self._spread(queries)
+        found = spread.new_empty((self._lines, self._width, self._stem))
+        for at, keys in _streamed(self._prefixes.keys[layer][: len(self._prefixes.stems)], self._stem):
+            torch.bmm(spread[at], keys.transpose(1, 2), out=found[at])
+        if self._absent is not None:
+            found += self._absent
+        return found.view(-1, self._group, self._stem).index_select(0, self._cells)
+
+    def _stem_values(self, layer: int) -> torch.Tensor:
+        spread = self._spread(self._weights[:, :, : self._stem])
+        held = self._prefixes.values[layer][: len(self._prefixes.stems)]
+        found = spread.new_empty((self._lines, self._width, held.shape[-1]))
+        for at, values in _streamed(held, self._stem):
+            torch.bmm(spread[at], values, out=found[at])
+        return found.view(-1, self._group, held.shape[-1]).index_select(0, self._cells)
+
+    def _spread(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows at their places in the grid; what stands at an empty place is read by nobody."""
+        grid = rows.new_empty((self._lines * self._width // self._group, *rows.shape[1:]))
+        return grid.index_copy_(0, self._cells, rows).view(self._lines, self._width, -1)
+
+
+def _streamed(held: torch.Tensor, length: int) -> Iterator[tuple[slice, torch.Tensor]]:
+    """The first `length` columns of keys or values (rows, heads, tokens, size), a part of the heads at a time.
+
+    A part is summed first, for the order in which that reads it: the processor then fetches ahead what many small
+    products would wait for one by one. It halves the time where a batch does not fit into the caches.
+    """
+    flat = held.flatten(0, 1)
+    step = max(1, CACHED_BYTES // flat[0].nbytes)
+    for start in range(0, len(flat), step):
+        part = flat[start : start + step]
+        part.sum()
+        yield slice(start, start + len(part)), part[:, :length]
