@@ -79,7 +79,7 @@ class AnyDecoder:
         self._written = [n + 1 for n in self._written]
         length = max(self._written)
         self._slots.point(position, length)
-        return self._model(  # type: ignore[no-any-return]
+        return self._model(
             input_ids=last[:, None],
             attention_mask=(self._columns[:length] <= position[:, None])[:, None, None],
             position_ids=position[:, None],

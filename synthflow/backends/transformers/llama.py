@@ -51,7 +51,7 @@ class LlamaForward:
         cos, sin = cos[0, :, None], sin[0, :, None, half:]
         for index, layer in enumerate(self._layers):
             hidden = layer(index, hidden, cos, sin, attend)
-        return self._head(_normed(hidden, self._norm))  # type: ignore[no-any-return]
+        return self._head(_normed(hidden, self._norm))
 
 
 class _Layer:
@@ -75,7 +75,7 @@ class _Layer:
         query = _rotated(query, cos, sin).mul_(attention.scaling)
         hidden = attention.o_proj(attend(index, query, _rotated(key, cos, sin), value)).add_(hidden)
         given = _normed(hidden, self._between)
-        return mlp.down_proj(functional.silu(mlp.gate_proj(given), inplace=True).mul_(mlp.up_proj(given))).add_(hidden)  # type: ignore[no-any-return]
+        return mlp.down_proj(functional.silu(mlp.gate_proj(given), inplace=True).mul_(mlp.up_proj(given))).add_(hidden)
 
 
 def _normed(x: torch.Tensor, norm: Any) -> torch.Tensor:

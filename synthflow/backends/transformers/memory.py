@@ -24,7 +24,7 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> torch.Tens
 
 def token_bytes(shapes: Shapes, dtype: torch.dtype) -> int:
     """What the keys and values of one token take."""
-    return sum(heads * (key + value) for heads, key, value in shapes) * dtype.itemsize
+    return int(dtype.itemsize) * sum(heads * (key + value) for heads, key, value in shapes)
 
 
 def rows_that_fit(tokens: int, per_token: int, budget: float, most: int) -> int:

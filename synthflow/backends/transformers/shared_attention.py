@@ -7,7 +7,8 @@ as matrix products over a grid of stems by places; those of a row once for itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -16,6 +17,22 @@ from synthflow.backends.transformers.prefixes import Prefixes
 
 CACHED_BYTES = 3 << 18
 """What is read at once: it, and little else, fits into a core's second cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some heads of a cohort, and where their scores and weights stand in this step."""
+
+    cohort: Cohort
+    heads: slice
+    scores: torch.Tensor
+    weights: torch.Tensor
+
+    def read(self, held: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        """Add a column to keys or values; give back all columns, (heads, tokens, size)."""
+        part = _fetched(held[self.heads])[:, : self.cohort.length]
+        part[:, -1] = new
+        return part
 
 
 class SharedAttention:
@@ -32,7 +49,8 @@ class SharedAttention:
         places, self._cells = self._grid()
         self._lines, self._width = len(prefixes.stems) * heads, places * group
         self._absent = self._mask() if len(set(map(len, prefixes.stems))) > 1 else None
-        self._spans: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+        self._parts: list[_Part] = []
+        self._sizes: list[int] = []
         self._scores = self._weights = torch.empty(0)
 
     def _grid(self) -> tuple[int, torch.Tensor]:
@@ -58,11 +76,14 @@ class SharedAttention:
         # What a shorter cohort does not have stays so in every layer.
         self._scores = torch.full((rows, self._group, columns), -torch.inf, dtype=dtype)
         self._weights = torch.empty_like(self._scores)
-        self._spans, start = [], 0
+        self._parts, start = [], 0
         for cohort in self._cohorts:
-            stop, columns = start + cohort.rows * self._heads, slice(self._stem, self._stem + cohort.length)
-            self._spans.append((start, self._scores[start:stop, :, columns], self._weights[start:stop, :, columns]))
-            start = stop
+            own = slice(self._stem, self._stem + cohort.length)
+            for heads in _cut(cohort.keys[0], cohort.rows * self._heads):
+                at = slice(start + heads.start, start + heads.stop)
+                self._parts.append(_Part(cohort, heads, self._scores[at, :, own], self._weights[at, :, own]))
+            start += cohort.rows * self._heads
+        self._sizes = [p.heads.stop - p.heads.start for p in self._parts]
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """Write a token's keys and values, and attend.
@@ -74,36 +95,33 @@ class SharedAttention:
         Returns:
             (rows, heads * group * size).
         """
-        queries = query.view(-1, self._group, query.shape[-1])
+        queries, keys, values = query.view(-1, self._group, query.shape[-1]), key.flatten(0, 1), value.flatten(0, 1)
         if self._stem:
             self._scores[:, :, : self._stem] = self._stem_scores(layer, queries)
-        for cohort, (start, scores, _) in zip(self._cohorts, self._spans, strict=True):
-            cohort.keys[layer][: cohort.rows, :, cohort.length - 1] = key[start // self._heads :][: cohort.rows]
-            for at, keys in _streamed(cohort.keys[layer][: cohort.rows], cohort.length):
-                scores[at] = torch.bmm(queries[start:][at], keys.transpose(1, 2))
+        for part, asked, new in zip(self._parts, queries.split(self._sizes), keys.split(self._sizes), strict=True):
+            part.scores.copy_(torch.bmm(asked, part.read(part.cohort.keys[layer], new).transpose(1, 2)))
         torch.softmax(self._scores, -1, out=self._weights)
-        read = self._stem_values(layer) if self._stem else value.new_zeros((*queries.shape[:2], value.shape[-1]))
-        for cohort, (start, _, weights) in zip(self._cohorts, self._spans, strict=True):
-            cohort.values[layer][: cohort.rows, :, cohort.length - 1] = value[start // self._heads :][: cohort.rows]
-            for at, values in _streamed(cohort.values[layer][: cohort.rows], cohort.length):
-                read[start:][at].baddbmm_(weights[at], values)
+        read = self._stem_values(layer) if self._stem else values.new_zeros((*queries.shape[:2], values.shape[-1]))
+        for part, into, new in zip(self._parts, read.split(self._sizes), values.split(self._sizes), strict=True):
+            into.baddbmm_(part.weights, part.read(part.cohort.values[layer], new))
         return read.view(len(query), -1)
 
     def _stem_scores(self, layer: int, queries: torch.Tensor) -> torch.Tensor:
         spread = self._spread(queries)
         found = spread.new_empty((self._lines, self._width, self._stem))
-        for at, keys in _streamed(self._prefixes.keys[layer][: len(self._prefixes.stems)], self._stem):
-            torch.bmm(spread[at], keys.transpose(1, 2), out=found[at])
+        held = self._prefixes.keys[layer].flatten(0, 1)
+        for at in _cut(held, self._lines):
+            torch.bmm(spread[at], _fetched(held[at])[:, : self._stem].transpose(1, 2), out=found[at])
         if self._absent is not None:
             found += self._absent
         return found.view(-1, self._group, self._stem).index_select(0, self._cells)
 
     def _stem_values(self, layer: int) -> torch.Tensor:
         spread = self._spread(self._weights[:, :, : self._stem])
-        held = self._prefixes.values[layer][: len(self._prefixes.stems)]
+        held = self._prefixes.values[layer].flatten(0, 1)
         found = spread.new_empty((self._lines, self._width, held.shape[-1]))
-        for at, values in _streamed(held, self._stem):
-            torch.bmm(spread[at], values, out=found[at])
+        for at in _cut(held, self._lines):
+            torch.bmm(spread[at], _fetched(held[at])[:, : self._stem], out=found[at])
         return found.view(-1, self._group, held.shape[-1]).index_select(0, self._cells)
 
     def _spread(self, rows: torch.Tensor) -> torch.Tensor:
@@ -112,15 +130,14 @@ class SharedAttention:
         return grid.index_copy_(0, self._cells, rows).view(self._lines, self._width, -1)
 
 
-def _streamed(held: torch.Tensor, length: int) -> Iterator[tuple[slice, torch.Tensor]]:
-    """The first `length` columns of keys or values (rows, heads, tokens, size), a part of the heads at a time.
+def _cut(held: torch.Tensor, heads: int) -> list[slice]:
+    """The first `heads` of keys or values (heads, tokens, size), a part at a time."""
+    step = max(1, CACHED_BYTES // (held.stride(0) * held.itemsize))
+    return [slice(start, min(start + step, heads)) for start in range(0, heads, step)]
 
-    A part is summed first, for the order in which that reads it: the processor then fetches ahead what many small
-    products would wait for one by one. It halves the time where a batch does not fit into the caches.
-    """
-    flat = held.flatten(0, 1)
-    step = max(1, CACHED_BYTES // flat[0].nbytes)
-    for start in range(0, len(flat), step):
-        part = flat[start : start + step]
-        part.sum()
-        yield slice(start, start + len(part)), part[:, :length]
+
+def _fetched(part: torch.Tensor) -> torch.Tensor:
+    """The same, summed once for the order in which that reads it: the processor then fetches ahead what many small
+    products would wait for one by one. It halves the time where a batch does not fit into the caches."""
+    part.sum()
+    return part
