@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -29,6 +30,10 @@ from measuring import machine, peak_rss, print_json, say
 
 JOBS = ("rollouts", "continuations")
 SPEEDS = ("tokens_per_cpu_s", "tokens_per_s")
+_ENVIRONMENT = {
+    **os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MALLOC_TRIM_THRESHOLD_": "65536",
+}  # fmt: skip
+"""What a Dask worker starts with."""
 PREFIX_TOKENS = 16
 """Tokens from one prefix of a rollout to the next."""
 
@@ -65,17 +70,21 @@ def continuations_of(
 
 
 def timed(backend: Any, requests: Sequence[Any]) -> tuple[dict[str, float], list[Any]]:
-    wall, cpu = time.monotonic(), time.process_time()
+    wall, cpu, kernel = time.monotonic(), time.process_time(), os.times().system
     results = [f.result() for f in backend.submit_many(requests)]
-    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    wall, cpu, kernel = time.monotonic() - wall, time.process_time() - cpu, os.times().system - kernel
     tokens = sum(r.n_tokens for r in results)
-    return {"tokens": tokens, "cpu_s": cpu, "tokens_per_cpu_s": tokens / cpu, "tokens_per_s": tokens / wall}, results
+    return {
+        "tokens": tokens,
+        "cpu_s": cpu,
+        "kernel_s": kernel,
+        "tokens_per_cpu_s": tokens / cpu,
+        "tokens_per_s": tokens / wall,
+    }, results
 
 
 def arm(given: argparse.Namespace) -> int:
     """One build's measurement, in this process."""
-    import os
-
     from synthflow.backends import open_backend
     from synthflow.contracts import PolicyConfig
 
@@ -107,7 +116,7 @@ def in_turns(given: argparse.Namespace, root: Path) -> dict[str, list[dict[str, 
         for name in sorted(builds, reverse=turn % 2 == 0):
             result = root / "result.json"
             command = [str(builds[name]), __file__, f"--result={result}", *passed]
-            subprocess.run(command, check=True, stdout=sys.stderr)
+            subprocess.run(command, check=True, stdout=sys.stderr, env=_ENVIRONMENT)
             runs[name].append(json.loads(result.read_text()))
             speeds = (f"{job} {runs[name][-1]['found'][job]['tokens_per_cpu_s']:.0f}" for job in JOBS)
             say(f"{turn + 1}/{given.repeats} {name}: tokens a CPU second: {', '.join(speeds)}")

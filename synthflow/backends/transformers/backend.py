@@ -122,6 +122,7 @@ class TransformersBackend(Backend):
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
+        from synthflow.backends.transformers.allocator import keep_memory
         from synthflow.backends.transformers.batch import Batch
         from synthflow.backends.transformers.decoding import open_decoder
         from synthflow.backends.transformers.packed import pack
@@ -138,6 +139,7 @@ class TransformersBackend(Backend):
         )
         model.eval().to(device)
         if device == "cpu":
+            keep_memory()
             pack(model)
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
         window = getattr(model.config.get_text_config(), "sliding_window", None)

@@ -77,9 +77,9 @@ class Prefixes:
             tensor[target, :, :length] = tensor[source, :, :length]
 
     def _reserve(self, used: int) -> None:
-        """Room for all stems, keeping the first `used`; more than twice the tokens needed are given back."""
+        """Room for all stems, keeping the first `used`; more than four times the tokens needed are given back."""
         tokens = -(-max(self.longest, 1) // GRAIN) * GRAIN
-        if len(self.stems) <= self._slots and tokens <= self._tokens <= 2 * tokens:
+        if len(self.stems) <= self._slots and tokens <= self._tokens <= 4 * tokens:
             return
         slots = max(len(self.stems), 2 * used)
         kept = min(tokens, self._tokens)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,3 +150,28 @@ def test_a_few_rows_at_a_time_draw_what_all_draw_at_once(monkeypatch: pytest.Mon
     monkeypatch.setattr(token_sampling, "AT_ONCE", 1000)
     for a, b in zip(whole, draw(logits, knobs, uniforms, plain=False, truncated=True), strict=True):
         assert torch.equal(a, b)
+
+
+def test_freed_memory_stays_in_the_process() -> None:
+    script = """
+import resource, threading
+from synthflow.backends.transformers.allocator import keep_memory
+import torch
+def faults(n=20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(n):
+        torch.ones(1 << 20)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / n
+def both():
+    print(faults())
+    keep_memory()
+    faults()
+    print(faults())
+thread = threading.Thread(target=both)
+thread.start()
+thread.join()
+"""
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}  # as a Dask worker has it
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    before, after = map(float, done.stdout.split())
+    assert before > 900 and after < 50  # a block of 4 MiB has 1,024 pages
