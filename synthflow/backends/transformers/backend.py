@@ -35,7 +35,7 @@ ENGINE_BYTES = 2**30
 class TransformersOptions(TemplateOptions):
     """Options of the transformers backend."""
 
-    batch_size: int = Field(256, ge=1, le=4096, description="rows in one forward pass")
+    batch_size: int = Field(192, ge=1, le=4096, description="rows in one forward pass")
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
         "auto", description="number type of the weights; auto is float32 on a CPU, bfloat16 on a GPU"
     )
