@@ -1,8 +1,8 @@
 """Keys and values of what prompts have in common: one slot a stem, whatever the number of rows that go on from it.
 
 Invariant: slot s holds the keys and values of `stems[s]`, the prompt of each of its rows but for the last token;
-slots 0..n-1 are those with a row. A slot has at most `SHARERS` rows, so that all of them can be read as a grid of
-slots by places whose empty places cost little.
+slots 0..n-1 are those with a row. All of them are read as a grid of slots by places; so that few places are empty, a
+slot takes at most `SHARERS` rows, and at most twice what a stem has on average.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ class Prefixes:
         sharers = [0] * used
         for slot in self.slot_of:
             sharers[slot] += 1
+        rows, distinct = len(self.slot_of) + len(stems), len({*self.stems, *stems})
+        most = min(SHARERS, -(-2 * rows // distinct))
         for stem in stems:
-            open_slots = (s for s, held in enumerate(self.stems) if sharers[s] < SHARERS and held == stem)
+            open_slots = (s for s, held in enumerate(self.stems) if sharers[s] < most and held == stem)
             slot = next(open_slots, len(self.stems))
             if slot == len(self.stems):
                 self.stems.append(stem)

@@ -79,6 +79,7 @@ def test_rows_that_come_and_go_get_the_models_own_logits(
 
     monkeypatch.setattr(cohorts, "GRAIN", 4)
     monkeypatch.setattr(shared_attention, "CACHED_BYTES", 6000)
+    monkeypatch.setattr(shared_attention, "GRID", 2000)
     model, dice = load(make_policy(tmp_path, seed=5, kv_heads=kv_heads)), random.Random(kv_heads)
     rows = Rows(DECODERS[name](model), model, dice)
     text = [dice.randrange(VOCABULARY) for _ in range(90)]
