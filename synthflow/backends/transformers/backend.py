@@ -125,7 +125,6 @@ class TransformersBackend(Backend):
         from synthflow.backends.transformers.allocator import keep_memory
         from synthflow.backends.transformers.batch import Batch
         from synthflow.backends.transformers.decoding import open_decoder
-        from synthflow.backends.transformers.packed import pack
 
         logging.disable_progress_bar()  # a bar per worker would bury the run's own progress lines
         device = self.options.device
@@ -140,7 +139,6 @@ class TransformersBackend(Backend):
         model.eval().to(device)
         if device == "cpu":
             keep_memory()
-            pack(model)
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
         window = getattr(model.config.get_text_config(), "sliding_window", None)
         if window is not None and window < self._context and _slides(model.config.get_text_config()):

@@ -15,6 +15,7 @@ from synthflow.backends.transformers.cohorts import Cohort
 from synthflow.backends.transformers.kv_cache import Slots, probe
 from synthflow.backends.transformers.llama import LlamaForward, looks_like_llama
 from synthflow.backends.transformers.memory import Shapes, compacted, rows_that_fit, token_bytes
+from synthflow.backends.transformers.packed import pack
 from synthflow.backends.transformers.prefill import Tokens, prefill
 from synthflow.backends.transformers.prefixes import Prefixes
 from synthflow.backends.transformers.shared_attention import SharedAttention
@@ -144,7 +145,7 @@ class LlamaDecoder:
 
 
 def open_decoder(model: Any, budget: float, most: int, context: int, device: str) -> Decoder:
-    """The decoder of a model: ours where it computes what the model does.
+    """The decoder of a model: ours where it computes what the model does, whose linear maps are packed then.
 
     Args:
         budget: bytes that keys and values may take.
@@ -156,6 +157,7 @@ def open_decoder(model: Any, budget: float, most: int, context: int, device: str
     """
     shapes = probe(model, 0, device)
     if device == "cpu" and model.dtype in (torch.float32, torch.float64) and looks_like_llama(model):
+        pack(model)
         decoder = LlamaDecoder(model, LlamaForward(model), shapes, budget, most)
         if context > TRIAL_TOKENS and _computes(decoder, model):
             return decoder

@@ -116,8 +116,8 @@ def test_models_of_llamas_kind_are_known(kind: str) -> None:
     )  # fmt: skip
     torch.manual_seed(3)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    pack(model)
     assert isinstance(open_decoder(model, BUDGET, 4, 64, "cpu"), LlamaDecoder)
+    assert isinstance(model.lm_head, PackedLinear)
 
 
 def test_a_model_that_computes_otherwise_is_run_by_transformers(policy_dir: Path) -> None:
