@@ -1,8 +1,8 @@
 """The embedded backend: transformers' own model in this process, on any CPU or GPU.
 
 Invariant: what is sampled is transformers' model under the request's parameters; only the cache and the loop
-around it are ours (`slots`, `batch`, `engine`). Batching changes a request's logits by rounding alone, and its
-draws not at all.
+around it are ours (`decoding`, `batch`, `engine`), and for models of Llama's kind on a CPU the forward pass of one
+token (`llama`). Batching changes a request's logits by rounding alone, and its draws not at all.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ENGINE_BYTES = 2**30
 class TransformersOptions(TemplateOptions):
     """Options of the transformers backend."""
 
-    batch_size: int = Field(128, ge=1, le=4096, description="rows in one forward pass")
+    batch_size: int = Field(192, ge=1, le=4096, description="rows in one forward pass")
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = Field(
         "auto", description="number type of the weights; auto is float32 on a CPU, bfloat16 on a GPU"
     )
@@ -122,7 +122,9 @@ class TransformersBackend(Backend):
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
+        from synthflow.backends.transformers.allocator import keep_memory
         from synthflow.backends.transformers.batch import Batch
+        from synthflow.backends.transformers.decoding import open_decoder
 
         logging.disable_progress_bar()  # a bar per worker would bury the run's own progress lines
         device = self.options.device
@@ -135,6 +137,8 @@ class TransformersBackend(Backend):
             self._directory, dtype=getattr(torch, dtype), local_files_only=True, attn_implementation="sdpa"
         )
         model.eval().to(device)
+        if device == "cpu":
+            keep_memory()
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
         window = getattr(model.config.get_text_config(), "sliding_window", None)
         if window is not None and window < self._context and _slides(model.config.get_text_config()):
@@ -145,8 +149,9 @@ class TransformersBackend(Backend):
         if self._context > 1 << 24:
             raise UserError(f"{self.policy.model}: its config.json tells no context length; set max_context")
         try:
-            budget = self.options.kv_cache_gb * 2**30
-            return Batch(model, self._renderer, self.options.batch_size, budget, self._context, device)
+            budget, size = self.options.kv_cache_gb * 2**30, self.options.batch_size
+            decoder = open_decoder(model, budget, size, self._context, device)
+            return Batch(model, decoder, self._renderer, size, self._context, device)
         except ValueError as error:
             raise UserError(f"{self.policy.model}: {error}; use the vllm backend for this model") from error
 

@@ -7,24 +7,14 @@ ends is overwritten by the last one. Memory is reserved for what rows may grow t
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
-GRAIN = 64
-"""Tokens that a slot's size is a multiple of."""
-
-
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> torch.Tensor:
-    """Zeros that, on a CPU, take memory only where they are written: NumPy leaves untouched pages to the kernel."""
-    if device != "cpu":
-        return torch.zeros(shape, dtype=dtype, device=device)
-    raw = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
-    return torch.from_numpy(raw).view(dtype).view(shape)
+from synthflow.backends.transformers.memory import GRAIN, Shapes, rows_that_fit, token_bytes, zeros
+from synthflow.backends.transformers.prefill import Filled
 
 
 class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -46,7 +36,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     def allocate(self, slots: int, tokens: int, live: int, used: int, dtype: torch.dtype, device: str) -> None:
         """New buffers that take over `used` tokens of the first `live` rows."""
         old = (self.keys, self.values)
-        fresh = [_zeros((slots, self.heads, tokens, size), dtype, device) for size in self.sizes]
+        fresh = [zeros((slots, self.heads, tokens, size), dtype, device) for size in self.sizes]
         if live:
             for new, before in zip(fresh, old, strict=True):
                 new[:live, :, :used] = before[:live, :, :used]
@@ -75,24 +65,21 @@ class Slots:
     """The slots of all layers.
 
     Args:
-        shape: per layer, (heads, key size, value size), as `probe` finds them.
+        shapes: as `probe` finds them.
         budget: bytes that keys and values may take.
         most: slots at most.
     """
 
-    def __init__(
-        self, shape: list[tuple[int, int, int]], budget: float, most: int, dtype: torch.dtype, device: str
-    ) -> None:
-        self.cache = Cache(layers=[SlotLayer(*s) for s in shape])
+    def __init__(self, shapes: Shapes, budget: float, most: int, dtype: torch.dtype, device: str) -> None:
+        self.cache = Cache(layers=[SlotLayer(*s) for s in shapes])
         self.tokens = 0
         self._slots = 0
-        self._bytes = sum(h * (k + v) for h, k, v in shape) * dtype.itemsize
+        self._bytes = token_bytes(shapes, dtype)
         self._budget, self._most, self._dtype, self._device = budget, most, dtype, device
 
     def room(self, need: int) -> int:
         """How many rows fit if the longest may grow to `need` tokens; one always does."""
-        grown = -(-need // GRAIN) * GRAIN
-        return max(1, min(self._most, int(self._budget // (grown * self._bytes))))
+        return rows_that_fit(need, self._bytes, self._budget, self._most)
 
     def reserve(self, rows: int, need: int, live: int, used: int) -> None:
         """Make `rows` slots of `need` tokens or more, keeping `used` tokens of the `live` first.
@@ -119,11 +106,12 @@ class Slots:
                 layer.keys[targets, :, :length] = layer.keys[sources, :, :length]
                 layer.values[targets, :, :length] = layer.values[sources, :, :length]
 
-    def fill(self, prompt: DynamicCache, row: int, targets: list[int], length: int) -> None:
-        """Copy the last `length` columns of one prefilled prompt into every target slot."""
-        for layer, filled in zip(self.cache.layers, prompt.layers, strict=True):
-            layer.keys[targets, :, :length] = filled.keys[row : row + 1, :, -length:]
-            layer.values[targets, :, :length] = filled.values[row : row + 1, :, -length:]
+    def fill(self, filled: Filled, targets: list[int]) -> None:
+        """Copy a prefilled stem into every target slot."""
+        length = len(filled.stem)
+        for layer, found in zip(self.cache.layers, filled.cache.layers, strict=True):
+            layer.keys[targets, :, :length] = found.keys[filled.row, None, :, filled.columns]
+            layer.values[targets, :, :length] = found.values[filled.row, None, :, filled.columns]
 
     def free(self) -> None:
         """Give the memory back."""
@@ -132,7 +120,7 @@ class Slots:
         self.tokens = self._slots = 0
 
 
-def probe(model: PreTrainedModel, token: int, device: str) -> list[tuple[int, int, int]]:
+def probe(model: PreTrainedModel, token: int, device: str) -> Shapes:
     """Shapes of a model's keys and values, from a forward pass over one token.
 
     Raises:

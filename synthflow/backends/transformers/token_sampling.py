@@ -18,6 +18,9 @@ import torch
 
 CHUNK = 64
 """Uniforms drawn ahead for a row."""
+AT_ONCE = 1 << 18
+"""Logits that are looked at together on a CPU: what is computed from them stays in its cache, and in memory that the
+allocator keeps. The rows of a large vocabulary are drawn a few at a time."""
 
 
 class Uniforms:
@@ -39,9 +42,9 @@ class Knobs:
     top_p: torch.Tensor
     top_k: torch.Tensor
 
-    def rows(self, n: int) -> Knobs:
-        """The first n rows."""
-        return Knobs(self.temperature[:n], self.top_p[:n], self.top_k[:n])
+    def of(self, rows: torch.Tensor | slice) -> Knobs:
+        """Those of some rows."""
+        return Knobs(self.temperature[rows], self.top_p[rows], self.top_k[rows])
 
 
 def truncate(logits: torch.Tensor, knobs: Knobs) -> torch.Tensor:
@@ -72,6 +75,16 @@ def draw(
         tokens (rows,) int64; log p at temperature 1 before truncation, in nats; log p under the distribution
         they were drawn from (0 for a greedy row).
     """
+    at_once = max(1, AT_ONCE // logits.shape[-1]) if logits.device.type == "cpu" else len(logits)
+    parts = [slice(start, start + at_once) for start in range(0, len(logits), at_once)]
+    drawn = [_draw(logits[p], knobs.of(p), uniforms[p], plain=plain, truncated=truncated) for p in parts]
+    tokens, logp, sampled = zip(*drawn, strict=True)
+    return torch.cat(tokens), torch.cat(logp), torch.cat(sampled)
+
+
+def _draw(
+    logits: torch.Tensor, knobs: Knobs, uniforms: torch.Tensor, *, plain: bool, truncated: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     logp = logits.log_softmax(dim=-1)
     shaped = logp
     if not plain:
