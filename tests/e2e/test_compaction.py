@@ -94,6 +94,7 @@ def test_a_run_ends_with_few_files_and_the_rows_of_one_in_other_partitions(many:
     assert synthflow("check", many).returncode == 0
 
 
+@pytest.mark.extended
 def test_more_problems_and_fewer_are_not_mixed_up_in_shared_files(
     many: Path, replay_spec: dict[str, object], tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ def call(*args: object, cwd: Path, **environment: str) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, env=env)
 
 
+@pytest.mark.extended
 def test_a_package_of_every_kind_passes_its_own_test(tmp_path: Path) -> None:
     folders = []
     for kind in PLUGINS:
