@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.extended]
+
 ROOT = Path(__file__).parents[2]
 CALLS = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
 COLLECTOR = """
