@@ -18,7 +18,7 @@ from synthflow.stores.graph import ALL
 from synthflow.stores.manifest import Commit
 from synthflow.stores.shards import Shard, read_shards, row_groups
 
-BUNDLE_BYTES = 4 * 2**20
+BUNDLE_BYTES = 2 * 2**20
 """Bytes of shards that are read together; a partition with more is a bundle of its own."""
 
 
