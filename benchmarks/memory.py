@@ -5,8 +5,10 @@
 For each size: makes problems of the demo world with their recorded rollouts (16 a problem, real schema, half of them
 wrong), runs the quickstart's stages on the `replay` backend, and reads the high-water mark of resident memory that the
 kernel keeps of the driver and of each Dask worker. What differs between sizes is the number of problems alone:
-partitions, workers and partitions in flight are the same. Prints one JSON line on stdout, the ratio of the largest
-size to the smallest first, and progress on stderr.
+partitions, workers and partitions in flight are the same. An engine's worker is counted as another, `engine-0 lent`,
+once there are releases, which it makes as the CPU workers do; the largest ratio leaves that out, for it is held against
+the CPU worker. Prints one JSON line on stdout, the ratio of the largest size to the smallest first, and progress on
+stderr.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ CACHE_MB = 2
 SAMPLE: dict[str, Any] = {"use": "sample", "of": "problems", "n": N, "max_tokens": 256}
 CLI = Path(sys.executable).with_name("synthflow")
 _POLL_S = 0.05
+LENT = " lent"
+"""What the name of an engine's worker ends in once nothing is sampled any more."""
 
 
 def spec(folder: Path) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def measure(path: Path, out: Path) -> tuple[dict[str, int], float]:
     while process.poll() is None:
         for name, pid in _workers(process.pid, out / "logs"):
             if name.startswith("engine") and (out / "exports").exists():
-                name += " lent"  # nothing is sampled any more: it makes releases, as the CPU workers do
+                name += LENT
             peaks[name] = max(peaks.get(name, 0), peak_rss(pid) or 0)
         time.sleep(_POLL_S)
     if process.returncode:
@@ -171,7 +175,7 @@ def compare(folder: Path, sizes: Sequence[int]) -> dict[str, Any]:
     ratios = {name: large[name] / small[name] for name in sorted(small)}
     return {
         "benchmark": "memory",
-        "largest_ratio": max(ratios.values()),
+        "largest_ratio": max(ratio for name, ratio in ratios.items() if not name.endswith(LENT)),
         "ratios": ratios,
         "peak_mb": {size: {k: v / 2**20 for k, v in sorted(found.items())} for size, found in peaks.items()},
         "seconds": seconds,
